@@ -1,0 +1,1 @@
+"""Weights & Biases runs and histories as polars, pandas and Arrow frames."""

@@ -1,0 +1,1 @@
+"""The deciding half of wbframe: values in, values out; no socket, file, clock or thread."""

@@ -1,0 +1,210 @@
+"""Every exception and warning of wbframe.
+
+::
+
+    WbframeError
+    ├── UsageError (ValueError)          the call is wrong; found before any request where it can be
+    │   ├── PathError                    a path of no known form
+    │   ├── FilterError                  an operator, field or literal the filter language does not have
+    │   └── ColumnError (LookupError)    a column or key that the project does not have
+    ├── CredentialsError                 who you are
+    │   ├── MissingKeyError              no API key was found
+    │   └── RefusedKeyError              the server does not know the key (401)
+    ├── AccessError                      the key may not read this (403)
+    ├── NotFoundError (ValueError, LookupError)
+    │   ├── ProjectNotFoundError
+    │   ├── RunNotFoundError
+    │   └── SweepNotFoundError
+    ├── RequestError                     the request did not come through
+    │   ├── ConnectionFailedError        no answer: refused, reset, timed out
+    │   ├── StatusError                  an HTTP status that is none of the above
+    │   └── RateLimitError               429, also after the retries
+    ├── QueryError                       the server answered with GraphQL errors
+    ├── AnswerError                      the answer is not what the protocol says
+    │   └── SchemaMismatchError          a value does not fit the promised column
+    └── IncompleteError                  fewer rows or runs came than the server says exist
+
+    WbframeWarning (UserWarning)
+    └── PrecisionWarning                 Float64 cannot hold every digit of a key
+
+Messages are one line: what was asked, what went wrong, what to do next. They never hold a key or a signed URL.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "AccessError",
+    "AnswerError",
+    "ColumnError",
+    "ConnectionFailedError",
+    "CredentialsError",
+    "FilterError",
+    "IncompleteError",
+    "MissingKeyError",
+    "NotFoundError",
+    "PathError",
+    "PrecisionWarning",
+    "ProjectNotFoundError",
+    "QueryError",
+    "RateLimitError",
+    "RefusedKeyError",
+    "RequestError",
+    "RunNotFoundError",
+    "SchemaMismatchError",
+    "StatusError",
+    "SweepNotFoundError",
+    "UsageError",
+    "WbframeError",
+    "WbframeWarning",
+    "did_you_mean",
+    "one_of",
+]
+
+
+class WbframeError(Exception):
+    """The base of every exception that wbframe raises on purpose."""
+
+
+class UsageError(WbframeError, ValueError):
+    """An argument is wrong; raised before any request where that can be known."""
+
+
+class PathError(UsageError):
+    """A path has none of the forms that wbframe reads."""
+
+
+class FilterError(UsageError):
+    """A filter uses an operator, a field or a literal that the filter language does not have."""
+
+
+class ColumnError(UsageError, LookupError):
+    """A column or key was asked for that the project does not have."""
+
+
+class CredentialsError(WbframeError):
+    """The server cannot tell who is asking."""
+
+
+class MissingKeyError(CredentialsError):
+    """No API key was found in any of the places where the official SDK keeps it."""
+
+
+class RefusedKeyError(CredentialsError):
+    """The server refused the API key (HTTP 401)."""
+
+
+class AccessError(WbframeError):
+    """The API key may not read what was asked (HTTP 403)."""
+
+
+class NotFoundError(WbframeError, ValueError, LookupError):
+    """A project, run or sweep does not exist, or the key may not see it."""
+
+
+class ProjectNotFoundError(NotFoundError):
+    """The project does not exist, or the key may not see it."""
+
+
+class RunNotFoundError(NotFoundError):
+    """The run does not exist in its project."""
+
+
+class SweepNotFoundError(NotFoundError):
+    """The sweep does not exist in its project."""
+
+
+class RequestError(WbframeError):
+    """A request did not come through."""
+
+
+class ConnectionFailedError(RequestError):
+    """No answer came: connection refused or reset, a time-out, a name that does not resolve."""
+
+
+class StatusError(RequestError):
+    """The server answered with an HTTP status that has no error of its own.
+
+    Attributes
+    ----------
+    status : int
+        The HTTP status.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+    def __reduce__(self) -> tuple[type[StatusError], tuple[str, int]]:
+        return type(self), (str(self), self.status)
+
+
+class RateLimitError(StatusError):
+    """The server still answered 429 after the retries."""
+
+
+class QueryError(WbframeError):
+    """The server answered with GraphQL errors instead of data."""
+
+
+class AnswerError(WbframeError):
+    """An answer is not what the protocol says."""
+
+
+class SchemaMismatchError(AnswerError):
+    """A value does not fit the column that was promised for it."""
+
+
+class IncompleteError(WbframeError):
+    """Fewer runs or rows came than the server says exist."""
+
+
+class WbframeWarning(UserWarning):
+    """The base of every warning that wbframe gives."""
+
+
+class PrecisionWarning(WbframeWarning):
+    """Float64 cannot hold every digit of a key; `schema_overrides` with Int64 can."""
+
+
+def did_you_mean(name: str, known: Iterable[str], *, most: int = 3) -> str:
+    """Give `` Did you mean 'a', 'b'?`` for the near names, or an empty string.
+
+    Parameters
+    ----------
+    name
+        What was asked for.
+    known
+        The names that exist.
+    most
+        How many near names to give at the most.
+
+    Examples
+    --------
+    >>> did_you_mean("config.lrr", ["config.lr", "state"])
+    " Did you mean 'config.lr'?"
+    """
+    candidates = sorted(set(known))
+    lowered = {each.lower(): each for each in reversed(candidates)}
+    close = difflib.get_close_matches(name.lower(), list(lowered), n=most, cutoff=0.6)
+    if not close:
+        return ""
+    return f" Did you mean {', '.join(repr(lowered[each]) for each in close)}?"
+
+
+def one_of(argument: str, value: object, allowed: Iterable[str]) -> UsageError:
+    """Make the error for an argument that must be one of a few values.
+
+    Examples
+    --------
+    >>> str(one_of("stream", "sistem", ["default", "system"]))
+    "`stream` must be one of 'default', 'system'; got 'sistem'. Did you mean 'system'?"
+    """
+    names = list(allowed)
+    listed = ", ".join(repr(each) for each in names)
+    return UsageError(f"`{argument}` must be one of {listed}; got {value!r}.{did_you_mean(str(value), names)}")

@@ -1,0 +1,1 @@
+"""The touching half of wbframe: HTTP, credentials, threads. It decides nothing."""

@@ -1,1 +1,66 @@
-"""Weights & Biases runs and histories as polars, pandas and Arrow frames."""
+"""Weights & Biases runs and histories as polars, pandas and Arrow frames.
+
+``import wbframe`` sets `pl.read_wandb_runs` and `pl.read_wandb_histories` on polars, the same two on pandas (now or
+whenever pandas is imported), and ``df.wandb`` on the frames of both. All of it is there as plain functions too:
+`wbframe.polars`, `wbframe.pandas`, `wbframe.arrow`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+import wrapt
+
+from wbframe import errors
+from wbframe import polars as _polars
+from wbframe._version import __version__
+from wbframe.core.model import ScanReport
+
+if TYPE_CHECKING:
+    from wbframe import arrow, pandas, polars, server
+    from wbframe.io.client import Client
+    from wbframe.io.progress import Progress
+    from wbframe.io.retry import RetryPolicy
+
+__all__ = [
+    "Client",
+    "Progress",
+    "RetryPolicy",
+    "ScanReport",
+    "__version__",
+    "arrow",
+    "errors",
+    "pandas",
+    "polars",
+    "server",
+]
+
+# Loaded when first used: HTTP, Arrow and pandas cost more to import than all the rest.
+_LAZY = {
+    "Client": "wbframe.io.client",
+    "Progress": "wbframe.io.progress",
+    "RetryPolicy": "wbframe.io.retry",
+}
+_LAZY_MODULES = frozenset({"arrow", "pandas", "server"})
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY_MODULES:
+        return importlib.import_module(f"wbframe.{name}")
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'wbframe' has no attribute {name!r}{errors.did_you_mean(name, __all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def _register_pandas(_: object) -> None:
+    importlib.import_module("wbframe.pandas").register()
+
+
+_polars.register()
+# At once if pandas is there already; else when somebody imports it.
+wrapt.register_post_import_hook(_register_pandas, "pandas")

@@ -16,7 +16,8 @@
     │   ├── RunNotFoundError
     │   └── SweepNotFoundError
     ├── RequestError                     the request did not come through
-    │   ├── ConnectionFailedError        no answer: refused, reset, timed out
+    │   ├── ConnectionFailedError        no answer: refused, reset, a name that does not resolve
+    │   │   └── TimedOutError            no answer within the time-out
     │   ├── StatusError                  an HTTP status that is none of the above
     │   └── RateLimitError               429, also after the retries
     ├── QueryError                       the server answered with GraphQL errors
@@ -59,6 +60,7 @@ __all__ = [
     "SchemaMismatchError",
     "StatusError",
     "SweepNotFoundError",
+    "TimedOutError",
     "UsageError",
     "WbframeError",
     "WbframeWarning",
@@ -124,7 +126,11 @@ class RequestError(WbframeError):
 
 
 class ConnectionFailedError(RequestError):
-    """No answer came: connection refused or reset, a time-out, a name that does not resolve."""
+    """No answer came: connection refused or reset, a name that does not resolve."""
+
+
+class TimedOutError(ConnectionFailedError):
+    """No answer came within the time-out."""
 
 
 class StatusError(RequestError):

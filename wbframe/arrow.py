@@ -1,0 +1,248 @@
+"""The Arrow face: tables, and readers that hand out batches while later ones are on their way."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pyarrow as pa
+
+from wbframe.core.arguments import history_scan, runs_scan
+from wbframe.core.model import DEFAULT_ORDER, DEFAULT_PER_PAGE, DEFAULT_SAMPLES
+from wbframe.docs import documented
+from wbframe.io.client import client_or_default
+from wbframe.io.progress import hook_of
+from wbframe.io.read_histories import iter_histories, plan_histories
+from wbframe.io.read_histories import read_histories as _read_histories
+from wbframe.io.read_runs import read_runs as _read_runs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from wbframe.core.arguments import Filters, Overrides
+    from wbframe.core.model import RunPath
+    from wbframe.io.client import Client
+    from wbframe.io.progress import Hook
+    from wbframe.io.read_runs import Read
+
+__all__ = ["histories_reader", "read_histories", "read_runs", "runs_reader"]
+
+# Under this key of the schema's metadata: the `ScanReport` as JSON.
+METADATA_KEY = b"wbframe"
+
+
+@documented("runs")
+def read_runs(
+    path: str | RunPath | Iterable[str | RunPath],
+    *,
+    columns: Sequence[str] | None = None,
+    filters: Filters = None,
+    order: str = DEFAULT_ORDER,
+    limit: int | None = None,
+    per_page: int = DEFAULT_PER_PAGE,
+    schema_overrides: Overrides = None,
+    client: Client | None = None,
+    progress: bool | Hook | None = None,
+) -> pa.Table:
+    """Read the runs of a project as one Arrow table; columns, rows and cost as `wbframe.polars.read_runs`.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Returns
+    -------
+    pyarrow.Table
+        Text is ``large_string``. The schema's metadata has the `ScanReport` as JSON under ``wbframe``.
+
+    Raises
+    ------
+    {raises}
+    """
+    scan = runs_scan(
+        path,
+        columns=columns,
+        filters=filters,
+        order=order,
+        limit=limit,
+        per_page=per_page,
+        schema_overrides=schema_overrides,
+    )
+    return table_of(_read_runs(client_or_default(client), scan, hook_of(progress)))
+
+
+@documented("histories")
+def read_histories(
+    path: str | RunPath | Iterable[str | RunPath],
+    *,
+    keys: Sequence[str] | None = None,
+    samples: int = DEFAULT_SAMPLES,
+    x_axis: str = "_step",
+    stream: str = "default",
+    match: str = "any",
+    run_columns: Sequence[str] | None = None,
+    min_step: int | None = None,
+    max_step: int | None = None,
+    filters: Filters = None,
+    order: str = DEFAULT_ORDER,
+    limit: int | None = None,
+    schema_overrides: Overrides = None,
+    client: Client | None = None,
+    progress: bool | Hook | None = None,
+) -> pa.Table:
+    """Read histories as one Arrow table; columns, rows and cost as `wbframe.polars.read_histories`.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Returns
+    -------
+    pyarrow.Table
+        Text is ``large_string``. The schema's metadata has the `ScanReport` as JSON under ``wbframe``.
+
+    Raises
+    ------
+    {raises}
+    """
+    scan = history_scan(
+        path,
+        keys=keys,
+        samples=samples,
+        x_axis=x_axis,
+        stream=stream,
+        match=match,
+        run_columns=run_columns,
+        min_step=min_step,
+        max_step=max_step,
+        filters=filters,
+        order=order,
+        limit=limit,
+        schema_overrides=schema_overrides,
+    )
+    return table_of(_read_histories(client_or_default(client), scan, hook_of(progress)))
+
+
+@documented("runs")
+def runs_reader(
+    path: str | RunPath | Iterable[str | RunPath],
+    *,
+    columns: Sequence[str] | None = None,
+    filters: Filters = None,
+    order: str = DEFAULT_ORDER,
+    limit: int | None = None,
+    per_page: int = DEFAULT_PER_PAGE,
+    schema_overrides: Overrides = None,
+    client: Client | None = None,
+) -> pa.RecordBatchReader:
+    """Read the runs frame batch by batch, a page each; the schema is known before the first page is read.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Returns
+    -------
+    pyarrow.RecordBatchReader
+        For DuckDB and everything else that takes the Arrow C stream. Errors of later pages are raised while
+        it is read.
+
+    Raises
+    ------
+    {raises}
+    """
+    from wbframe.io.read_runs import iter_frames, plan_runs
+
+    scan = runs_scan(
+        path,
+        columns=columns,
+        filters=filters,
+        order=order,
+        limit=limit,
+        per_page=per_page,
+        schema_overrides=schema_overrides,
+    )
+    found = client_or_default(client)
+    plan = plan_runs(found, scan)
+    if plan.index is None:
+        # Only the runs themselves tell the types here, so they are read before the schema is given.
+        frame = _read_runs(found, scan).frame
+        return _reader(frame.schema, iter([frame]))
+    return _reader(plan.resolve(plan.scan.columns, plan.index).columns, iter_frames(found, plan))
+
+
+@documented("histories")
+def histories_reader(
+    path: str | RunPath | Iterable[str | RunPath],
+    *,
+    keys: Sequence[str] | None = None,
+    samples: int = DEFAULT_SAMPLES,
+    x_axis: str = "_step",
+    stream: str = "default",
+    match: str = "any",
+    run_columns: Sequence[str] | None = None,
+    min_step: int | None = None,
+    max_step: int | None = None,
+    filters: Filters = None,
+    order: str = DEFAULT_ORDER,
+    limit: int | None = None,
+    schema_overrides: Overrides = None,
+    client: Client | None = None,
+) -> pa.RecordBatchReader:
+    """Read histories batch by batch, a batch a request, while later ones are on their way.
+
+    The runs are listed, and the schema is known, before this returns.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Returns
+    -------
+    pyarrow.RecordBatchReader
+        For DuckDB and everything else that takes the Arrow C stream. Errors of later requests are raised
+        while it is read.
+
+    Raises
+    ------
+    {raises}
+    """
+    scan = history_scan(
+        path,
+        keys=keys,
+        samples=samples,
+        x_axis=x_axis,
+        stream=stream,
+        match=match,
+        run_columns=run_columns,
+        min_step=min_step,
+        max_step=max_step,
+        filters=filters,
+        order=order,
+        limit=limit,
+        schema_overrides=schema_overrides,
+    )
+    found = client_or_default(client)
+    plan = plan_histories(found, scan)
+    return _reader(plan.schema.columns, iter_histories(found, plan))
+
+
+def to_arrow(frame: pl.DataFrame) -> pa.Table:
+    """Turn a frame into a table of the types that every Arrow reader knows."""
+    return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+
+
+def table_of(read: Read) -> pa.Table:
+    """Turn a read into a table that says how it was read."""
+    table = to_arrow(read.frame)
+    metadata = {**(table.schema.metadata or {}), METADATA_KEY: json.dumps(asdict(read.report)).encode()}
+    return table.replace_schema_metadata(metadata)
+
+
+def _reader(columns: Mapping[str, pl.DataType], frames: Iterator[pl.DataFrame]) -> pa.RecordBatchReader:
+    """Hand frames out as record batches of one schema."""
+    schema = to_arrow(pl.DataFrame(schema=dict(columns))).schema
+    batches = (batch for frame in frames for batch in to_arrow(frame).to_batches())
+    return pa.RecordBatchReader.from_batches(schema, batches)

@@ -1,0 +1,207 @@
+"""Arguments of the readers -> frozen scans; everything that can be wrong is found here, before any request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import and_
+from typing import TYPE_CHECKING, Any, get_args
+
+import polars as pl
+
+from wbframe.core import filters as flt
+from wbframe.core.model import (
+    DEFAULT_ORDER,
+    DEFAULT_PER_PAGE,
+    DEFAULT_SAMPLES,
+    HistoryScan,
+    Match,
+    RunsScan,
+    Selection,
+    Stream,
+)
+from wbframe.core.paths import parse_paths
+from wbframe.core.schema import RUN_COLUMNS, STEP, check_columns
+from wbframe.errors import UsageError, did_you_mean, one_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from wbframe.core.model import RunPath
+
+Filters = Mapping[str, Any] | pl.Expr | Sequence[pl.Expr] | None
+Overrides = Mapping[str, Any] | None
+Paths = "str | RunPath | Iterable[str | RunPath]"
+
+_MOST_PER_PAGE = 1000
+
+
+def runs_scan(
+    path: str | RunPath | Iterable[str | RunPath],
+    *,
+    columns: Sequence[str] | None = None,
+    filters: Filters = None,
+    order: str = DEFAULT_ORDER,
+    limit: int | None = None,
+    per_page: int = DEFAULT_PER_PAGE,
+    schema_overrides: Overrides = None,
+) -> RunsScan:
+    """Check the arguments of the runs readers.
+
+    Raises
+    ------
+    UsageError
+        If one of them is wrong: `PathError`, `FilterError` and `ColumnError` where it is of that kind.
+    """
+    checked = check_columns(columns)
+    return RunsScan(
+        selection=selection(path, filters=filters, order=order, limit=limit, per_page=per_page),
+        columns=checked,
+        overrides=overrides(schema_overrides, runs=True),
+    )
+
+
+def history_scan(
+    path: str | RunPath | Iterable[str | RunPath],
+    *,
+    keys: Sequence[str] | str | None = None,
+    samples: int = DEFAULT_SAMPLES,
+    x_axis: str = STEP,
+    stream: str = "default",
+    match: str = "any",
+    run_columns: Sequence[str] | None = None,
+    min_step: int | None = None,
+    max_step: int | None = None,
+    filters: Filters = None,
+    order: str = DEFAULT_ORDER,
+    limit: int | None = None,
+    schema_overrides: Overrides = None,
+) -> HistoryScan:
+    """Check the arguments of the histories readers; raises as `runs_scan` does."""
+    if stream not in get_args(Stream):
+        raise one_of("stream", stream, get_args(Stream))
+    if match not in get_args(Match):
+        raise one_of("match", match, get_args(Match))
+    _whole_number("samples", samples, least=1)
+    for name, step in (("min_step", min_step), ("max_step", max_step)):
+        if step is not None:
+            _whole_number(name, step, least=0)
+    if min_step is not None and max_step is not None and min_step >= max_step:
+        raise UsageError(f"`min_step` is inclusive and `max_step` exclusive: {min_step} to {max_step} holds no step")
+    if not isinstance(x_axis, str) or not x_axis:
+        raise UsageError(f"`x_axis` must be the name of a key; got {x_axis!r}")
+    if stream == "system" and (x_axis != STEP or min_step is not None or max_step is not None):
+        raise UsageError("machine metrics have no steps: `x_axis`, `min_step` and `max_step` go with stream='default'")
+    checked = check_columns(run_columns, argument="run_columns") or ()
+    return HistoryScan(
+        selection=selection(path, filters=filters, order=order, limit=limit, per_page=DEFAULT_PER_PAGE),
+        keys=_keys(keys),
+        samples=samples,
+        x_axis=x_axis,
+        stream=stream,  # type: ignore[arg-type]
+        match=match,  # type: ignore[arg-type]
+        run_columns=tuple(name for name in checked if name != "run_id"),
+        min_step=min_step,
+        max_step=max_step,
+        overrides=overrides(schema_overrides, runs=False),
+    )
+
+
+def selection(
+    path: str | RunPath | Iterable[str | RunPath],
+    *,
+    filters: Filters,
+    order: str,
+    limit: int | None,
+    per_page: int,
+) -> Selection:
+    """Check the arguments that say which runs."""
+    if limit is not None:
+        _whole_number("limit", limit, least=0)
+    _whole_number("per_page", per_page, least=1, most=_MOST_PER_PAGE)
+    pushed, predicate = _filters(filters)
+    return Selection(
+        paths=parse_paths(path),
+        filters=pushed,
+        predicate=predicate,
+        order=_order(order),
+        limit=limit,
+        per_page=per_page if limit is None else max(min(per_page, limit), 1),
+    )
+
+
+def _filters(filters: Filters) -> tuple[flt.Filter, pl.Expr | None]:
+    """Tell the server's filters from expressions."""
+    if filters is None:
+        return flt.EMPTY, None
+    if isinstance(filters, pl.Expr):
+        return flt.EMPTY, filters
+    if isinstance(filters, Mapping):
+        return flt.parse(filters), None
+    if isinstance(filters, Sequence) and not isinstance(filters, str):
+        if all(isinstance(each, pl.Expr) for each in filters):
+            return flt.EMPTY, reduce(and_, filters) if filters else None
+        if any(isinstance(each, Mapping) for each in filters):
+            raise UsageError("`filters`: a list holds expressions; join dicts as {'$and': [...]}")
+    raise UsageError(f"`filters` must be a dict, a polars expression or a list of expressions; got {type(filters).__name__}")
+
+
+def _order(order: str) -> str:
+    """Check the order, and give it the sign without which servers disagree."""
+    if not isinstance(order, str) or not order.strip("+-"):
+        raise UsageError(f"`order` must be a sign and a field like '-created_at' or '+config.lr.value'; got {order!r}")
+    if order[0] not in "+-":
+        order = f"+{order}"
+    sign, name = order[0], order[1:]
+    if name.startswith("summary."):
+        name = f"summary_metrics.{name.removeprefix('summary.')}"
+    name = _ORDER_OF_COLUMN.get(name, name)
+    if not name.startswith(("config.", "summary_metrics.")) and name not in _ORDERS:
+        hint = did_you_mean(name, _ORDERS)
+        known = ", ".join(_ORDERS)
+        raise UsageError(f"`order`: runs have no order by {name!r}.{hint} Known: {known}, config.<key>, summary.<key>")
+    return sign + name
+
+
+# What the server orders by, and how columns of the runs frame are called there.
+_ORDERS = (
+    "created_at", "createdAt", "heartbeat_at", "heartbeatAt", "updated_at", "updatedAt", "display_name",
+    "displayName", "name", "state", "username", "group", "job_type", "jobType", "sweep", "duration",
+)  # fmt: skip
+_ORDER_OF_COLUMN = {"name": "display_name", "run_id": "name", "user": "username"}
+
+
+def _keys(keys: Sequence[str] | str | None) -> tuple[str, ...] | None:
+    """Check the keys."""
+    if keys is None:
+        return None
+    if isinstance(keys, str):
+        raise UsageError(f"`keys` must be a list of names; got the text {keys!r}: write keys=[{keys!r}]")
+    found = tuple(dict.fromkeys(keys))
+    if not found or not all(isinstance(key, str) and key for key in found):
+        raise UsageError(f"`keys` must be a list of names, or None for all; got {keys!r}")
+    return found
+
+
+def overrides(given: Overrides, *, runs: bool) -> dict[str, pl.DataType]:
+    """Check `schema_overrides`: names of columns, and dtypes or their classes."""
+    found: dict[str, pl.DataType] = {}
+    for name, dtype in (given or {}).items():
+        if not isinstance(name, str):
+            raise UsageError(f"`schema_overrides` must map names to polars dtypes; got the name {name!r}")
+        if isinstance(dtype, type) and issubclass(dtype, pl.DataType):
+            dtype = dtype()  # noqa: PLW2901 -- pl.Int64 and pl.Int64() mean the same
+        if not isinstance(dtype, pl.DataType):
+            raise UsageError(f"`schema_overrides`: {name!r} must be a polars dtype like pl.Int64; got {dtype!r}")
+        fixed = name in RUN_COLUMNS if runs else name in {"run_id", STEP}
+        if fixed:
+            raise UsageError(f"`schema_overrides`: the dtype of {name!r} is fixed, so that frames can be joined")
+        found[name] = dtype
+    return found
+
+
+def _whole_number(name: str, value: object, *, least: int, most: int | None = None) -> None:
+    """Check a count."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
+        span = f"at least {least}" if most is None else f"from {least} to {most}"
+        raise UsageError(f"`{name}` must be a whole number, {span}; got {value!r}")

@@ -1,0 +1,328 @@
+"""The one reader of polars expressions: `pl.Expr` -> the tree of `nodes`.
+
+Polars has no public way to walk an expression, so this module reads the JSON form of
+``Expr.meta.serialize``, which polars 1.39 and 2.1 spell alike for every node below. What it
+does not know becomes `Unknown`, never an exception: an unknown part is just not pushed down.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from datetime import datetime, timedelta, timezone
+from typing import Any, Final
+
+import polars as pl
+
+from wbframe.core.nodes import (
+    And,
+    Cast,
+    Column,
+    Compare,
+    IsBetween,
+    IsIn,
+    IsNull,
+    ListContains,
+    Node,
+    Not,
+    Or,
+    TextMatch,
+    Unknown,
+    Value,
+    join,
+    render,
+)
+
+__all__ = ["read"]
+
+_DEEPEST: Final = 90
+_ODD: Final = (
+    AttributeError,
+    IndexError,
+    KeyError,
+    OSError,  # bytes that are no Arrow stream
+    TypeError,
+    ValueError,
+    pl.exceptions.PolarsError,
+)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_COMPARISONS: Final = {
+    "Eq": "==",
+    "NotEq": "!=",
+    "Lt": "<",
+    "LtEq": "<=",
+    "Gt": ">",
+    "GtEq": ">=",
+    "EqValidity": "eq_missing",
+    "NotEqValidity": "ne_missing",
+}
+_JOINS: Final[dict[str, type[And | Or]]] = {
+    "And": And,
+    "LogicalAnd": And,
+    "Or": Or,
+    "LogicalOr": Or,
+    "AllHorizontal": And,
+    "AnyHorizontal": Or,
+}
+_TEXT: Final = {"StartsWith": "starts_with", "EndsWith": "ends_with"}
+_FAMILIES: Final = frozenset({"Boolean", "StringExpr", "ListExpr", "TemporalExpr"})
+_ARITHMETIC: Final = frozenset({"Plus", "Minus", "Multiply", "Divide", "TrueDivide", "FloorDivide"})
+
+
+def read(expr: pl.Expr) -> Node:
+    """Read an expression.
+
+    Parameters
+    ----------
+    expr
+        Any expression, as a user writes it or as the optimizer of polars hands it to a source.
+
+    Returns
+    -------
+    Node
+        The tree; parts that cannot be read are `Unknown`.
+
+    Examples
+    --------
+    >>> read(pl.col("state") == "finished")
+    Compare(operator='==', left=Column(name='state'), right=Value(value='finished'))
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the JSON form is marked as unstable
+            text = expr.meta.serialize(format="json")
+        tree = json.loads(text)
+        return _read(tree, 0)
+    except RecursionError:
+        return Unknown(f"an expression nested more than {_DEEPEST} levels deep")
+    except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - a Python function
+        return Unknown(f"an expression that polars cannot spell ({type(error).__name__})")
+
+
+def _read(tree: Any, depth: int) -> Node:
+    """Read one node; what has another shape than expected is Unknown."""
+    if depth > _DEEPEST:
+        raise RecursionError
+    try:
+        found = _read_known(tree, depth)
+        return Unknown(_describe(tree)) if found is None else found
+    except _ODD:
+        return Unknown("an expression of an unknown form")
+
+
+def _read_known(tree: Any, depth: int) -> Node | None:
+    """Read one node of a known kind."""
+    ((kind, body),) = tree.items()
+    if kind == "Column":
+        return Column(body) if isinstance(body, str) else None
+    if kind == "Alias":
+        return _read(body[0], depth + 1)
+    if kind == "BinaryExpr":
+        return _read_binary(tree, body, depth)
+    if kind == "Function":
+        return _read_function(tree, body, depth)
+    if kind == "Cast":
+        constant = _fold(tree)
+        if constant is not None:
+            return _value_of(constant)
+        dtype = body["dtype"]["Literal"]
+        if dtype == {"Unknown": "Float"}:  # how polars 1.39 spells a supertype
+            dtype = "Float64"
+        return Cast(_read(body["expr"], depth + 1), dtype if isinstance(dtype, str) else "")
+    return _read_literal(tree) if kind == "Literal" else None
+
+
+def _read_binary(tree: Any, body: Any, depth: int) -> Node | None:
+    """Read a comparison or a chain of one logical operator."""
+    operator = body["op"]
+    if operator in _JOINS:
+        kind = _JOINS[operator]
+        operands: list[Node] = []
+        pending = [tree]
+        while pending:  # a long chain leans to one side: walk it without recursion
+            each = pending.pop()
+            inner = each.get("BinaryExpr") if isinstance(each, dict) else None
+            if inner and _JOINS.get(inner["op"]) is kind:
+                pending += [inner["right"], inner["left"]]
+            else:
+                operands.append(_read(each, depth + 1))
+        return join(kind, operands)
+    if operator in _COMPARISONS:
+        left, right = _read(body["left"], depth + 1), _read(body["right"], depth + 1)
+        return Compare(_COMPARISONS[operator], left, right)
+    constant = _fold(tree)
+    return None if constant is None else _value_of(constant)
+
+
+def _read_function(tree: Any, body: Any, depth: int) -> Node | None:
+    """Read a function call."""
+    inputs, function = body["input"], body["function"]
+    if not isinstance(function, dict):
+        return None
+    ((family, name),) = function.items()
+    options: Any = {}
+    if isinstance(name, dict):
+        ((name, options),) = name.items()
+    if family == "TemporalExpr" or name == "Strptime":
+        constant = _fold(tree)
+        return None if constant is None else _value_of(constant)
+    if family == "Boolean" and name in _JOINS:
+        return join(_JOINS[name], [_read(each, depth + 1) for each in inputs])
+    operand = _read(inputs[0], depth + 1)
+    if family == "Boolean":
+        return _read_boolean(operand, name, options, inputs[1:], depth)
+    if len(inputs) != 2:  # noqa: PLR2004 - what is searched, and for what
+        return None
+    wanted = _read(inputs[1], depth + 1)
+    if not isinstance(wanted, Value):
+        return None
+    if family == "ListExpr" and name == "Contains":
+        return ListContains(operand, wanted.value)
+    if family != "StringExpr" or not isinstance(wanted.value, str):
+        return None
+    if name == "Contains":
+        how = "contains" if options["literal"] else "regex"
+        return TextMatch(operand, how, wanted.value)
+    return TextMatch(operand, _TEXT[name], wanted.value)
+
+
+def _read_boolean(
+    operand: Node, name: str, options: Any, arguments: list[Any], depth: int
+) -> Node | None:
+    """Read a function of polars' Boolean family."""
+    if name == "Not":
+        return Not(operand)
+    if name == "IsNull":
+        return IsNull(operand)
+    if name == "IsNotNull":
+        return Not(IsNull(operand))
+    if name == "IsBetween":
+        low, high = (_read(each, depth + 1) for each in arguments)
+        return IsBetween(operand, low, high, options["closed"].lower())
+    if name == "IsIn":
+        values = _values(arguments[0])
+        return None if values is None else IsIn(operand, values, bool(options["nulls_equal"]))
+    return None
+
+
+def _read_literal(tree: Any) -> Node | None:
+    """Read a constant; the common kinds from the JSON itself, the rest by asking polars."""
+    ((family, body),) = tree["Literal"].items()
+    if family in ("Scalar", "Dyn") and isinstance(body, dict):
+        ((kind, value),) = body.items()
+        if kind == "Null":
+            return Value(None)
+        if value is None:  # NaN and both infinities look alike in JSON
+            return None
+        if kind in ("Boolean", "String", "Str", "Float64", "Float") or kind.startswith("Int"):
+            return Value(value) if isinstance(value, (bool, int, float, str)) else None
+    constant = _fold(tree)
+    return None if constant is None else _value_of(constant)
+
+
+def _values(tree: Any) -> tuple[Any, ...] | None:
+    """Read the constants of an `is_in`."""
+    while isinstance(tree, dict) and "Alias" in tree:
+        tree = tree["Alias"][0]
+    literal = tree.get("Literal", {})
+    stored = literal.get("Series") or literal.get("Scalar", {}).get("List")
+    if stored is None:
+        series = _fold(tree)
+    else:
+        series = pl.read_ipc_stream(io.BytesIO(bytes(stored))).to_series()
+    if series is None:
+        return None
+    if isinstance(series.dtype, pl.List) and len(series) == 1:
+        series = series[0]
+    return _plain(series)
+
+
+def _value_of(series: pl.Series) -> Value | None:
+    """Read one constant out of a series of one."""
+    plain = _plain(series)
+    return Value(plain[0]) if plain is not None and len(plain) == 1 else None
+
+
+def _plain(series: pl.Series) -> tuple[Any, ...] | None:
+    """Give the values of a series as Python values, or None if they are of no plain kind."""
+    dtype = series.dtype
+    if isinstance(dtype, (pl.Date, pl.Datetime)):
+        aware = isinstance(dtype, pl.Date) or dtype.time_zone is not None
+        counts = series.cast(pl.Datetime("us")).cast(pl.Int64)
+        if isinstance(dtype, pl.Datetime) and dtype.time_unit == "ns":
+            return None  # may hold more digits than a Python time
+        zone = timezone.utc if aware else None
+        return tuple(
+            None if each is None else (_EPOCH + timedelta(microseconds=each)).replace(tzinfo=zone)
+            for each in counts.to_list()
+        )
+    if isinstance(dtype, (pl.Categorical, pl.Enum)):
+        series = series.cast(pl.String)
+    elif dtype.is_float():
+        if not series.drop_nulls().is_finite().all():
+            return None
+    elif not (dtype.is_integer() or isinstance(dtype, (pl.String, pl.Boolean, pl.Null))):
+        return None
+    return tuple(series.to_list())
+
+
+def _is_constant(tree: Any, depth: int = 0) -> bool:
+    """Say whether a tree is made of literals, casts, arithmetic and times alone."""
+    if depth > _DEEPEST or not isinstance(tree, dict) or len(tree) != 1:
+        return False
+    ((kind, body),) = tree.items()
+    if kind == "Literal":
+        return True
+    if kind == "Alias":
+        return _is_constant(body[0], depth + 1)
+    if kind == "Cast":
+        return _is_constant(body["expr"], depth + 1)
+    if kind == "BinaryExpr":
+        parts = (body["left"], body["right"])
+        return body["op"] in _ARITHMETIC and all(_is_constant(each, depth + 1) for each in parts)
+    if kind == "Function" and isinstance(body["function"], dict):
+        ((family, name),) = body["function"].items()
+        known = family == "TemporalExpr" or (isinstance(name, dict) and "Strptime" in name)
+        return known and all(_is_constant(each, depth + 1) for each in body["input"])
+    return False
+
+
+def _fold(tree: Any) -> pl.Series | None:
+    """Evaluate a constant tree by polars itself; None if it is not constant or fails."""
+    if not _is_constant(tree):
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the JSON form is marked as unstable
+            expr = pl.Expr.deserialize(io.StringIO(json.dumps(tree)), format="json")
+            return pl.select(expr).to_series()
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, TypeError):
+        return None
+
+
+def _describe(tree: Any, depth: int = 0) -> str:
+    """Spell a node that the reader does not know, in short."""
+    if depth > 4:  # noqa: PLR2004 - enough to recognise it
+        return "..."
+    if not isinstance(tree, dict) or len(tree) != 1:
+        return str(tree)[:40]
+    ((kind, body),) = tree.items()
+    if kind == "Column":
+        return str(body)
+    if kind == "Literal":
+        known = _read_literal(tree)
+        return "a constant" if known is None else render(known)
+    if kind == "BinaryExpr" and isinstance(body, dict):
+        left, right = (_describe(body.get(each), depth + 1) for each in ("left", "right"))
+        operator = str(body.get("op"))
+        return f"({left} {_COMPARISONS.get(operator, operator)} {right})"
+    if kind == "Function" and isinstance(body, dict):
+        name: Any = body.get("function")
+        for _ in range(2):  # the family, then the function, then its options
+            if isinstance(name, dict) and len(name) == 1:
+                ((family, inner),) = name.items()
+                name = inner if family in _FAMILIES else family
+        inputs = ", ".join(_describe(each, depth + 1) for each in body.get("input", ()))
+        return f"{str(name).lower()}({inputs})"
+    return str(kind).lower()

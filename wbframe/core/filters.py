@@ -1,0 +1,449 @@
+"""The server's filter language for runs: a Mongo-like JSON document, as a small algebra.
+
+`parse` turns a mapping into frozen values and finds mistakes before any request; `to_json` spells
+them for the wire; `conjoin` joins them; `matches` says whether one run fits. What the official
+backend does with missing keys is documented nowhere, so `matches` has two readings: ``"mongo"``,
+where a missing key is a value that differs from every other, and ``"sql"``, where a comparison
+with it is unknown.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from datetime import date, datetime, timezone
+from decimal import Decimal
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
+
+from wbframe.core.matching import (
+    MISSING,
+    Reading,
+    Truth,
+    all_of,
+    check_regex,
+    decide,
+    negate,
+)
+from wbframe.errors import FilterError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = [
+    "EMPTY",
+    "FIELDS",
+    "MISSING",
+    "OPERATORS",
+    "And",
+    "Field",
+    "Filter",
+    "Literal",
+    "Nor",
+    "Or",
+    "Reading",
+    "Test",
+    "conjoin",
+    "matches",
+    "parse",
+    "server_name",
+    "to_dict",
+    "to_json",
+]
+
+Literal: TypeAlias = "bool | int | float | str | tuple[Any, ...] | None"
+
+JOINERS: Final = ("$and", "$or", "$nor")
+TESTS: Final = ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists", "$regex")
+OPERATORS: Final = JOINERS + TESTS
+"""Every operator of the language."""
+
+FIELDS: Final[Mapping[str, str]] = {
+    "name": "name",
+    "displayName": "displayName",
+    "display_name": "displayName",
+    "state": "state",
+    "createdAt": "createdAt",
+    "created_at": "createdAt",
+    "heartbeatAt": "heartbeatAt",
+    "heartbeat_at": "heartbeatAt",
+    "updatedAt": "updatedAt",
+    "duration": "duration",
+    "group": "group",
+    "host": "host",
+    "jobType": "jobType",
+    "job_type": "jobType",
+    "tags": "tags",
+    "username": "username",
+    "user": "username",
+    "sweep": "sweep",
+    "entity": "entity",
+    "notes": "notes",
+    "description": "description",
+}
+"""The fields that are not keys of the config or the summary: each spelling and its main one."""
+
+PREFIXES: Final = ("config.", "summary_metrics.")
+_HINTS: Final = {
+    "run_id": " The server calls a run's id `name`.",
+    "id": " The server calls a run's id `name`.",
+    "sweepName": " The server calls it `sweep`.",
+    "sweep_name": " The server calls it `sweep`.",
+    "updated_at": " The server calls it `updatedAt`.",
+    "config": " Name a key: `config.<key>`.",
+    "summary": " Name a key: `summary_metrics.<key>`.",
+    "summary_metrics": " Name a key: `summary_metrics.<key>`.",
+    "project": " A query reads one project; the path names it.",
+    "commit": " The server cannot filter by it; filter the frame.",
+    "history_line_count": " The server cannot filter by it; filter the frame.",
+}
+_LISTS: Final = ("tags", *PREFIXES)
+_DEEPEST: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """One operator and its literal, such as ``$gte 0.1``; lists are tuples."""
+
+    __test__ = False  # not a test class for pytest
+
+    operator: str
+    literal: Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field and the tests that it must all pass; `bare` when written as ``{field: value}``."""
+
+    name: str
+    tests: tuple[Test, ...]
+    bare: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """Every operand holds; `implicit` when written as several keys of one mapping."""
+
+    operands: tuple[Filter, ...]
+    implicit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    """At least one operand holds."""
+
+    operands: tuple[Filter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Nor:
+    """No operand holds."""
+
+    operands: tuple[Filter, ...]
+
+
+Filter: TypeAlias = "And | Or | Nor | Field"
+
+EMPTY: Final = And((), implicit=True)
+"""The filter that every run fits, ``{}``."""
+
+_JOINS: Final[Mapping[str, type[And | Or | Nor]]] = {"$and": And, "$or": Or, "$nor": Nor}
+_SPELLED: Final[Mapping[type, str]] = {And: "$and", Or: "$or", Nor: "$nor"}
+
+
+def parse(filters: Mapping[str, Any]) -> Filter:
+    """Read a filter document and check it.
+
+    Parameters
+    ----------
+    filters
+        The document, as the official SDK takes it. A bare value means ``$eq``, several keys are
+        ANDed, and a mapping of operators gives several tests of one field. Literals are JSON
+        values; a `datetime` becomes ISO text in UTC (a naive one is taken to be UTC), a `date`
+        becomes ISO text.
+
+    Returns
+    -------
+    Filter
+        The same filter as frozen, hashable values, which keep the spelling and the order given.
+
+    Raises
+    ------
+    FilterError
+        An operator, a field or a literal that the language does not have, an operand of the
+        wrong shape, or more than 100 levels of nesting.
+
+    Examples
+    --------
+    >>> to_json(parse({"state": "finished", "config.lr": {"$gte": 1e-05}}))
+    '{"state":"finished","config.lr":{"$gte":0.00001}}'
+    """
+    return _parse(filters, 0)
+
+
+def _parse(filters: object, depth: int) -> Filter:
+    """Read one document, which may stand inside another."""
+    if not isinstance(filters, dict) and not hasattr(filters, "items"):
+        raise FilterError(f"A filter is a mapping of fields and operators; got {filters!r:.80}.")
+    if depth > _DEEPEST:
+        raise FilterError(f"The filter nests more than {_DEEPEST} levels deep; flatten it.")
+    operands = [_entry(name, value, depth) for name, value in filters.items()]
+    if len(operands) == 1:
+        return operands[0]
+    return And(tuple(operands), implicit=True)
+
+
+def _entry(name: object, value: object, depth: int) -> Filter:
+    """Read one key of a document and what stands under it."""
+    if not isinstance(name, str):
+        raise FilterError(f"The keys of a filter are text; got {name!r}.")
+    if name in JOINERS:
+        if not isinstance(value, (list, tuple)) or not value:
+            raise FilterError(f"`{name}` takes a list of one or more filters; got {value!r:.80}.")
+        return _JOINS[name](tuple(_parse(each, depth + 1) for each in value))
+    if name in TESTS:
+        raise FilterError(f"`{name}` belongs under a field, as in {{'state': {{'{name}': ...}}}}.")
+    if name.startswith("$"):
+        _refuse_operator(name)
+    _check_field(name)
+    if not hasattr(value, "items"):
+        return Field(name, (_test(name, "$eq", value, bare=True),), bare=True)
+    if not value:
+        raise FilterError(f"`{name}` has no operator; give a value or {{'$eq': value}}.")
+    return Field(name, tuple(_test(name, key, each) for key, each in value.items()))
+
+
+def _refuse_operator(name: str) -> NoReturn:
+    """Say which operators exist."""
+    listed = " ".join(OPERATORS)
+    raise FilterError(
+        f"The filter language has no operator `{name}`; it has {listed}."
+        f"{did_you_mean(name, OPERATORS)}"
+    )
+
+
+def _check_field(name: str) -> None:
+    """Refuse a field that the server does not filter by."""
+    if name in FIELDS or any(name.startswith(each) and name != each for each in PREFIXES):
+        return
+    hint = _HINTS.get(name)
+    if hint is None and name.startswith("summary."):
+        hint = f" The server calls it `summary_metrics.{name.removeprefix('summary.')}`."
+    if hint is None and name in PREFIXES:
+        hint = f" Name a key: `{name}<key>`."
+    if hint is None:
+        hint = did_you_mean(name, FIELDS)
+        hint += " A key of the config is `config.<key>`, of the summary `summary_metrics.<key>`."
+    raise FilterError(f"Runs have no field `{name}` to filter by.{hint}")
+
+
+def _test(field: str, operator: object, value: object, *, bare: bool = False) -> Test:
+    """Read one operator and its literal."""
+    if not isinstance(operator, str) or not operator.startswith("$"):
+        raise FilterError(
+            f"`{field}` mixes values and operators: {operator!r} is no operator. "
+            f"Reach into nested keys with dots, as in `{field}.{operator}`."
+        )
+    if operator not in TESTS:
+        _refuse_operator(operator)
+    if operator in ("$in", "$nin"):
+        if not isinstance(value, (list, tuple, set, frozenset)):
+            raise FilterError(f"`{operator}` on `{field}` takes a list; got {value!r:.80}.")
+        listed = sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value
+        return Test(operator, tuple(_literal(field, each) for each in listed))
+    if operator == "$exists":
+        if not isinstance(value, bool):
+            raise FilterError(f"`$exists` on `{field}` takes True or False; got {value!r:.80}.")
+        return Test(operator, value)
+    if operator == "$regex":
+        if not isinstance(value, str):
+            raise FilterError(f"`$regex` on `{field}` takes text; got {value!r:.80}.")
+        check_regex(field, value)
+        return Test(operator, value)
+    return Test(operator, _operand(field, operator, value, bare=bare))
+
+
+def _operand(field: str, operator: str, value: object, *, bare: bool) -> Literal:
+    """Read the literal of an equality or an order."""
+    if isinstance(value, (list, tuple, set, frozenset)):
+        if operator not in ("$eq", "$ne") or not field.startswith(_LISTS):
+            wanted = "{'$in': [...]}" if operator == "$eq" else "one value"
+            raise FilterError(f"`{field}` is compared with a list; give {wanted}.")
+        if bare and isinstance(value, (set, frozenset)):
+            raise FilterError(f"`{field}` is compared with a set; give {{'$in': [...]}}.")
+        return tuple(_literal(field, each) for each in value)
+    literal = _literal(field, value)
+    if literal is None and operator not in ("$eq", "$ne"):
+        raise FilterError(f"`{operator}` on `{field}` takes a number or text; got None.")
+    return literal
+
+
+def _literal(field: str, value: object) -> Literal:
+    """Turn one value into a JSON value."""
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, datetime):
+        if value.tzinfo is not None:
+            value = value.astimezone(timezone.utc)
+        return value.replace(tzinfo=None).isoformat() + "Z"
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        number = float(value)
+        if math.isfinite(number):
+            return number
+        raise FilterError(f"`{field}` is compared with {number}, which JSON cannot spell.")
+    raise FilterError(
+        f"`{field}` is compared with a {type(value).__name__}; "
+        "a literal is text, a number, True, False, None or a datetime."
+    )
+
+
+def server_name(field: str) -> str:
+    """Give the main spelling of a field, such as ``displayName`` for ``display_name``.
+
+    Keys of the config and the summary are given back unchanged.
+
+    Examples
+    --------
+    >>> server_name("job_type"), server_name("config.lr")
+    ('jobType', 'config.lr')
+    """
+    return FIELDS.get(field, field)
+
+
+def conjoin(*filters: Filter) -> Filter:
+    """Join filters so that a run must fit them all.
+
+    Empty ones vanish, and ``$and`` inside ``$and`` becomes one list.
+
+    Examples
+    --------
+    >>> to_json(conjoin(parse({"state": "finished"}), EMPTY, parse({"group": "a"})))
+    '{"$and":[{"state":"finished"},{"group":"a"}]}'
+    """
+    flat: list[Filter] = []
+    for each in filters:
+        if each == EMPTY:
+            continue
+        flat.extend(each.operands if isinstance(each, And) and not each.implicit else (each,))
+    if not flat:
+        return EMPTY
+    return flat[0] if len(flat) == 1 else And(tuple(flat))
+
+
+def to_dict(filter: Filter) -> dict[str, Any]:  # noqa: A002 - the word of the protocol
+    """Give the document of a filter: plain dicts, lists and literals.
+
+    Examples
+    --------
+    >>> to_dict(parse({"config.lr": {"$in": (1, 2)}}))
+    {'config.lr': {'$in': [1, 2]}}
+    """
+    if isinstance(filter, Field):
+        tests = {each.operator: _plain(each.literal) for each in filter.tests}
+        return {filter.name: tests["$eq"] if filter.bare else tests}
+    if isinstance(filter, And) and filter.implicit:
+        merged: dict[str, Any] = {}
+        for each in filter.operands:
+            merged.update(to_dict(each))
+        return merged
+    return {_SPELLED[type(filter)]: [to_dict(each) for each in filter.operands]}
+
+
+def _plain(literal: Literal) -> Any:
+    """Turn tuples back into lists."""
+    return [_plain(each) for each in literal] if isinstance(literal, tuple) else literal
+
+
+def to_json(filter: Filter) -> str:  # noqa: A002 - the word of the protocol
+    """Spell a filter as the compact JSON text that goes over the wire.
+
+    Numbers are spelled in plain decimal, because the server does not find floats by their
+    scientific notation.
+
+    Examples
+    --------
+    >>> to_json(parse({"config.lr": 1e-07}))
+    '{"config.lr":0.0000001}'
+    """
+    return _spell(to_dict(filter))
+
+
+def _spell(value: Any) -> str:
+    """Spell one JSON value without blanks and without exponents."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{json.dumps(k)}:{_spell(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_spell, value)) + "]"
+    if isinstance(value, float):
+        plain = format(Decimal(repr(value)), "f")
+        return plain if "." in plain else f"{plain}.0"  # read as whole it would be another number
+    return json.dumps(value)
+
+
+def matches(
+    filter: Filter,  # noqa: A002 - the word of the protocol
+    lookup: Callable[[str], Any],
+    *,
+    reading: Reading = "mongo",
+) -> bool:
+    """Say whether one run fits a filter.
+
+    Parameters
+    ----------
+    filter
+        What the run must fit.
+    lookup
+        Gives the stored value of a field, or `MISSING`. It is asked for the main spelling
+        (``displayName``, never ``display_name``) and for keys of the config and the summary as
+        the filter spells them (``config.lr`` or ``config.lr.value``).
+    reading
+        What a missing key or a null means. ``"mongo"``: it equals None only, so ``$ne`` and
+        ``$nin`` hold. ``"sql"``: every comparison with it is unknown, so is the negation of an
+        unknown, and a run fits only what is known to hold.
+
+    Returns
+    -------
+    bool
+        True when the run fits.
+
+    Notes
+    -----
+    A list fits a test when one of its elements does, or when it equals a literal list. Values
+    compare with literals of their own kind only: numbers, text, booleans. Times compare as
+    times, whether or not they are spelled with a ``Z`` or a fraction; a time cut short, such as
+    ``2022-03-09T10``, means its beginning. Non-finite numbers are stored as the texts ``NaN``,
+    ``Infinity`` and ``-Infinity``.
+
+    Examples
+    --------
+    >>> run = {"state": "finished"}
+    >>> matches(parse({"group": {"$ne": "a"}}), lambda field: run.get(field, MISSING))
+    True
+    >>> matches(
+    ...     parse({"group": {"$ne": "a"}}), lambda field: run.get(field, MISSING), reading="sql"
+    ... )
+    False
+    """
+    return _truth(filter, lookup, reading) is True
+
+
+def _truth(
+    filter: Filter,  # noqa: A002 - the word of the protocol
+    lookup: Callable[[str], Any],
+    reading: Reading,
+) -> Truth:
+    """Evaluate a filter; None is unknown."""
+    if isinstance(filter, Field):
+        field = server_name(filter.name)
+        value = lookup(field)
+        return all_of(decide(field, value, t.operator, t.literal, reading) for t in filter.tests)
+    truths = [_truth(each, lookup, reading) for each in filter.operands]
+    if isinstance(filter, And):
+        return all_of(truths)
+    holds = negate(all_of(negate(each) for each in truths))
+    return holds if isinstance(filter, Or) else negate(holds)

@@ -1,0 +1,232 @@
+"""The answer to a history task -> rows of the histories frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import msgspec
+import polars as pl
+
+from wbframe.core.decode import decode_rows, infer_types, join_texts
+from wbframe.core.graphql import name_of, rows_answer
+from wbframe.core.plan import split_groups
+from wbframe.core.schema import STEP, SYSTEM_PREFIXES, Index
+from wbframe.errors import AnswerError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from wbframe.core.model import Request
+    from wbframe.core.plan import HistoryTask, RunRead
+    from wbframe.core.schema import HistorySchema
+
+# Numbers rows of one run that share a step, so that specs are joined row by row.
+_TIE = "\0tie"
+
+
+@dataclass(slots=True)
+class TaskRows:
+    """What one task gave.
+
+    Attributes
+    ----------
+    frames
+        Ordinal of the run -> its rows, with the columns that the run has (not yet those of the schema).
+    again
+        The task that reads what grouping got wrong, or None.
+    imprecise
+        Keys in which Float64 lost digits.
+    new_keys
+        Ordinal -> keys that the run's rows hold and the schema does not, with their types.
+    sampled
+        Ordinals of runs of which the server holds more rows than came.
+    """
+
+    frames: dict[int, pl.DataFrame] = field(default_factory=dict)
+    again: HistoryTask | None = None
+    imprecise: set[str] = field(default_factory=set)
+    new_keys: dict[int, Index] = field(default_factory=dict)
+    sampled: set[int] = field(default_factory=set)
+
+
+def read_answer(task: HistoryTask, content: bytes, request: Request) -> TaskRows:
+    """Decode the answer to a task.
+
+    Raises
+    ------
+    QueryError, AnswerError, RunNotFoundError, SchemaMismatchError
+        As the answer has it.
+    """
+    found = TaskRows()
+    again: list[RunRead] = []
+    answers = rows_answer(content, request, task.path, task.rows_of(), field=task.field)
+    for run, raw in zip(task.runs, answers, strict=True):
+        where = f"run {run.run_id!r} of {name_of(task.path)}"
+        if task.field == "sampledHistory":
+            frame, wrong = _read_specs(task, run, raw, found, where)
+            if wrong:
+                again.append(split_groups(run, wrong))
+                continue
+        else:
+            frame = _read_texts(task, run, raw, found, where)
+        if frame.height:
+            found.frames[run.ordinal] = frame
+        if run.known is not None and run.known > max(frame.height, task.samples):
+            found.sampled.add(run.ordinal)
+    if again:
+        found.again = replace(task, runs=tuple(again))
+    return found
+
+
+def _read_specs(
+    task: HistoryTask, run: RunRead, raw: msgspec.Raw, found: TaskRows, where: str
+) -> tuple[pl.DataFrame, list[int]]:
+    """Decode one run's `sampledHistory`; also tell which groups were not logged together."""
+    lists = row_lists(raw)
+    if len(lists) != len(run.groups):
+        msg = f"could not read {where}: {len(run.groups)} specs were asked and {len(lists)} answered"
+        raise AnswerError(msg)
+    frames, wrong = [], []
+    for i, (group, rows) in enumerate(zip(run.groups, lists, strict=True)):
+        columns = {**task.schema.lead, **{key: task.schema.keys[key] for key in group.keys}}
+        decoded = decode_rows(rows, columns, where=where)
+        if not group.proven and decoded.frame.height < min(group.known or 0, task.samples):
+            wrong.append(i)
+        found.imprecise |= decoded.imprecise
+        frames.append(decoded.frame)
+    return merge_specs(frames, tuple(task.schema.lead)), wrong
+
+
+def row_lists(raw: msgspec.Raw) -> list[msgspec.Raw]:
+    """Open a `sampledHistory`: the row list of each spec, its bytes untouched.
+
+    Raises
+    ------
+    AnswerError
+        If it is no list.
+    """
+    try:
+        return msgspec.json.decode(raw, type=list[msgspec.Raw] | None) or []
+    except msgspec.DecodeError as error:
+        raise AnswerError(f"sampledHistory is not a list of row lists: {error}") from error
+
+
+def merge_rows(into: TaskRows, more: TaskRows) -> TaskRows:
+    """Add what another task gave; of a run that both read, the later reading counts."""
+    into.frames |= more.frames
+    into.imprecise |= more.imprecise
+    into.sampled |= more.sampled
+    into.new_keys |= more.new_keys
+    return into
+
+
+def merge_specs(frames: Sequence[pl.DataFrame], lead: tuple[str, ...] = (STEP,)) -> pl.DataFrame:
+    """Join the rows of several specs of one run on `_step`: every row that any of them has, once.
+
+    Rows that share a step stay apart, first with first and second with second.
+
+    Parameters
+    ----------
+    frames
+        Each with `_step`, further lead columns (which coalesce), and keys of its own.
+    lead
+        The columns that every frame has; the first is `_step`.
+    """
+    if len(frames) == 1:
+        return by_step(frames[0])
+    step, *axes = lead
+    if any(frame[step].is_duplicated().any() for frame in frames):
+        number = pl.int_range(pl.len()).over(step).alias(_TIE)
+        frames = [frame.with_columns(number) for frame in frames]
+        on = [step, _TIE]
+    else:
+        on = [step]
+    merged = frames[0]
+    for frame in frames[1:]:
+        merged = merged.join(frame, on=on, how="full", coalesce=True, nulls_equal=True)
+        merged = merged.with_columns(pl.coalesce(axis, f"{axis}_right") for axis in axes).drop(
+            f"{axis}_right" for axis in axes
+        )
+    return merged.sort(on, maintain_order=True).drop(_TIE, strict=False)
+
+
+def by_step(frame: pl.DataFrame) -> pl.DataFrame:
+    """Put rows in the order of their steps, ties as they came."""
+    if STEP not in frame.columns or frame[STEP].is_sorted():
+        return frame
+    return frame.sort(STEP, maintain_order=True)
+
+
+def _read_texts(
+    task: HistoryTask, run: RunRead, raw: msgspec.Raw, found: TaskRows, where: str
+) -> pl.DataFrame:
+    """Decode one run's `history` or `events`, whose rows are JSON texts."""
+    rows = join_texts(raw)
+    promised = {**task.schema.lead, **task.schema.keys}
+    # Only a run that has ended cannot have logged a new key since its keys were listed.
+    if task.all_keys and (not run.ended or task.field == "events"):
+        new = _new_keys(infer_types(rows), promised, system=task.field == "events")
+        if new:
+            found.new_keys[run.ordinal] = new
+    decoded = decode_rows(rows, promised, where=where)
+    found.imprecise |= decoded.imprecise
+    frame = decoded.frame
+    axes = [axis for axis in task.schema.lead if axis != STEP and task.field == "history"]
+    if axes:
+        frame = frame.drop_nulls(axes)
+    if not task.all_keys and task.schema.keys:
+        held = pl.col(list(task.schema.keys)).is_not_null()
+        frame = frame.filter(pl.all_horizontal(held) if task.match_all else pl.any_horizontal(held))
+    return by_step(frame)
+
+
+def _new_keys(
+    types: Mapping[str, Mapping[str, int]], promised: Mapping[str, pl.DataType], *, system: bool
+) -> Index:
+    """Give the keys of the rows that the schema does not have."""
+    return {
+        key: frozenset(counts)
+        for key, counts in types.items()
+        if key not in promised and key != "_wandb" and (key.startswith(SYSTEM_PREFIXES) or not system)
+    }
+
+
+def assemble(
+    frames: Mapping[int, pl.DataFrame],
+    run_ids: Mapping[int, str],
+    schema: HistorySchema,
+    beside: pl.DataFrame | None = None,
+) -> pl.DataFrame:
+    """Put the rows of several runs one below the other, with exactly the schema's columns.
+
+    Parameters
+    ----------
+    frames
+        Ordinal -> rows of one run.
+    run_ids
+        Ordinal -> run id.
+    schema
+        The promised columns.
+    beside
+        The run columns, a row an ordinal; needed if the schema has any.
+    """
+    ordinals = sorted(ordinal for ordinal, frame in frames.items() if frame.height)
+    empty = pl.DataFrame(schema={**schema.lead, **schema.keys})
+    rows = pl.concat([empty, *(frames[i] for i in ordinals)], how="diagonal").select(empty.columns)
+    heights = [frames[i].height for i in ordinals]
+    ids = _repeated("run_id", [run_ids[i] for i in ordinals], heights, pl.String())
+    columns = {"run_id": ids, **{schema.names.get(name, name): rows[name] for name in rows.columns}}
+    if beside is not None:
+        at = _repeated("at", ordinals, heights, pl.Int64())
+        columns |= beside.select(list(schema.run_columns))[at].to_dict()
+    return pl.DataFrame(columns)
+
+
+def _repeated(name: str, values: Sequence[object], times: Sequence[int], dtype: pl.DataType) -> pl.Series:
+    """Repeat each value so many times; times are above 0."""
+    return (
+        pl.DataFrame({name: pl.Series(values, dtype=dtype), "times": pl.Series(times, dtype=pl.Int64)})
+        .select(pl.col(name).repeat_by("times").explode())
+        .to_series()
+    )

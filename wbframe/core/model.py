@@ -1,0 +1,170 @@
+"""The frozen values that calls, plans and answers are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import polars as pl
+
+    from wbframe.core.filters import Filter
+
+Stream = Literal["default", "system"]
+Match = Literal["any", "all"]
+
+DEFAULT_ORDER = "+created_at"
+DEFAULT_SAMPLES = 500
+# The default of `per_page`: light pages; the largest that W&B's own clients ask for is 500.
+DEFAULT_PER_PAGE = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPath:
+    """What a path names: a project, or one sweep or run of it.
+
+    Attributes
+    ----------
+    entity
+        None for the default entity, which is found when it is read.
+    project
+        The project's name.
+    sweep, run
+        The id of one sweep or run; at most one of the two.
+    host
+        The host of the web address that the path was given as, or None.
+    """
+
+    entity: str | None = None
+    project: str
+    sweep: str | None = None
+    run: str | None = None
+    host: str | None = None
+
+
+class RunPaths(tuple[RunPath, ...]):
+    """Paths that come from the rows of a frame, of which there may be none."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which runs, in which order.
+
+    Attributes
+    ----------
+    paths
+        In the order in which their runs appear.
+    filters
+        What the server is asked to keep.
+    predicate
+        What is kept here besides; an expression over the runs frame.
+    order
+        A sign and a field, as the server takes it; within each path.
+    limit
+        The most runs over all paths, after filters and predicate; None for all.
+    per_page
+        Runs a page.
+    """
+
+    paths: tuple[RunPath, ...]
+    filters: Filter
+    predicate: pl.Expr | None = None
+    order: str = DEFAULT_ORDER
+    limit: int | None = None
+    per_page: int = DEFAULT_PER_PAGE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunsScan:
+    """A read of the runs frame: which runs, and which columns (None for all)."""
+
+    selection: Selection
+    columns: tuple[str, ...] | None = None
+    overrides: Mapping[str, pl.DataType] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryScan:
+    """A read of the histories frame; `min_step` is inclusive, `max_step` exclusive."""
+
+    selection: Selection
+    keys: tuple[str, ...] | None = None
+    samples: int = DEFAULT_SAMPLES
+    x_axis: str = "_step"
+    stream: Stream = "default"
+    match: Match = "any"
+    run_columns: tuple[str, ...] = ()
+    min_step: int | None = None
+    max_step: int | None = None
+    overrides: Mapping[str, pl.DataType] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One GraphQL request.
+
+    Attributes
+    ----------
+    document, variables
+        As sent.
+    asked
+        What is asked for, in words, for messages.
+    features
+        The fields and arguments in it that an old server may refuse.
+    """
+
+    document: str
+    variables: Mapping[str, Any]
+    asked: str
+    features: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanReport:
+    """What a read did.
+
+    Attributes
+    ----------
+    kind
+        ``"runs"`` or ``"histories"``.
+    projects
+        As ``entity/project``.
+    runs, rows
+        How many came back.
+    rows_known
+        Rows that the server says exist for what was asked, or None where it does not say.
+    samples
+        Rows a run (and group of keys) asked for at the most, or None.
+    sampled_runs
+        Runs of which the server holds more rows than it was asked for.
+    requests, retries
+        HTTP requests sent, and how many of them were second tries.
+    bytes_received
+        Bytes of answers, after decompression.
+    replaced
+        Server features that were refused and replaced by older queries.
+    seconds
+        Wall time.
+    """
+
+    kind: Literal["runs", "histories"]
+    projects: tuple[str, ...]
+    runs: int
+    rows: int
+    rows_known: int | None = None
+    samples: int | None = None
+    sampled_runs: int = 0
+    requests: int = 0
+    retries: int = 0
+    bytes_received: int = 0
+    replaced: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def sampled(self) -> bool:
+        """Whether some run has more rows than came back."""
+        return self.sampled_runs > 0

@@ -1,0 +1,119 @@
+"""Paths: which project, sweep or run a call is about."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_plus, urlsplit
+
+from wbframe.core.model import RunPath, RunPaths
+from wbframe.errors import PathError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+FORMS = (
+    "'entity/project'",
+    "'project'",
+    "'entity/project/sweeps/<id>'",
+    "'entity/project/runs/<id>'",
+    "'entity/project/<id>'",
+    "the https:// address of any of these in the web app",
+    "or a list of these",
+)
+
+# Tabs of the web app that may follow what an address is about.
+_TABS = frozenset(
+    {"workspace", "table", "overview", "charts", "logs", "files", "system", "artifacts", "code", "sweeps"}
+)
+_APP_PREFIXES = {"forge.coreweave.com": "/wandb"}
+_BAD_PART = re.compile(r"[\x00-\x1f?#]")
+
+
+def parse_paths(path: str | RunPath | Iterable[str | RunPath]) -> tuple[RunPath, ...]:
+    """Parse one path or several.
+
+    Parameters
+    ----------
+    path
+        A path of one of the known forms, or an iterable of them.
+
+    Returns
+    -------
+    tuple of RunPath
+        In the order given, each once.
+
+    Raises
+    ------
+    PathError
+        If one has none of the known forms, or if there is none at all.
+
+    Examples
+    --------
+    >>> parse_paths("ent/proj/sweeps/ab12")[0].sweep
+    'ab12'
+    """
+    if isinstance(path, RunPaths):
+        return tuple(dict.fromkeys(path))
+    if isinstance(path, str | RunPath):
+        return (parse_path(path),)
+    try:
+        several = list(path)
+    except TypeError:
+        raise _wrong(path) from None
+    if not several:
+        msg = f"`path` is an empty list; give at least one of: {', '.join(FORMS)}"
+        raise PathError(msg)
+    return tuple(dict.fromkeys(parse_path(each) for each in several))
+
+
+def parse_path(path: str | RunPath) -> RunPath:
+    """Parse one path of any known form; see `parse_paths`."""
+    if isinstance(path, RunPath):
+        return path
+    if not isinstance(path, str):
+        raise _wrong(path)
+    if "://" in path:
+        return _parse_address(path)
+    parts = path.strip().strip("/").split("/")
+    found = None if any(_BAD_PART.search(part) for part in parts) else _from_parts(parts)
+    if found is None:
+        raise _wrong(path)
+    return found
+
+
+def _from_parts(parts: list[str], host: str | None = None) -> RunPath | None:
+    """Match the parts of a path with the known forms."""
+    if not all(part.strip() for part in parts):
+        return None
+    match parts:
+        case [project]:
+            return RunPath(project=project, host=host)
+        case [entity, project]:
+            return RunPath(entity=entity, project=project, host=host)
+        case [entity, project, "runs", run] | [entity, project, run] if run not in {"runs", "sweeps"}:
+            return RunPath(entity=entity, project=project, run=run, host=host)
+        case [entity, project, "sweeps", sweep]:
+            return RunPath(entity=entity, project=project, sweep=sweep, host=host)
+    return None
+
+
+def _parse_address(address: str) -> RunPath:
+    """Parse the address of a page of the web app."""
+    split = urlsplit(address.strip())
+    if split.scheme not in {"http", "https"} or not split.hostname:
+        raise _wrong(address)
+    prefix = _APP_PREFIXES.get(split.hostname, "")
+    parts = [unquote_plus(part) for part in split.path.removeprefix(prefix).strip("/").split("/")]
+    if len(parts) in {3, 5} and parts[-1] in _TABS:
+        parts = parts[:-1]
+    found = _from_parts(parts, split.netloc.rpartition("@")[2]) if len(parts) > 1 else None
+    if found is None:
+        raise _wrong(address)
+    return found
+
+
+def _wrong(path: object) -> PathError:
+    """Make the error that shows the forms."""
+    shown = repr(path if not isinstance(path, str) else path.split("?")[0])
+    return PathError(f"cannot read the path {shown}; a path is one of: {', '.join(FORMS)}")

@@ -1,0 +1,167 @@
+"""Runs as the server gives them -> the runs frame: unwrapped, flattened, typed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+import polars as pl
+
+from wbframe.core.decode import decode_rows, infer_types
+from wbframe.core.graphql import RAW_NULL, json_object, name_of
+from wbframe.core.schema import RUN_COLUMNS, UTC_TIME, Index, RunsSchema
+from wbframe.errors import AnswerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from wbframe.core.graphql import RunNode
+    from wbframe.core.model import RunPath
+
+# Deeper objects stay JSON text: nobody's config nests so far, and recursion has an end.
+_MAX_DEPTH = 32
+_HIDDEN = frozenset({"_wandb", "wandb_version"})
+
+
+@dataclass(slots=True)
+class RunsBuffer:
+    """Runs in order, their config and summary already flattened to one JSON row each, and the names in these."""
+
+    entities: list[str] = field(default_factory=list)
+    projects: list[str] = field(default_factory=list)
+    nodes: list[RunNode] = field(default_factory=list)
+    rows: list[bytes] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
+
+    def add(self, path: RunPath, nodes: Iterable[RunNode]) -> None:
+        """Add runs of one project."""
+        for node in nodes:
+            self.entities.append(path.entity or "")
+            self.projects.append(path.project)
+            self.nodes.append(node)
+            leaves = run_leaves(node, where=f"run {node.name!r} of {name_of(path)}")
+            self.names.update(leaves)
+            self.rows.append(msgspec.json.encode(leaves))
+
+    def joined(self) -> bytes:
+        """Give all rows as one JSON array."""
+        return b"[" + b",".join(self.rows) + b"]"
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+
+def run_leaves(node: RunNode, *, where: str) -> dict[str, msgspec.Raw]:
+    """Flatten config and summary of a run: column -> value as it stood in the bytes."""
+    leaves: dict[str, msgspec.Raw] = {}
+    if node.config != RAW_NULL:
+        for key, wrapped in json_object(node.config, where=f"the config of {where}").items():
+            if key not in _HIDDEN:
+                _flatten(leaves, f"config.{key}", _unwrap(wrapped), 0)
+    if node.summary_metrics != RAW_NULL:
+        for key, value in json_object(node.summary_metrics, where=f"the summary of {where}").items():
+            _flatten(leaves, f"summary.{key}", value, 0)
+    return leaves
+
+
+def _unwrap(value: msgspec.Raw) -> msgspec.Raw:
+    """Take the value out of ``{"value": ..., "desc": ...}``; others pass as they are."""
+    inner = _object(value)
+    return inner["value"] if inner is not None and "value" in inner else value
+
+
+def _object(value: msgspec.Raw) -> dict[str, msgspec.Raw] | None:
+    """Open a JSON object; None for anything else."""
+    if not bytes(value).lstrip()[:1] == b"{":
+        return None
+    return msgspec.json.decode(value, type=dict[str, msgspec.Raw])
+
+
+def _flatten(leaves: dict[str, msgspec.Raw], name: str, value: msgspec.Raw, depth: int) -> None:
+    """Add the leaves below a value; media and histograms, which have a `_type`, are leaves."""
+    inner = _object(value) if depth < _MAX_DEPTH else None
+    if not inner or "_type" in inner:
+        leaves[name] = value
+        return
+    for key, each in inner.items():
+        _flatten(leaves, f"{name}.{key}", each, depth + 1)
+
+
+# ---------------------------------------------------------------- the frame
+
+
+def runs_frame(buffer: RunsBuffer, schema: RunsSchema) -> tuple[pl.DataFrame, frozenset[str]]:
+    """Build the frame of exactly the schema's columns.
+
+    Returns
+    -------
+    tuple
+        The frame, one row a run in order, and the columns in which Float64 lost digits.
+
+    Raises
+    ------
+    SchemaMismatchError
+        If a config or summary value does not fit its column.
+    """
+    leaves = schema.leaves()
+    found: dict[str, pl.Series] = {}
+    imprecise: frozenset[str] = frozenset()
+    if leaves:
+        decoded = decode_rows(buffer.joined(), leaves, where="the runs")
+        found = {name: decoded.frame[name] for name in leaves}
+        imprecise = decoded.imprecise
+    for name in schema.columns:
+        if name in RUN_COLUMNS:
+            found[name] = _meta_column(name, buffer)
+    frame = pl.DataFrame({name: found[name] for name in schema.columns})
+    casts = {n: d for n, d in schema.columns.items() if n in RUN_COLUMNS and frame.schema[n] != d}
+    return (frame.cast(casts) if casts else frame), imprecise  # type: ignore[arg-type]
+
+
+def leaf_types(buffer: RunsBuffer) -> Index:
+    """Give the config and summary columns that these runs have, and their types."""
+    return {name: frozenset(types) for name, types in infer_types(buffer.joined()).items()}
+
+
+def _meta_column(name: str, buffer: RunsBuffer) -> pl.Series:
+    """Build one metadata column."""
+    if name in _ATTRIBUTES:
+        take = _ATTRIBUTES[name]
+        values: Sequence[object] = [take(node) for node in buffer.nodes]
+    else:
+        values = buffer.entities if name == "entity" else buffer.projects
+    dtype = RUN_COLUMNS[name][0]
+    if dtype == UTC_TIME:
+        return _times(name, values)
+    return pl.Series(name, values, dtype=dtype)
+
+
+_ATTRIBUTES: dict[str, Callable[[RunNode], object]] = {
+    "run_id": lambda node: node.name,
+    "name": lambda node: node.display_name,
+    "state": lambda node: node.state,
+    "created_at": lambda node: node.created_at,
+    "heartbeat_at": lambda node: node.heartbeat_at,
+    "user": lambda node: None if node.user is None else node.user.username or node.user.name,
+    "group": lambda node: node.group,
+    "job_type": lambda node: node.job_type,
+    "sweep": lambda node: node.sweep_name,
+    "tags": lambda node: node.tags or [],
+    "notes": lambda node: node.notes,
+    "commit": lambda node: node.commit,
+    "history_line_count": lambda node: None if node.history_line_count is None else int(node.history_line_count),
+}  # fmt: skip
+
+
+def _times(name: str, values: Sequence[object]) -> pl.Series:
+    """Parse the server's spellings of UTC times: with ``Z``, without, with fractions, with an offset."""
+    text = pl.Series(name, values, dtype=pl.String)
+    plain = text.str.replace(r"(Z|[+]00:?00)$", "").str.replace(" ", "T")
+    parsed = plain.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
+    bad = text.filter(parsed.is_null() & text.is_not_null())
+    if len(bad):
+        raise AnswerError(f"`{name}`: cannot read the time {bad[0]!r}; expected the form 2026-01-31T10:15:30Z")
+    return parsed.dt.replace_time_zone("UTC")
+
+

@@ -1,0 +1,98 @@
+"""The text that the docstrings of the readers share, said once."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_Function = TypeVar("_Function", bound="Callable[..., Any]")
+
+_RUNS_WHICH = """
+path
+    Which runs: ``"entity/project"``, ``"project"`` (default entity), ``"entity/project/sweeps/<id>"``,
+    ``"entity/project/runs/<id>"`` or ``"entity/project/<id>"``, the ``https://`` address of any of these in
+    the web app, or a list of any of these.
+"""
+
+_WHICH = """
+filters
+    Which of these runs: the server's Mongo-like dict (``{"state": "finished", "config.lr": {"$gt": 0.01}}``),
+    or an expression (or a list, all of which must hold) over the columns of the runs frame. The server
+    filters as far as it provably can; an expression is applied here again, so it is exact.
+order
+    A sign and a field: ``"+created_at"``, ``"-heartbeat_at"``, ``"-summary.loss"``, ``"+config.lr"``.
+limit
+    The most runs; exact, and counted after `filters`. None for all.
+"""
+
+_HOW = """
+schema_overrides
+    Column to dtype, where the default does not suit: ``{"tokens": pl.Int64}`` keeps every digit,
+    ``{"bins": pl.List(pl.Float64)}`` opens lists.
+client
+    The connection; default: one for the environment's server and key, found as the official SDK does it.
+progress
+    True for a tqdm bar, or a function that gets a `Progress`.
+"""
+
+_COLUMNS = """
+columns
+    Names and globs, in the order wanted: ``["name", "config.lr", "summary.*"]``; None for all. The server
+    is asked for these alone.
+"""
+
+_PER_PAGE = """
+per_page
+    Runs a request, 1 to 1000.
+"""
+
+_ROWS = """
+keys
+    Logged keys (or globs), in the order wanted; None for all. For ``stream="system"`` any of the spellings
+    ``"cpu"``, ``"system.cpu"``, ``"system/cpu"``.
+samples
+    Rows of a run at the most. More are sampled down by the server, evenly; each group of keys that is
+    logged together is sampled by itself. The frame's metadata says whether it happened.
+x_axis
+    A key that stands beside `_step`; other than `_step`, only rows that hold it are read.
+stream
+    ``"default"`` for what was logged, ``"system"`` for machine metrics.
+match
+    ``"any"`` gives every row that holds one of the keys, ``"all"`` only rows that hold all of them.
+run_columns
+    Columns of the runs frame to repeat beside each row.
+min_step, max_step
+    Steps to read: `min_step` is inclusive, `max_step` exclusive.
+"""
+
+PARAMETERS = {
+    "runs": _RUNS_WHICH + _COLUMNS + _WHICH + _PER_PAGE + _HOW,
+    "histories": _RUNS_WHICH + _ROWS + _WHICH + _HOW,
+    "rows": _ROWS + _HOW,
+}
+
+_RAISES = """
+UsageError
+    An argument is wrong; found before any request where it can be known.
+CredentialsError, AccessError, NotFoundError
+    No or a refused key; no permission; no such project, run or sweep.
+RequestError, QueryError, AnswerError
+    The server could not be reached, refused the query, or answered something else.
+"""
+
+
+def documented(kind: str) -> Callable[[_Function], _Function]:
+    """Fill ``{parameters}`` and ``{raises}`` in a docstring."""
+
+    def fill(function: _Function) -> _Function:
+        text = inspect.cleandoc(function.__doc__ or "")
+        for mark, block in (("{parameters}", PARAMETERS[kind]), ("{raises}", _RAISES)):
+            text = text.replace(mark, "\n".join(line for line in block.splitlines() if line))
+        function.__doc__ = text
+        return function
+
+    return fill

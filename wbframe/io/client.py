@@ -1,0 +1,365 @@
+"""The client: one server, one key, one pool of connections."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import requests
+from gql import GraphQLRequest
+from gql.transport.requests import RequestsHTTPTransport
+from requests.adapters import HTTPAdapter
+
+from wbframe._version import __version__
+from wbframe.core.graphql import VIEWER, error_messages, viewer_entity
+from wbframe.errors import (
+    AccessError,
+    ConnectionFailedError,
+    CredentialsError,
+    QueryError,
+    RateLimitError,
+    RefusedKeyError,
+    StatusError,
+    TimedOutError,
+    UsageError,
+    WbframeError,
+)
+from wbframe.io.budget import PointBudget
+from wbframe.io.credentials import find_base_url, find_default, find_key
+from wbframe.io.retry import (
+    TOO_BIG,
+    RetryPolicy,
+    TryAgainError,
+    is_retried,
+    retry_after_seconds,
+    retrying,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from wbframe.core.model import Request, ScanReport
+
+_POOL = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What has gone over the wire: requests sent, of which second tries, and bytes of answers."""
+
+    requests: int = 0
+    retries: int = 0
+    bytes_received: int = 0
+
+    def __sub__(self, other: Traffic) -> Traffic:
+        """Give what came in between."""
+        return Traffic(
+            self.requests - other.requests,
+            self.retries - other.retries,
+            self.bytes_received - other.bytes_received,
+        )
+
+
+class _Transport(RequestsHTTPTransport):
+    """gql's transport, handing out the response itself: rows must not be parsed to Python objects."""
+
+    def post(self, request: GraphQLRequest, *, timeout: float) -> requests.Response:
+        """Send one request; redirects are not followed, since the key goes to one host only."""
+        arguments = self._prepare_request(request, extra_args={"allow_redirects": False, "timeout": timeout})
+        session: requests.Session = self.session  # type: ignore[assignment]
+        return session.request(self.method, self.url, **arguments)
+
+
+class Client:
+    """A connection to a W&B server, found and authorised as the official SDK does it.
+
+    Safe to share between threads. Making one sends nothing; the key is looked up at the first request.
+
+    Parameters
+    ----------
+    base_url
+        The API's address. Default: ``WANDB_BASE_URL``, the SDK's settings files, ``https://api.wandb.ai``.
+    api_key
+        Default: ``WANDB_API_KEY``, netrc, the SDK's settings files.
+    entity, project
+        Defaults for paths that lack them. Default: ``WANDB_ENTITY`` and ``WANDB_PROJECT``, the settings files;
+        for the entity then the viewer's own.
+    timeout
+        Seconds that one request may wait for the server.
+    concurrency
+        Requests under way at once.
+    retry
+        How often failed requests are sent again; see `RetryPolicy`.
+    verify
+        Whether TLS certificates are checked, or the path of a CA bundle.
+    proxies
+        As `requests` takes them; default: the environment's.
+
+    Attributes
+    ----------
+    last_report : ScanReport or None
+        What the last read through this client did.
+
+    Examples
+    --------
+    >>> client = Client("http://127.0.0.1:8080", api_key="k" * 40)
+    >>> client
+    <Client http://127.0.0.1:8080>
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        *,
+        entity: str | None = None,
+        project: str | None = None,
+        timeout: float = 60.0,
+        concurrency: int = 6,
+        retry: RetryPolicy | None = None,
+        verify: bool | str = True,
+        proxies: Mapping[str, str] | None = None,
+    ) -> None:
+        if timeout <= 0:
+            raise UsageError(f"`timeout` must be above 0 seconds; got {timeout!r}")
+        if concurrency < 1:
+            raise UsageError(f"`concurrency` must be at least 1; got {concurrency!r}")
+        self.base_url = find_base_url(base_url)
+        self.timeout = timeout
+        self.concurrency = concurrency
+        self.retry = retry or RetryPolicy()
+        self.last_report: ScanReport | None = None
+        # Features that this server has refused; each is tried once.
+        self.refused: frozenset[str] = frozenset()
+        self._api_key = api_key
+        self._entity = entity
+        self._project = project
+        self._verify = verify
+        self._proxies = dict(proxies) if proxies is not None else None
+        self.budget = PointBudget()
+        self._traffic = Traffic()
+        self._transport: _Transport | None = None
+        self._lock = threading.Lock()
+        self._sleep: Callable[[float], None] = time.sleep
+
+    def __repr__(self) -> str:
+        return f"<Client {self.base_url}>"
+
+    def __reduce__(self) -> tuple[Callable[..., Client], tuple[dict[str, Any]]]:
+        # The key stays here: a client that is pickled looks for its own where it is unpickled.
+        options = {
+            "base_url": self.base_url,
+            "entity": self._entity,
+            "project": self._project,
+            "timeout": self.timeout,
+            "concurrency": self.concurrency,
+            "retry": self.retry,
+            "verify": self._verify,
+            "proxies": self._proxies,
+        }
+        return _restore, (options,)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; the next request opens new ones."""
+        with self._lock:
+            transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.close()  # type: ignore[no-untyped-call]
+
+    @property
+    def traffic(self) -> Traffic:
+        """What has gone over the wire since the client was made."""
+        return self._traffic
+
+    def refuse(self, features: frozenset[str]) -> None:
+        """Remember that the server does not have these features."""
+        with self._lock:
+            self.refused |= features
+
+    def default_entity(self) -> str:
+        """Find the entity for paths without one; asks the server at most once.
+
+        Raises
+        ------
+        CredentialsError
+            If neither the settings nor the viewer name one.
+        """
+        if self._entity is None:
+            found = find_default("entity") or viewer_entity(self.send(VIEWER))
+            if not found:
+                msg = "no default entity: write the path as 'entity/project', or set WANDB_ENTITY"
+                raise CredentialsError(msg)
+            self._entity = found
+        return self._entity
+
+    def default_project(self) -> str | None:
+        """Find the project for calls without one: argument, ``WANDB_PROJECT``, settings files."""
+        return find_default("project", given=self._project)
+
+    def send(self, request: Request, *, splittable: bool = False) -> bytes:
+        """Send a request and give the body of its answer.
+
+        Parameters
+        ----------
+        request
+            What to ask.
+        splittable
+            Whether the caller would rather cut the request in two than have it sent again
+            when the server finds it too big (413, 500, 504, a time-out).
+
+        Raises
+        ------
+        MissingKeyError, RefusedKeyError, AccessError, QueryError
+            Never sent again.
+        ConnectionFailedError, RateLimitError, StatusError
+            After the retries.
+        """
+        prepared = GraphQLRequest(request.document, variable_values=dict(request.variables))
+        transport = self._connected()
+        try:
+            for attempt in retrying(self.retry, self._sleep):
+                with attempt:
+                    again = attempt.retry_state.attempt_number > 1
+                    return self._once(transport, prepared, request, splittable=splittable, again=again)
+        except TryAgainError as failure:
+            raise failure.error from failure.error.__cause__
+        raise AssertionError("the retry loop ends by returning or raising")
+
+    def _once(
+        self,
+        transport: _Transport,
+        prepared: GraphQLRequest,
+        request: Request,
+        *,
+        splittable: bool,
+        again: bool,
+    ) -> bytes:
+        """Send once; what may pass is raised as TryAgainError."""
+        content, response, failure = b"", None, None
+        try:
+            response = transport.post(prepared, timeout=self.timeout)
+            content = response.content
+        except requests.RequestException as error:
+            failure = error
+        with self._lock:
+            old = self._traffic
+            self._traffic = Traffic(
+                old.requests + 1, old.retries + again, old.bytes_received + len(content)
+            )
+        if failure is not None or response is None:
+            timed_out = isinstance(failure, requests.Timeout)
+            kind = f"no answer within {self.timeout:g} s" if timed_out else _reason(failure)
+            lost = (TimedOutError if timed_out else ConnectionFailedError)(
+                f"could not read {request.asked} from {self.base_url}: {kind}; check the address and the"
+                " network, or give a larger `timeout`"
+            )
+            lost.__cause__ = failure
+            raise lost if timed_out and splittable else TryAgainError(lost)
+        if response.status_code == requests.codes.ok:
+            return content
+        problem = self._status_error(response, request)
+        if is_retried(response.status_code) and not (splittable and response.status_code in TOO_BIG):
+            raise TryAgainError(
+                problem, retry_after_seconds(response.headers.get("Retry-After"), now=time.time())
+            )
+        raise problem
+
+    def _connected(self) -> _Transport:
+        """Open the transport once."""
+        with self._lock:
+            if self._transport is None:
+                transport = _Transport(
+                    f"{self.base_url}/graphql",
+                    auth=requests.auth.HTTPBasicAuth("api", find_key(self.base_url, self._api_key)),
+                    headers={"User-Agent": f"wbframe/{__version__}"},
+                    verify=self._verify,
+                    proxies=self._proxies,
+                )
+                transport.connect()  # type: ignore[no-untyped-call]
+                adapter = HTTPAdapter(pool_connections=2, pool_maxsize=max(_POOL, self.concurrency))
+                for scheme in ("http://", "https://"):
+                    transport.session.mount(scheme, adapter)  # type: ignore[union-attr]
+                self._transport = transport
+            return self._transport
+
+    def _status_error(self, response: requests.Response, request: Request) -> WbframeError:
+        """Make the error for an HTTP status."""
+        status = response.status_code
+        said = _said(response)
+        tail = f": {said}" if said else ""
+        where = f"could not read {request.asked} from {self.base_url}"
+        if status == requests.codes.unauthorized:
+            return RefusedKeyError(f"{where}: the API key was refused (HTTP 401); run `wandb login` or set WANDB_API_KEY")
+        if status == requests.codes.forbidden:
+            return AccessError(f"{where}: the API key may not read it (HTTP 403){tail}; ask its owner for access")
+        if status == requests.codes.too_many_requests:
+            return RateLimitError(
+                f"{where}: too many requests (HTTP 429), also after {self.retry.tries} tries;"
+                " lower `concurrency`, or wait",
+                status,
+            )
+        if response.is_redirect:
+            target = urlsplit(response.headers.get("Location", "")).hostname
+            return StatusError(f"{where}: the server redirects to {target!r}; set `base_url` to the API's address", status)
+        if status in {400, 422} and said:
+            return QueryError(f"{where}: the server answered: {said}")
+        return StatusError(f"{where}: HTTP {status}{tail}", status)
+
+
+_defaults: dict[tuple[str, str | None], Client] = {}
+_defaults_lock = threading.Lock()
+
+
+def client_or_default(client: Client | None) -> Client:
+    """Give the client, or the one for the environment as it is now; it keeps its connections between calls."""
+    if client is not None:
+        if not isinstance(client, Client):
+            raise UsageError(f"`client` must be a wbframe.Client; got {type(client).__name__}")
+        return client
+    at = (find_base_url(None), os.environ.get("WANDB_API_KEY"))
+    with _defaults_lock:
+        if at not in _defaults:
+            _defaults[at] = Client(at[0])
+        return _defaults[at]
+
+
+def _restore(options: dict[str, Any]) -> Client:
+    """Make a pickled client anew."""
+    return Client(**options)
+
+
+def _reason(error: BaseException | None) -> str:
+    """Give the innermost reason of a connection error, which names neither key nor query."""
+    reason: Any = error
+    while reason is not None:
+        inner = getattr(reason, "reason", None) or (reason.args[0] if getattr(reason, "args", None) else None)
+        if not isinstance(inner, BaseException):
+            break
+        reason = inner
+    text = str(reason).rpartition(": ")[2] or type(reason).__name__
+    return f"no connection ({text})"
+
+
+def _said(response: requests.Response) -> str:
+    """Give what an error's body says, on one line; empty if it is no JSON."""
+    try:
+        body = response.json()
+    except ValueError:
+        return ""
+    if not isinstance(body, dict):
+        return ""
+    errors = body.get("errors") or ([body["error"]] if body.get("error") else [])
+    return "; ".join(error_messages(errors if isinstance(errors, list) else [errors]))

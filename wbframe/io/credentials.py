@@ -1,0 +1,133 @@
+"""Where the server is and who asks: found as the official SDK finds them."""
+
+from __future__ import annotations
+
+import configparser
+import netrc
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from wbframe.errors import CredentialsError, MissingKeyError, UsageError
+
+DEFAULT_BASE_URL = "https://api.wandb.ai"
+# The SaaS answers at both; netrc may hold its key under either.
+_SAAS_HOSTS = ("api.wandb.ai", "api.forge.coreweave.com")
+_APP_HOSTS = {
+    "api.wandb.ai": ("wandb.ai", "www.wandb.ai", "forge.coreweave.com"),
+    "api.forge.coreweave.com": ("wandb.ai", "www.wandb.ai", "forge.coreweave.com"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the settings files of the SDK say; None where they are silent."""
+
+    base_url: str | None = None
+    entity: str | None = None
+    project: str | None = None
+    api_key: str | None = None
+
+
+def read_settings() -> Settings:
+    """Read ``~/.config/wandb/settings`` and ``./wandb/settings``; the local file wins."""
+    config_dir = os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb"
+    local = ".wandb" if Path(".wandb").is_dir() else os.path.join(os.environ.get("WANDB_DIR") or ".", "wandb")  # noqa: PTH118 -- joined with a part that may be absolute
+    parser = configparser.ConfigParser(interpolation=None)
+    files = [Path(config_dir).expanduser() / "settings", Path(local) / "settings"]
+    try:
+        parser.read(files, encoding="utf-8")
+    except configparser.Error as error:
+        raise CredentialsError(f"cannot read the settings file: {str(error).splitlines()[0]}") from error
+    found = parser["default"] if parser.has_section("default") else {}
+    return Settings(
+        base_url=found.get("base_url"),
+        entity=found.get("entity"),
+        project=found.get("project"),
+        api_key=found.get("api_key"),
+    )
+
+
+def find_base_url(base_url: str | None) -> str:
+    """Find the server: argument, ``WANDB_BASE_URL``, settings files, the public service.
+
+    Raises
+    ------
+    UsageError
+        If it is no http(s) address.
+    """
+    found = base_url or os.environ.get("WANDB_BASE_URL") or read_settings().base_url or DEFAULT_BASE_URL
+    found = found.strip().rstrip("/")
+    split = urlsplit(found)
+    if split.scheme not in {"http", "https"} or not split.hostname or split.username or split.password:
+        raise UsageError("`base_url` must be an address like 'https://api.wandb.ai', without a user or key in it")
+    if split.hostname == "wandb.ai":
+        raise UsageError("`base_url` must name the API host: 'https://api.wandb.ai', not 'https://wandb.ai'")
+    return found
+
+
+def find_key(base_url: str, api_key: str | None) -> str:
+    """Find the API key: argument, ``WANDB_API_KEY``, netrc, settings files.
+
+    Raises
+    ------
+    MissingKeyError
+        If there is none.
+    """
+    host = urlsplit(base_url).netloc
+    settings = read_settings()
+    # A settings file's key belongs to the server that the same files name.
+    same_server = (settings.base_url or DEFAULT_BASE_URL).rstrip("/") == base_url
+    found = (
+        api_key
+        or os.environ.get("WANDB_API_KEY")
+        or _netrc_key(host)
+        or (settings.api_key if same_server else None)
+    )
+    if not found or not found.strip():
+        msg = (
+            f"no API key for {host}: pass `api_key=`, set WANDB_API_KEY, or run `wandb login`"
+            f" (it writes {netrc_path()})"
+        )
+        raise MissingKeyError(msg)
+    return found.strip()
+
+
+def netrc_path() -> Path:
+    """Give the netrc file that holds the keys: ``NETRC``, ``~/.netrc`` or ``~/_netrc``."""
+    named = os.environ.get("NETRC")
+    if named:
+        return Path(named).expanduser()
+    dotted = Path("~/.netrc").expanduser()
+    other = Path("~/_netrc").expanduser()
+    return other if other.exists() and not dotted.exists() else dotted
+
+
+def _netrc_key(host: str) -> str | None:
+    """Look the host up in the netrc file."""
+    try:
+        entries = netrc.netrc(netrc_path())
+    except FileNotFoundError:
+        return None
+    except (netrc.NetrcParseError, OSError) as error:
+        raise CredentialsError(f"cannot read {netrc_path()}: {type(error).__name__}; mend or remove the file") from None
+    for name in _SAAS_HOSTS if host in _SAAS_HOSTS else (host,):
+        # `default` entries of the file are for other programs.
+        found = entries.hosts.get(name)
+        if found and found[2]:
+            return found[2]
+    return None
+
+
+def find_default(name: str, *, given: str | None = None) -> str | None:
+    """Find the default ``entity`` or ``project``: argument, environment, settings files."""
+    return given or os.environ.get(f"WANDB_{name.upper()}") or getattr(read_settings(), name) or None
+
+
+def app_hosts(base_url: str) -> tuple[str, ...]:
+    """Give the hosts at which the web app of this server is seen."""
+    netloc = urlsplit(base_url).netloc
+    named = urlsplit(os.environ.get("WANDB_APP_URL") or "").netloc
+    own = netloc.replace("api.", "app.", 1) if netloc.startswith("api.") else netloc
+    return tuple(filter(None, (named, *_APP_HOSTS.get(netloc, ()), own, netloc)))

@@ -1,0 +1,225 @@
+"""Reading the histories frame."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from wbframe.core.decode import infer_types, join_texts
+from wbframe.core.graphql import RowsOf, rows_answer, rows_request, spec
+from wbframe.core.histories import TaskRows, assemble, merge_rows, row_lists
+from wbframe.core.listing import describe
+from wbframe.core.model import RunsScan, ScanReport
+from wbframe.core.plan import RunEntry, history_tasks, index_of, run_entry, runs_to_look_at
+from wbframe.core.schema import HistorySchema, history_schema, is_mixed, merge_index
+from wbframe.errors import SchemaMismatchError
+from wbframe.io.progress import Progress, silent
+from wbframe.io.read_runs import Read, collect_runs, plan_runs, warn_imprecise
+from wbframe.io.reader import read_tasks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import polars as pl
+
+    from wbframe.core.model import HistoryScan
+    from wbframe.core.schema import Index
+    from wbframe.io.client import Client, Traffic
+    from wbframe.io.progress import Hook
+
+# What is selected of each run besides its run columns.
+_ENTRY_FIELDS = ("state", "historyLineCount", "historyKeys")
+# A run that logs new keys faster than they are read is read anew so many times.
+_MOST_PASSES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPlan:
+    """A histories scan with everything that must be known before its rows.
+
+    Attributes
+    ----------
+    scan
+        With default entities filled in.
+    entries
+        What the server knows of each run, in order.
+    index
+        The keys of all of them, and their types.
+    schema
+        The columns of the frame.
+    beside
+        The run columns, a row an entry; None if none is asked.
+    """
+
+    scan: HistoryScan
+    entries: tuple[RunEntry, ...]
+    index: Index
+    schema: HistorySchema
+    beside: pl.DataFrame | None
+
+
+def plan_histories(client: Client, scan: HistoryScan, progress: Hook = silent) -> HistoryPlan:
+    """List the runs of a scan with their keys: a request a page, and one where types must be looked at.
+
+    Raises
+    ------
+    ColumnError
+        If no run has logged a key that is asked for.
+    """
+    leaves = {k: v for k, v in scan.overrides.items() if k.startswith(("config.", "summary."))}
+    runs = RunsScan(selection=scan.selection, columns=scan.run_columns or ("run_id",), overrides=leaves)
+    plan = plan_runs(client, runs)
+    collected = collect_runs(client, plan, progress, plain=_ENTRY_FIELDS)
+    entries = tuple(
+        run_entry(i, path, node) for i, (path, node) in enumerate(zip(collected.paths, collected.nodes, strict=True))
+    )
+    scan = replace(scan, selection=plan.scan.selection)
+    index = index_of(entries, system=scan.stream == "system")
+    _look(client, scan, entries, index)
+    beside = collected.frame if scan.run_columns else None
+    columns = dict(beside.schema) if beside is not None else {}
+    schema = _schema(scan, entries, index, columns)
+    return HistoryPlan(scan=scan, entries=entries, index=index, schema=schema, beside=beside)
+
+
+def _schema(
+    scan: HistoryScan, entries: tuple[RunEntry, ...], index: Index, run_columns: dict[str, pl.DataType]
+) -> HistorySchema:
+    """Decide the columns from the index as it is now."""
+    complete = all(entry.keys is not None or entry.line_count == 0 for entry in entries)
+    where = describe(scan.selection.paths)
+    return history_schema(scan, index, run_columns, where=where, complete=complete)
+
+
+def _look(client: Client, scan: HistoryScan, entries: tuple[RunEntry, ...], index: Index) -> None:
+    """Find from rows what the index leaves open: keys of runs without one, and text that is only NaN."""
+    asked = index if scan.keys is None else [key for key in scan.keys if key in index]
+    mixed = [key for key in asked if is_mixed(index[key]) and key not in scan.overrides]
+    seen: Index = {}
+    for entry, keys in runs_to_look_at(entries, mixed):
+        field = "sampledHistory" if keys else ("events" if scan.stream == "system" else "history")
+        specs = tuple(spec((key,), scan.samples, None, None) for key in keys)
+        rows = [RowsOf(run_id=entry.run_id, specs=specs)]
+        request = rows_request(entry.path, rows, field=field, samples=scan.samples)
+        [raw] = rows_answer(client.send(request), request, entry.path, rows, field=field)
+        for part in row_lists(raw) if keys else [join_texts(raw)]:
+            merge_index(seen, {key: frozenset(counts) for key, counts in infer_types(part).items()})
+    for key in mixed:
+        if key in seen and not is_mixed(index[key] & seen[key] | {"number"}):
+            index[key] = seen[key]
+    system = scan.stream == "system"
+    unknown = {k: v for k, v in seen.items() if k not in index and k.startswith("system.") == system and k != "_wandb"}
+    merge_index(index, unknown)
+
+
+def read_histories(client: Client, scan: HistoryScan, progress: Hook = silent) -> Read:
+    """Read the histories frame whole.
+
+    Raises
+    ------
+    WbframeError
+        Whatever kept it from being whole.
+    """
+    started, before = time.perf_counter(), client.traffic
+    plan = plan_histories(client, scan, progress)
+    rows = TaskRows()
+    entries = plan.entries
+    for _ in range(_MOST_PASSES):
+        new = _read_entries(client, plan, entries, rows, progress)
+        if not new:
+            break
+        plan, entries = _with_new_keys(plan, new)
+    else:
+        names = sorted({key for keys in new.values() for key in keys})
+        raise SchemaMismatchError(f"runs log new keys faster than they are read: {names}; name the `keys` to read")
+    warn_imprecise(rows.imprecise)
+    run_ids = {entry.ordinal: entry.run_id for entry in plan.entries}
+    frame = assemble(rows.frames, run_ids, plan.schema, plan.beside)
+    report = _report(client, plan, rows, frame.height, before, started)
+    client.last_report = report
+    return Read(frame, report)
+
+
+def _read_entries(
+    client: Client, plan: HistoryPlan, entries: tuple[RunEntry, ...], rows: TaskRows, progress: Hook
+) -> dict[int, Index]:
+    """Read the rows of some runs into `rows`; give the new keys that they showed."""
+    tasks = history_tasks(plan.scan, entries, plan.schema, lambda: client.budget.points)
+    height = 0
+    new: dict[int, Index] = {}
+    with closing(read_tasks(client, tasks)) as results:
+        for result in results:
+            new |= result.new_keys
+            height += sum(frame.height for frame in result.frames.values())
+            merge_rows(rows, result)
+            done = max(rows.frames, default=-1) + 1
+            progress(Progress(kind="histories", done=done, total=len(plan.entries), rows=height))
+    progress(Progress(kind="histories", done=len(plan.entries), total=len(plan.entries), rows=height))
+    return new
+
+
+def _with_new_keys(plan: HistoryPlan, new: dict[int, Index]) -> tuple[HistoryPlan, tuple[RunEntry, ...]]:
+    """Widen the schema by keys that were logged since they were listed; give the runs to read again."""
+    index = dict(plan.index)
+    for keys in new.values():
+        merge_index(index, keys)
+    schema = _schema(plan.scan, plan.entries, index, dict(plan.schema.run_columns))
+    again = tuple(entry for entry in plan.entries if entry.ordinal in new)
+    return replace(plan, index=index, schema=schema), again
+
+
+def iter_histories(client: Client, plan: HistoryPlan) -> Iterator[pl.DataFrame]:
+    """Read the frame of a plan in parts, runs in order, while later ones are on their way.
+
+    Raises
+    ------
+    SchemaMismatchError
+        If a run that is still running has logged a key since the plan was made.
+    """
+    started, before = time.perf_counter(), client.traffic
+    run_ids = {entry.ordinal: entry.run_id for entry in plan.entries}
+    tasks = history_tasks(plan.scan, plan.entries, plan.schema, lambda: client.budget.points)
+    seen = TaskRows()
+    height = 0
+    with closing(read_tasks(client, tasks)) as results:
+        for result in results:
+            if result.new_keys:
+                names = sorted({key for keys in result.new_keys.values() for key in keys})
+                raise SchemaMismatchError(f"keys were logged since the read began: {names}; read again")
+            part = assemble(result.frames, run_ids, plan.schema, plan.beside)
+            height += part.height
+            result.frames = {ordinal: frame.clear() for ordinal, frame in result.frames.items()}
+            merge_rows(seen, result)
+            yield part
+    warn_imprecise(seen.imprecise)
+    client.last_report = _report(client, plan, seen, height, before, started)
+
+
+def _report(
+    client: Client, plan: HistoryPlan, rows: TaskRows, height: int, before: Traffic, started: float
+) -> ScanReport:
+    """Say what a read of histories did."""
+    traffic = client.traffic - before
+    return ScanReport(
+        kind="histories",
+        projects=tuple(dict.fromkeys(f"{each.entity}/{each.project}" for each in plan.scan.selection.paths)),
+        runs=len(plan.entries),
+        rows=height,
+        rows_known=_rows_known(plan),
+        samples=plan.scan.samples,
+        sampled_runs=len(rows.sampled),
+        requests=traffic.requests,
+        retries=traffic.retries,
+        bytes_received=traffic.bytes_received,
+        replaced=tuple(sorted(client.refused)),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _rows_known(plan: HistoryPlan) -> int | None:
+    """Count the rows that the server says the runs have logged; None where it does not say."""
+    counts = [entry.line_count for entry in plan.entries]
+    system = plan.scan.stream == "system"
+    return None if system or any(count is None for count in counts) else sum(filter(None, counts))

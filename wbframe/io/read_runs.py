@@ -1,0 +1,243 @@
+"""Reading the runs frame."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from wbframe.core.listing import RunsTaken, describe
+from wbframe.core.model import ScanReport
+from wbframe.core.runs_frame import RunsBuffer, leaf_types, runs_frame
+from wbframe.core.schema import merge_index, needs_index, runs_schema
+from wbframe.errors import PrecisionWarning, SchemaMismatchError
+from wbframe.io.progress import Progress, silent
+from wbframe.io.reader import read_index, read_pages, resolved
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from wbframe.core.graphql import RunNode
+    from wbframe.core.model import RunPath, RunsScan, Selection
+    from wbframe.core.schema import Index, RunsSchema
+    from wbframe.io.client import Client, Traffic
+    from wbframe.io.progress import Hook
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A frame and the report on how it was read."""
+
+    frame: pl.DataFrame
+    report: ScanReport
+
+
+@dataclass(frozen=True, slots=True)
+class RunsPlan:
+    """A runs scan with everything that must be known before its pages.
+
+    Attributes
+    ----------
+    scan
+        With default entities filled in.
+    columns
+        The names and globs of the scan and of its predicate; None for all.
+    index
+        The config and summary columns of the projects: empty where none is needed, None where the
+        server has no index.
+    """
+
+    scan: RunsScan
+    columns: tuple[str, ...] | None
+    index: Index | None
+
+    def resolve(self, columns: tuple[str, ...] | None, index: Index | None) -> RunsSchema:
+        """Give the columns that names and globs mean."""
+        where = describe(self.scan.selection.paths)
+        return runs_schema(columns, index, self.scan.overrides, where=where)
+
+
+def plan_runs(client: Client, scan: RunsScan) -> RunsPlan:
+    """Resolve a scan: one request a thousand config and summary keys, none where no such column is read.
+
+    Raises
+    ------
+    ColumnError
+        If a column exists in no run of the projects.
+    """
+    paths = resolved(client, scan.selection.paths)
+    scan = replace(scan, selection=replace(scan.selection, paths=paths))
+    looked_at = predicate_columns(scan.selection.predicate)
+    whole = scan.columns is None or looked_at is None
+    columns = None if whole else tuple(dict.fromkeys((*(scan.columns or ()), *(looked_at or ()))))
+    index = read_index(client, paths) if needs_index(columns) else {}
+    return RunsPlan(scan=scan, columns=columns, index=index)
+
+
+def predicate_columns(predicate: pl.Expr | None) -> list[str] | None:
+    """Give the columns that a predicate looks at; None if they cannot be told."""
+    if predicate is None:
+        return []
+    names = predicate.meta.root_names()
+    unsure = predicate.meta.has_multiple_outputs() or any(name.startswith("^") for name in names)
+    return None if unsure or not names else names
+
+
+def read_runs(client: Client, scan: RunsScan, progress: Hook = silent) -> Read:
+    """Read the runs frame whole.
+
+    Raises
+    ------
+    WbframeError
+        Whatever kept it from being whole.
+    """
+    started, before = time.perf_counter(), client.traffic
+    plan = plan_runs(client, scan)
+    frame = collect_runs(client, plan, progress).frame
+    report = runs_report(client, plan.scan.selection, frame.height, before, started)
+    client.last_report = report
+    return Read(frame, report)
+
+
+@dataclass(frozen=True, slots=True)
+class RunsCollected:
+    """The runs of a selection: where each is, as the server gave it, and their frame."""
+
+    paths: list[RunPath]
+    nodes: list[RunNode]
+    frame: pl.DataFrame
+
+
+def collect_runs(
+    client: Client, plan: RunsPlan, progress: Hook = silent, *, plain: tuple[str, ...] = ()
+) -> RunsCollected:
+    """Read all pages of a plan; `plain` names GraphQL fields that the caller wants besides."""
+    selection = plan.scan.selection
+    # Without an index, types come from the runs themselves, so the predicate waits for all of them.
+    late = selection.predicate if plan.index is None else None
+    if late is not None:
+        selection = replace(selection, predicate=None, limit=None)
+    paths: list[RunPath] = []
+    buffer = RunsBuffer()
+    needed = plan.resolve(plan.columns, plan.index)
+    for path, nodes in iter_runs(client, selection, needed, progress, plain=plain):
+        buffer.add(path, nodes)
+        paths += [path] * len(nodes)
+    frame, index = _frame(buffer, plan)
+    kept = pl.Series(range(len(buffer)), dtype=pl.Int64)
+    if late is not None:
+        kept = frame.with_columns(kept.alias("\0at")).filter(late)["\0at"]
+        limit = plan.scan.selection.limit
+        kept = kept if limit is None else kept.head(limit)
+    return RunsCollected(
+        paths=[paths[i] for i in kept],
+        nodes=[buffer.nodes[i] for i in kept],
+        frame=frame[kept].select(list(plan.resolve(plan.scan.columns, index).columns)),
+    )
+
+
+def iter_frames(client: Client, plan: RunsPlan) -> Iterator[pl.DataFrame]:
+    """Read the frame of a plan page by page; whole where the server has no index to promise a schema from.
+
+    Raises
+    ------
+    SchemaMismatchError
+        If a run has a config or summary key, or a type of one, that the index does not name.
+    """
+    started, before = time.perf_counter(), client.traffic
+    height = 0
+    if plan.index is None:
+        whole = collect_runs(client, plan).frame
+        height = whole.height
+        yield whole
+    else:
+        needed = plan.resolve(plan.columns, plan.index)
+        wanted = list(plan.resolve(plan.scan.columns, plan.index).columns)
+        imprecise: set[str] = set()
+        for path, nodes in iter_runs(client, plan.scan.selection, needed, silent):
+            buffer = RunsBuffer()
+            buffer.add(path, nodes)
+            unnamed = buffer.names - needed.columns.keys() if plan.columns is None else set()
+            if unnamed:
+                msg = f"the index of {describe([path])} does not name the columns {sorted(unnamed)}; name the `columns` to read"
+                raise SchemaMismatchError(msg)
+            frame, lost = runs_frame(buffer, needed)
+            imprecise |= lost
+            height += frame.height
+            yield frame.select(wanted)
+        warn_imprecise(imprecise)
+    client.last_report = runs_report(client, plan.scan.selection, height, before, started)
+
+
+def iter_runs(
+    client: Client, selection: Selection, schema: RunsSchema, progress: Hook, *, plain: tuple[str, ...] = ()
+) -> Iterator[tuple[RunPath, list[RunNode]]]:
+    """Read the runs of a selection page by page; `plain` names further GraphQL fields."""
+    taken = RunsTaken(
+        predicate=selection.predicate, schema=schema, limit=selection.limit, seen=set()
+    )
+    fields = schema.fields()
+    fields = replace(fields, plain=tuple(dict.fromkeys((*fields.plain, *plain))))
+    if taken.full:
+        return
+    for listing, page in read_pages(client, selection, fields):
+        yield listing.path, taken.take(listing.path, page.nodes)
+        total = page.run_count if selection.limit is None else selection.limit
+        progress(Progress(kind="runs", done=taken.taken, total=total))
+        if taken.full:
+            return
+
+
+def _frame(buffer: RunsBuffer, plan: RunsPlan) -> tuple[pl.DataFrame, Index | None]:
+    """Build the frame; what the index did not name, or named wrongly, comes from the runs."""
+    index = plan.index
+    if index is None:
+        index = leaf_types(buffer) if buffer.names else None
+    elif plan.columns is None and not buffer.names <= index.keys():
+        types = leaf_types(buffer)
+        index = {**index, **{name: types[name] for name in types if name not in index}}
+    needed = plan.resolve(plan.columns, index)
+    try:
+        frame, imprecise = runs_frame(buffer, needed)
+    except SchemaMismatchError:
+        widened = dict(index or {})
+        merge_index(widened, leaf_types(buffer))
+        if plan.resolve(plan.columns, widened) == needed:
+            raise
+        index = widened
+        frame, imprecise = runs_frame(buffer, plan.resolve(plan.columns, index))
+    warn_imprecise(imprecise)
+    return frame, index
+
+
+def warn_imprecise(names: frozenset[str] | set[str]) -> None:
+    """Warn of columns whose digits Float64 cannot hold."""
+    for name in sorted(names):
+        msg = (
+            f"Float64 cannot hold every digit of {name!r}; read it exactly with"
+            f" schema_overrides={{{name!r}: pl.Int64}}"
+        )
+        warnings.warn(msg, PrecisionWarning, stacklevel=2)
+
+
+def runs_report(
+    client: Client, selection: Selection, rows: int, before: Traffic, started: float
+) -> ScanReport:
+    """Say what a read of runs did."""
+    traffic = client.traffic - before
+    return ScanReport(
+        kind="runs",
+        projects=tuple(dict.fromkeys(f"{each.entity}/{each.project}" for each in selection.paths)),
+        runs=rows,
+        rows=rows,
+        requests=traffic.requests,
+        retries=traffic.retries,
+        bytes_received=traffic.bytes_received,
+        replaced=tuple(sorted(client.refused)),
+        seconds=time.perf_counter() - started,
+    )
+
+

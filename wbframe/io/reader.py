@@ -1,0 +1,156 @@
+"""Drives plans: sends their requests, overlaps them, hands out what came back in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+from wbframe.core import graphql
+from wbframe.core.histories import merge_rows, read_answer
+from wbframe.core.listing import listings
+from wbframe.core.schema import index_of_fields, merge_index
+from wbframe.errors import AnswerError, PathError, QueryError, StatusError, TimedOutError
+from wbframe.io.retry import is_too_big
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator
+    from concurrent.futures import Future
+
+    from wbframe.core.graphql import Listing, NodeFields, Page
+    from wbframe.core.histories import TaskRows
+    from wbframe.core.model import Request, RunPath, Selection
+    from wbframe.core.plan import HistoryTask
+    from wbframe.core.schema import Index
+    from wbframe.io.client import Client
+
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
+
+
+def resolved(client: Client, paths: Iterable[RunPath]) -> tuple[RunPath, ...]:
+    """Fill in the default entity, and check that addresses belong to the client's server.
+
+    Raises
+    ------
+    PathError
+        If an address is one of another server's web app.
+    """
+    from wbframe.io.credentials import app_hosts  # noqa: PLC0415 -- read where the environment is
+
+    hosts = app_hosts(client.base_url)
+    found = []
+    for path in paths:
+        if path.host is not None and path.host not in hosts:
+            msg = (
+                f"the address is of {path.host}, but the client reads {client.base_url};"
+                " set WANDB_BASE_URL, or pass `client=wbframe.Client(base_url=...)`"
+            )
+            raise PathError(msg)
+        entity = path.entity if path.entity is not None else client.default_entity()
+        found.append(replace(path, entity=entity, host=None))
+    return tuple(dict.fromkeys(found))
+
+
+def read_index(client: Client, paths: Iterable[RunPath]) -> Index | None:
+    """Read the index of config and summary keys of the projects; None where a server has none."""
+    index: Index = {}
+    for path in dict.fromkeys(replace(each, run=None, sweep=None) for each in paths):
+        cursor = None
+        while True:
+            if graphql.FIELDS in client.refused:
+                return None
+            request = graphql.fields_request(path, cursor)
+            content = _send_or_refuse(client, request)
+            if content is None:
+                return None
+            pairs, cursor = graphql.fields_page(content, request, path)
+            merge_index(index, index_of_fields(pairs))
+            if cursor is None:
+                break
+    return index
+
+
+def read_pages(client: Client, selection: Selection, fields: NodeFields) -> Iterator[tuple[Listing, Page]]:
+    """Read the pages of a selection one after the other; stop taking to stop reading."""
+    for listing in listings(selection, fields):
+        cursor: str | None = None
+        while True:
+            known = replace(listing, fields=listing.fields.without(client.refused))
+            request = known.request(cursor)
+            content = _send_or_refuse(client, request)
+            if content is None:
+                continue
+            page = known.page(content, request)
+            yield known, page
+            if page.cursor is None:
+                break
+            if page.cursor == cursor:
+                raise AnswerError(f"could not read {known.asked}: the server repeats the cursor of a page; try again")
+            cursor = page.cursor
+
+
+def _send_or_refuse(client: Client, request: Request) -> bytes | None:
+    """Send a request that uses features; None, and remembered, if the server refuses one."""
+    try:
+        content = client.send(request)
+        if request.features and content[:200].find(b'"errors"') >= 0:
+            graphql.open_answer(content, request)
+    except QueryError as error:
+        refused = graphql.refused_features(request, str(error))
+        if not refused:
+            raise
+        client.refuse(refused)
+        return None
+    return content
+
+
+def read_tasks(
+    client: Client, tasks: Iterable[HistoryTask], *, ahead: int | None = None
+) -> Generator[TaskRows]:
+    """Read tasks side by side, and hand out what they gave in their order.
+
+    Closing the iterator stops what has not begun.
+    """
+    ahead = ahead or 2 * client.concurrency
+    with ThreadPoolExecutor(client.concurrency, thread_name_prefix="wbframe") as pool:
+        yield from _in_order(pool, lambda task: read_task(client, task), tasks, ahead)
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, work: Callable[[_In], _Out], items: Iterable[_In], ahead: int
+) -> Iterator[_Out]:
+    """Map with bounded look-ahead, in order."""
+    waiting: deque[Future[_Out]] = deque()
+    source = iter(items)
+    try:
+        for item in source:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) >= ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def read_task(client: Client, task: HistoryTask) -> TaskRows:
+    """Read one task: cut it in two where the server finds it too big, ask again where grouping was wrong."""
+    request = task.request()
+    try:
+        content = client.send(request, splittable=len(task.runs) > 1)
+    except (StatusError, TimedOutError) as error:
+        if len(task.runs) == 1 or not is_too_big(error):
+            raise
+        client.budget.shrink()
+        half = len(task.runs) // 2
+        first = read_task(client, replace(task, runs=task.runs[:half]))
+        return merge_rows(first, read_task(client, replace(task, runs=task.runs[half:])))
+    client.budget.grow()
+    found = read_answer(task, content, request)
+    if found.again is not None:
+        again, found.again = found.again, None
+        return merge_rows(found, read_task(client, again))
+    return found

@@ -1,0 +1,302 @@
+"""The pandas face: readers as functions, and the ``wandb`` accessor of frames."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Literal, get_args
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from wbframe.arrow import to_arrow
+from wbframe.core.arguments import history_scan, runs_scan
+from wbframe.core.frames import paths_of
+from wbframe.core.model import DEFAULT_ORDER, DEFAULT_PER_PAGE, DEFAULT_SAMPLES
+from wbframe.docs import documented
+from wbframe.errors import one_of
+from wbframe.io.client import client_or_default
+from wbframe.io.progress import hook_of
+from wbframe.io.read_histories import read_histories as _read_histories
+from wbframe.io.read_runs import read_runs as _read_runs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from wbframe.core.arguments import Filters, Overrides
+    from wbframe.core.model import RunPath, RunPaths
+    from wbframe.io.client import Client
+    from wbframe.io.progress import Hook
+    from wbframe.io.read_runs import Read
+
+__all__ = ["read_histories", "read_runs"]
+
+DtypeBackend = Literal["numpy", "numpy_nullable", "pyarrow"]
+
+# Float64 holds every integer up to here.
+_EXACT = 2**53
+
+
+@documented("runs")
+def read_runs(
+    path: str | RunPath | Iterable[str | RunPath],
+    *,
+    columns: Sequence[str] | None = None,
+    filters: Filters = None,
+    order: str = DEFAULT_ORDER,
+    limit: int | None = None,
+    per_page: int = DEFAULT_PER_PAGE,
+    schema_overrides: Overrides = None,
+    dtype_backend: str = "numpy",
+    client: Client | None = None,
+    progress: bool | Hook | None = None,
+) -> pd.DataFrame:
+    """Read the runs of a project as one pandas frame; columns, rows and cost as `wbframe.polars.read_runs`.
+
+    Also `pd.read_wandb_runs`.
+
+    Parameters
+    ----------
+    {parameters}
+    dtype_backend
+        ``"numpy"``, ``"numpy_nullable"`` or ``"pyarrow"``, as pandas' own readers have it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With a fresh RangeIndex. ``frame.attrs["wbframe"]`` is the `ScanReport` as a dict.
+
+    Raises
+    ------
+    {raises}
+    """
+    scan = runs_scan(
+        path,
+        columns=columns,
+        filters=filters,
+        order=order,
+        limit=limit,
+        per_page=per_page,
+        schema_overrides=schema_overrides,
+    )
+    backend = check_backend(dtype_backend)
+    return frame_of(_read_runs(client_or_default(client), scan, hook_of(progress)), backend)
+
+
+@documented("histories")
+def read_histories(
+    path: str | RunPath | Iterable[str | RunPath],
+    *,
+    keys: Sequence[str] | None = None,
+    samples: int = DEFAULT_SAMPLES,
+    x_axis: str = "_step",
+    stream: str = "default",
+    match: str = "any",
+    run_columns: Sequence[str] | None = None,
+    min_step: int | None = None,
+    max_step: int | None = None,
+    filters: Filters = None,
+    order: str = DEFAULT_ORDER,
+    limit: int | None = None,
+    schema_overrides: Overrides = None,
+    dtype_backend: str = "numpy",
+    client: Client | None = None,
+    progress: bool | Hook | None = None,
+) -> pd.DataFrame:
+    """Read histories as one pandas frame; columns, rows and cost as `wbframe.polars.read_histories`.
+
+    Also `pd.read_wandb_histories`.
+
+    Parameters
+    ----------
+    {parameters}
+    dtype_backend
+        ``"numpy"``, ``"numpy_nullable"`` or ``"pyarrow"``, as pandas' own readers have it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With a fresh RangeIndex. ``frame.attrs["wbframe"]`` is the `ScanReport` as a dict.
+
+    Raises
+    ------
+    {raises}
+    """
+    scan = history_scan(
+        path,
+        keys=keys,
+        samples=samples,
+        x_axis=x_axis,
+        stream=stream,
+        match=match,
+        run_columns=run_columns,
+        min_step=min_step,
+        max_step=max_step,
+        filters=filters,
+        order=order,
+        limit=limit,
+        schema_overrides=schema_overrides,
+    )
+    backend = check_backend(dtype_backend)
+    return frame_of(_read_histories(client_or_default(client), scan, hook_of(progress)), backend)
+
+
+# ---------------------------------------------------------------- dtypes
+
+_NULLABLE = {
+    pa.int64(): pd.Int64Dtype(),
+    pa.int32(): pd.Int32Dtype(),
+    pa.int16(): pd.Int16Dtype(),
+    pa.int8(): pd.Int8Dtype(),
+    pa.uint64(): pd.UInt64Dtype(),
+    pa.uint32(): pd.UInt32Dtype(),
+    pa.uint16(): pd.UInt16Dtype(),
+    pa.uint8(): pd.UInt8Dtype(),
+    pa.float64(): pd.Float64Dtype(),
+    pa.float32(): pd.Float32Dtype(),
+    pa.bool_(): pd.BooleanDtype(),
+    pa.large_string(): pd.StringDtype(),
+}
+
+
+def check_backend(dtype_backend: str) -> DtypeBackend:
+    """Check the argument `dtype_backend`.
+
+    Raises
+    ------
+    UsageError
+        If pandas has no such backend.
+    """
+    if dtype_backend not in get_args(DtypeBackend):
+        raise one_of("dtype_backend", dtype_backend, get_args(DtypeBackend))
+    return dtype_backend  # type: ignore[return-value]
+
+
+def to_pandas(table: pa.Table, dtype_backend: DtypeBackend) -> pd.DataFrame:
+    """Turn a table into a frame of one of pandas' three families of dtypes."""
+    if dtype_backend == "pyarrow":
+        return table.to_pandas(types_mapper=pd.ArrowDtype)
+    if dtype_backend == "numpy_nullable":
+        return table.to_pandas(types_mapper=_NULLABLE.get)
+    # numpy has no integer null: such a column becomes float64, or Python ints where that would cost digits.
+    frame = table.to_pandas()
+    for i, column in enumerate(table.columns):
+        if pa.types.is_integer(column.type) and column.null_count and not _fits_float(column):
+            frame.isetitem(i, pd.Series(column.to_pylist(), dtype=object))
+    return frame
+
+
+def _fits_float(column: pa.ChunkedArray) -> bool:
+    """Tell whether Float64 holds each integer of a column."""
+    span = pc.min_max(column).as_py()
+    return max(-(span["min"] or 0), span["max"] or 0) <= _EXACT
+
+
+def frame_of(read: Read, dtype_backend: DtypeBackend) -> pd.DataFrame:
+    """Turn a read into a frame that says how it was read."""
+    frame = to_pandas(to_arrow(read.frame), dtype_backend)
+    frame.attrs["wbframe"] = asdict(read.report)
+    return frame
+
+
+# ---------------------------------------------------------------- the accessor
+
+
+class _Accessor:
+    """From a frame to the runs and histories that its rows name."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._frame = frame
+
+    def _paths(self, path: str | None) -> RunPaths:
+        names = [each for each in ("entity", "project", "run_id") if each in self._frame.columns]
+        rows = self._frame[names].drop_duplicates().astype(object)
+        return paths_of(rows.where(rows.notna(), None).to_dict("records"), names, path)
+
+    @documented("rows")
+    def histories(
+        self,
+        *,
+        path: str | None = None,
+        keys: Sequence[str] | None = None,
+        samples: int = DEFAULT_SAMPLES,
+        x_axis: str = "_step",
+        stream: str = "default",
+        match: str = "any",
+        run_columns: Sequence[str] | None = None,
+        min_step: int | None = None,
+        max_step: int | None = None,
+        schema_overrides: Overrides = None,
+        dtype_backend: str = "numpy",
+        client: Client | None = None,
+        progress: bool | Hook | None = None,
+    ) -> pd.DataFrame:
+        """Read the histories of exactly the runs in this frame, in its order.
+
+        Needs the columns `entity`, `project` and `run_id`, as the runs readers give them; or `run_id` and
+        `path`. Costs and returns as `read_histories`.
+
+        Parameters
+        ----------
+        path
+            ``"entity/project"`` for a frame that has `run_id` alone.
+        {parameters}
+        dtype_backend
+            As of `read_histories`.
+
+        Raises
+        ------
+        {raises}
+        """
+        return read_histories(
+            self._paths(path),
+            keys=keys,
+            samples=samples,
+            x_axis=x_axis,
+            stream=stream,
+            match=match,
+            run_columns=run_columns,
+            min_step=min_step,
+            max_step=max_step,
+            schema_overrides=schema_overrides,
+            dtype_backend=dtype_backend,
+            client=client,
+            progress=progress,
+        )
+
+    def runs(
+        self,
+        *,
+        path: str | None = None,
+        columns: Sequence[str] | None = None,
+        schema_overrides: Overrides = None,
+        dtype_backend: str = "numpy",
+        client: Client | None = None,
+        progress: bool | Hook | None = None,
+    ) -> pd.DataFrame:
+        """Read the runs frame of exactly the runs in this frame, each once, in the order of their first rows.
+
+        Parameters
+        ----------
+        path
+            ``"entity/project"`` for a frame that has `run_id` alone.
+        columns, schema_overrides, dtype_backend, client, progress
+            As of `read_runs`, which says what comes back and what is raised.
+        """
+        return read_runs(
+            self._paths(path),
+            columns=columns,
+            schema_overrides=schema_overrides,
+            dtype_backend=dtype_backend,
+            client=client,
+            progress=progress,
+        )
+
+
+def register() -> None:
+    """Set the readers on the pandas module, and the ``wandb`` accessor on its frames."""
+    pd.read_wandb_runs = read_runs
+    pd.read_wandb_histories = read_histories
+    # Importing anew (a notebook's reload) must not warn that the accessor is taken.
+    if not hasattr(pd.DataFrame, "wandb"):
+        pd.api.extensions.register_dataframe_accessor("wandb")(_Accessor)

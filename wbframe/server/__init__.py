@@ -1,0 +1,39 @@
+"""A local W&B-compatible server: for the demo, for the tests, and for other people's tests.
+
+>>> from wbframe.server import serve
+>>> with serve("ragged") as server:
+...     server.url.startswith("http://127.0.0.1:")
+True
+
+It speaks as much of the GraphQL API as it takes to read runs and histories, with `wbframe` and with
+the official SDK, from projects in memory.
+"""
+
+from __future__ import annotations
+
+from wbframe.server.faults import LoggedRequest
+from wbframe.server.folder import load_project
+from wbframe.server.ragged import odd, ragged
+from wbframe.server.rows import History
+from wbframe.server.schema import Features
+from wbframe.server.serving import API_KEY, BUILT_IN, built_in, serve, serve_forever
+from wbframe.server.store import Project, RunRecord, Sweep
+from wbframe.server.synthetic import synthetic
+
+__all__ = [
+    "API_KEY",
+    "BUILT_IN",
+    "Features",
+    "History",
+    "LoggedRequest",
+    "Project",
+    "RunRecord",
+    "Sweep",
+    "built_in",
+    "load_project",
+    "odd",
+    "ragged",
+    "serve",
+    "serve_forever",
+    "synthetic",
+]

@@ -1,0 +1,111 @@
+"""Answers that go wrong on purpose, and the log of every answer."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from wbframe.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Fault", "Faults", "LoggedRequest"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedRequest:
+    """One request that the server got, and what it sent back.
+
+    Attributes
+    ----------
+    operation
+        The name of the GraphQL operation, empty if it has none.
+    document, variables
+        The GraphQL document as sent, and its variables.
+    status
+        The HTTP status sent; 0 if the connection was cut without one.
+    request_bytes, response_bytes
+        The sizes of the two bodies on the wire, so after any compression of the answer.
+    seconds
+        From the whole request in hand to the answer ready, the pretended latency included.
+    started
+        When the request was in hand, on the clock of `time.perf_counter`.
+    user_agent
+        What the client calls itself.
+    fault
+        Whether `Server.fail` decided the answer.
+    """
+
+    operation: str
+    document: str
+    variables: Mapping[str, Any]
+    status: int
+    request_bytes: int
+    response_bytes: int
+    seconds: float
+    started: float
+    user_agent: str
+    fault: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One way to go wrong; see `Server.fail` for the meaning of each field."""
+
+    status: int | None = None
+    body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    drop: bool = False
+    truncate: bool = False
+    delay: float = 0.0
+    match: str | None = None
+    times: int = 1
+
+    def __post_init__(self) -> None:
+        if self.times < 1:
+            raise UsageError(f"`times` must be at least 1; got {self.times}")
+        if self.drop and (self.truncate or self.status is not None or self.body is not None):
+            raise UsageError("`drop` sends nothing, so it goes with no status, body or truncate")
+
+    @property
+    def replaces(self) -> bool:
+        """Whether the answer itself is another than the real one."""
+        return not (self.drop or self.truncate or self.delay) or (
+            self.status is not None or self.body is not None
+        )
+
+
+class Faults:
+    """The queue of faults; each request takes the first that fits it."""
+
+    def __init__(self) -> None:
+        self._queue: list[Fault] = []
+        self._lock = threading.Lock()
+
+    def add(self, fault: Fault) -> None:
+        """Put a fault behind the others."""
+        with self._lock:
+            self._queue.append(fault)
+
+    def take(self, document: str) -> Fault | None:
+        """Take the first fault that fits a document, and use it up by one."""
+        with self._lock:
+            for index, fault in enumerate(self._queue):
+                if fault.match is None or fault.match in document:
+                    if fault.times > 1:
+                        self._queue[index] = replace(fault, times=fault.times - 1)
+                    else:
+                        del self._queue[index]
+                    return fault
+        return None
+
+    def clear(self) -> None:
+        """Forget every fault."""
+        with self._lock:
+            self._queue.clear()
+
+    def __len__(self) -> int:
+        with self._lock:
+            return sum(fault.times for fault in self._queue)

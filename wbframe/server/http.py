@@ -1,0 +1,313 @@
+"""HTTP around the engine: who may ask, what is logged, what goes wrong on purpose."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gzip
+import hmac
+import logging
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from aiohttp import web
+
+from wbframe.errors import UsageError
+from wbframe.server.engine import Answer, Engine, Question
+from wbframe.server.faults import Fault, Faults, LoggedRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+__all__ = ["Server"]
+
+_LARGEST_REQUEST = 64 << 20
+_SMALLEST_GZIP = 1024
+_THREADS = 4
+_log = logging.getLogger("wbframe.server")
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """What goes out: a status, a body as it stands on the wire, and headers."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+
+class Server:
+    """A running server; `wbframe.server.serve` starts one.
+
+    Attributes
+    ----------
+    url : str
+        Such as ``http://127.0.0.1:43211``; for ``WANDB_BASE_URL``.
+    api_key : str
+        For ``WANDB_API_KEY``.
+    host, port : str, int
+        Where it listens.
+    latency : float
+        Seconds that every answer is held back.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        host: str,
+        port: int,
+        api_key: str,
+        latency: float = 0.0,
+        compress: bool = True,
+    ) -> None:
+        self.engine = engine
+        self.host = host
+        self.api_key = api_key
+        self.latency = latency
+        self._compress = compress
+        self._authorization = b"Basic " + base64.b64encode(f"api:{api_key}".encode())
+        self._faults = Faults()
+        self._requests: list[LoggedRequest] = []
+        self._failed: BaseException | None = None
+        try:
+            self._socket = socket.create_server((host, port), backlog=256)
+        except OSError as error:
+            raise UsageError(
+                f"cannot listen on {host}:{port}: {error.strerror}; port=0 takes any free one"
+            ) from error
+        self.port: int = self._socket.getsockname()[1]
+        self._ready = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._stopping = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="wbframe-server", daemon=True)
+        self._thread.start()
+        self._ready.wait()
+        if self._failed is not None:
+            raise self._failed
+
+    def __repr__(self) -> str:
+        state = "at" if self._thread.is_alive() else "stopped, was at"
+        return f"<Server {state} {self.url}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """The base URL, without a slash at its end."""
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def requests(self) -> list[LoggedRequest]:
+        """Every request so far, in the order in which they were answered; a copy."""
+        return list(self._requests)
+
+    @property
+    def pending_faults(self) -> int:
+        """How many answers are still to go wrong."""
+        return len(self._faults)
+
+    def clear(self) -> None:
+        """Forget the logged requests and the queued faults."""
+        self._requests.clear()
+        self._faults.clear()
+
+    def fail(
+        self,
+        *,
+        status: int | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        drop: bool = False,
+        truncate: bool = False,
+        delay: float = 0.0,
+        match: str | None = None,
+        times: int = 1,
+    ) -> None:
+        """Let the next requests go wrong; calls queue up.
+
+        Parameters
+        ----------
+        status, body, headers
+            Answer this instead. Without a status it is 200 beside a body, else 500; without a body
+            it is a JSON object with ``error`` (429) or ``errors``.
+        drop
+            Cut the connection without an answer.
+        truncate
+            Announce the whole answer, send half of it, and cut the connection.
+        delay
+            Seconds to wait first; alone, the real answer follows.
+        match
+            Only requests whose document holds this text.
+        times
+            For how many requests.
+
+        Raises
+        ------
+        UsageError
+            `times` is below 1, or `drop` is combined with an answer.
+
+        Examples
+        --------
+        >>> with serve("empty") as server:
+        ...     server.fail(status=429, headers={"Retry-After": "0"}, times=2)
+        ...     server.pending_faults
+        2
+        """
+        self._faults.add(
+            Fault(
+                status=status,
+                body=body,
+                headers=dict(headers or {}),
+                drop=drop,
+                truncate=truncate,
+                delay=delay,
+                match=match,
+                times=times,
+            )
+        )
+
+    def stop(self) -> None:
+        """Stop listening, cut what is open, and wait for the thread; once is enough."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+            self._thread.join()
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Block until the server is stopped, or some seconds at most."""
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        """Run the event loop; the thread's whole life."""
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._serve())
+        except BaseException as error:  # noqa: BLE001 - handed over to the thread that waits
+            self._failed = error
+        finally:
+            self._loop.close()
+            self._socket.close()
+            self._ready.set()
+
+    async def _serve(self) -> None:
+        """Listen until told to stop."""
+        app = web.Application(client_max_size=_LARGEST_REQUEST)
+        app.router.add_post("/graphql", self._graphql)
+        app.router.add_get("/", self._hello)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="wbframe-resolve") as self._pool:
+            await web.SockSite(runner, self._socket).start()
+            self._ready.set()
+            await self._stopping.wait()
+            await runner.cleanup()
+
+    async def _hello(self, _request: web.Request) -> web.Response:
+        """Tell a browser what this is."""
+        return web.Response(text="wbframe's local W&B-compatible server; POST /graphql\n")
+
+    async def _graphql(self, request: web.Request) -> web.StreamResponse:
+        """Answer one GraphQL request."""
+        started = time.perf_counter()
+        body = await request.read()
+        loop = asyncio.get_running_loop()
+        question = await loop.run_in_executor(self._pool, self.engine.read, body)
+        fault = self._faults.take(question.document if question else "")
+        wait = self.latency + (fault.delay if fault else 0.0)
+        if wait > 0:
+            await asyncio.sleep(wait)
+        if fault and fault.drop:
+            reply = _Reply(0, b"", {})
+        elif fault and fault.replaces:
+            reply = _injected(fault)
+        else:
+            packed = self._compress and "gzip" in request.headers.get("Accept-Encoding", "")
+            authorized = self._authorized(request)
+            reply = await loop.run_in_executor(
+                self._pool, self._reply, question, authorized, packed
+            )
+        self._requests.append(
+            LoggedRequest(
+                operation=question.operation if question else "",
+                document=question.document if question else "",
+                variables=question.variables if question else {},
+                status=reply.status,
+                request_bytes=len(body),
+                response_bytes=len(reply.body),
+                seconds=time.perf_counter() - started,
+                started=started,
+                user_agent=request.headers.get("User-Agent", ""),
+                fault=fault is not None,
+            )
+        )
+        if fault and (fault.drop or fault.truncate):
+            return await _cut(request, reply, sent=fault.truncate)
+        return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
+
+    def _authorized(self, request: web.Request) -> bool:
+        """Compare the key."""
+        given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+        return hmac.compare_digest(given, self._authorization)
+
+    def _reply(self, question: Question | None, authorized: bool, packed: bool) -> _Reply:  # noqa: FBT001 - through an executor
+        """Make the real answer; runs on a thread of the pool."""
+        headers = {"Content-Type": "application/json"}
+        if not authorized:
+            return _Reply(401, _errors("invalid API key"), headers)
+        try:
+            answer = self.engine.answer(question)
+        except Exception:  # noqa: BLE001 - a server answers, whatever happens
+            _log.exception("a request failed")
+            answer = Answer(500, _errors("the server failed; its log says why"))
+        sent = answer.body
+        if packed and len(sent) > _SMALLEST_GZIP:
+            headers["Content-Encoding"] = "gzip"
+            sent = gzip.compress(sent, 1)
+        return _Reply(answer.status, sent, headers)
+
+
+def _errors(message: str) -> bytes:
+    """Write a body that holds one error."""
+    return msgspec.json.encode({"errors": [{"message": message}]})
+
+
+def _injected(fault: Fault) -> _Reply:
+    """Make the answer that a fault asks for."""
+    status = fault.status if fault.status is not None else 500 if fault.body is None else 200
+    body = fault.body
+    if body is None and status == 429:  # noqa: PLR2004 - too many requests
+        body = msgspec.json.encode({"error": "rate limit exceeded"})
+    elif body is None:
+        body = _errors(f"HTTP {status} on purpose")
+    return _Reply(status, body, {"Content-Type": "application/json", **fault.headers})
+
+
+async def _cut(request: web.Request, reply: _Reply, *, sent: bool) -> web.StreamResponse:
+    """Cut the connection: at once, or behind half of the answer."""
+    response = web.StreamResponse(status=reply.status or 500, headers=dict(reply.headers))
+    if sent:
+        response.content_length = len(reply.body)
+        await response.prepare(request)
+        await response.write(reply.body[: len(reply.body) // 2])
+    transport: Any = request.transport
+    if transport is not None:
+        # closing flushes the half that was promised; aborting sends nothing more
+        transport.close() if sent else transport.abort()
+    return response

@@ -1,0 +1,244 @@
+"""The GraphQL schema as SDL: which fields and arguments there are, and which may be absent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["NESTED_ROWS", "Features", "sdl"]
+
+NESTED_ROWS = frozenset({"history", "events", "sampledHistory", "parquetHistory", "historyTail"})
+"""What `Features.nested_histories` allows for the runs inside ``runs { edges { node } }``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """What the server knows; without a feature it refuses its fields as an old server would.
+
+    Attributes
+    ----------
+    fields
+        ``project.fields``, the index of config and summary keys.
+    projection
+        The argument ``keys`` of ``config`` and ``summaryMetrics``.
+    nested_histories
+        Rows inside ``runs { edges { node } }``, of a project or a sweep.
+    history_keys
+        ``run.historyKeys``; every public SDK asks for it.
+    internal_ids
+        ``project.internalId`` and ``run.projectId``; SDKs from 0.27 on ask for them.
+    parquet_history
+        ``run.parquetHistory``; SDKs from 0.27 on ask for it to scan.
+    """
+
+    fields: bool = True
+    projection: bool = True
+    nested_histories: bool = True
+    history_keys: bool = True
+    internal_ids: bool = True
+    parquet_history: bool = True
+
+
+def sdl(features: Features) -> str:
+    """Write the schema that has just these features."""
+    keys = "(keys: [String!])" if features.projection else ""
+    run = [
+        f"config{keys}: JSONString",
+        f"summaryMetrics{keys}: JSONString",
+        "historyKeys: JSON" if features.history_keys else "",
+        "projectId: String\n  internalID: String" if features.internal_ids else "",
+        (
+            "parquetHistory(liveKeys: [String!]!): ParquetHistory!"
+            if features.parquet_history
+            else ""
+        ),
+    ]
+    project = [
+        "internalId: String" if features.internal_ids else "",
+        (
+            "fields(first: Int, after: String, pattern: String): ProjectFieldConnection!"
+            if features.fields
+            else ""
+        ),
+    ]
+    return _SDL.replace("#run#", "\n  ".join(run)).replace("#project#", "\n  ".join(project))
+
+
+_SDL = """
+scalar JSON
+"JSON as text."
+scalar JSONString
+"UTC, as text."
+scalar DateTime
+"Whole seconds."
+scalar Duration
+scalar Int64
+"A list of JSON texts, one a row."
+scalar JSONLines
+
+type Query {
+  viewer: User
+  serverInfo: ServerInfo
+  project(name: String, entityName: String): Project
+  projects(
+    entityName: String, first: Int, after: String, pattern: String, order: String
+  ): ProjectConnection
+  models(entityName: String, first: Int, after: String): ProjectConnection
+}
+
+type PageInfo {
+  hasNextPage: Boolean!
+  hasPreviousPage: Boolean!
+  startCursor: String
+  endCursor: String
+}
+
+type ServerInfo {
+  cliVersionInfo: JSON
+  latestLocalVersionInfo: LocalVersion
+  features: [ServerFeature!]!
+}
+type LocalVersion {
+  outOfDate: Boolean!
+  latestVersionString: String!
+  versionOnThisInstanceString: String!
+}
+type ServerFeature { name: String! isEnabled: Boolean! }
+
+type User {
+  id: ID!
+  name: String
+  username: String
+  email: String
+  entity: String
+  flags: JSONString
+  admin: Boolean
+  deletedAt: DateTime
+  photoUrl: String
+  teams(first: Int): TeamConnection
+  apiKeys: ApiKeyConnection
+}
+type TeamConnection { edges: [TeamEdge!]! }
+type TeamEdge { node: Team }
+type Team { id: ID! name: String! }
+type ApiKeyConnection { edges: [ApiKeyEdge!]! }
+type ApiKeyEdge { node: ApiKey }
+type ApiKey { id: ID! name: String description: String }
+
+type ProjectConnection { totalCount: Int! edges: [ProjectEdge!]! pageInfo: PageInfo! }
+type ProjectEdge { node: Project! cursor: String! }
+type Project {
+  id: ID!
+  name: String!
+  entityName: String!
+  description: String
+  createdAt: DateTime!
+  isBenchmark: Boolean!
+  access: String
+  readOnly: Boolean!
+  user: User
+  runCount(filters: JSONString): Int!
+  runs(filters: JSONString, order: String, first: Int, after: String): RunConnection
+  run(name: String!): Run
+  totalSweeps: Int!
+  sweeps(first: Int, after: String, filters: JSONString): SweepConnection
+  sweep(sweepName: String!): Sweep
+  #project#
+}
+
+type ProjectFieldConnection { edges: [ProjectFieldEdge!]! pageInfo: PageInfo! }
+type ProjectFieldEdge { node: ProjectField! cursor: String! }
+type ProjectField { path: String! type: String! }
+
+type SweepConnection { totalCount: Int! edges: [SweepEdge!]! pageInfo: PageInfo! }
+type SweepEdge { node: Sweep! cursor: String! }
+type Sweep {
+  id: ID!
+  name: String!
+  displayName: String
+  state: String!
+  method: String!
+  description: String
+  bestLoss: Float
+  config: String!
+  createdAt: DateTime!
+  updatedAt: DateTime
+  runCount: Int!
+  runCountExpected: Int
+  runs(filters: JSONString, order: String, first: Int, after: String): RunConnection
+}
+
+type RunConnection { totalCount: Int! edges: [RunEdge!]! pageInfo: PageInfo! }
+type RunEdge { node: Run! cursor: String! }
+type Run {
+  id: ID!
+  name: String!
+  displayName: String
+  state: String
+  systemMetrics: JSONString
+  wandbConfig(keys: [String!]): JSONString
+  historyLineCount: Int
+  eventsLineCount: Int
+  logLineCount: Int
+  historyTail: String
+  eventsTail: String
+  createdAt: DateTime!
+  heartbeatAt: DateTime
+  updatedAt: DateTime
+  computeSeconds: Duration!
+  tags: [String!]
+  group: String
+  jobType: String
+  sweepName: String
+  sweep: Sweep
+  commit: String
+  description: String
+  notes: String
+  host: String
+  exitcode: Int
+  readOnly: Boolean
+  stopped: Boolean
+  user: User
+  project: Project
+  runInfo: RunInfo
+  fileCount: Int
+  files(names: [String], pattern: String, first: Int, after: String): FileConnection
+  "Rows of `minStep` <= _step < `maxStep`, whole, thinned out to `samples`."
+  history(minStep: Int64, maxStep: Int64, samples: Int): JSONLines!
+  "Machine metrics, thinned out to `samples` and to fewer than 1000."
+  events(samples: Int): JSONLines!
+  "For each spec the rows that hold all of its keys; `minStep` and `maxStep` are inclusive."
+  sampledHistory(specs: [JSONString!]!): [JSON]!
+  #run#
+}
+
+type ParquetHistory { parquetUrls: [String!]! liveData: [JSON!]! }
+
+type RunInfo {
+  program: String
+  args: [String!]
+  os: String
+  python: String
+  executable: String
+  colab: String
+  codeSaved: Boolean
+  cpuCount: Int
+  cpuCountLogical: Int
+  gpuCount: Int
+  gpu: String
+  git: GitInfo
+}
+type GitInfo { remote: String commit: String }
+
+type FileConnection { edges: [FileEdge!]! pageInfo: PageInfo! }
+type FileEdge { node: File! cursor: String! }
+type File {
+  id: ID!
+  name: String!
+  url(upload: Boolean): String
+  directUrl: String
+  sizeBytes: Int64
+  mimetype: String
+  updatedAt: DateTime
+  md5: String
+}
+"""

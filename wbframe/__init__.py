@@ -50,7 +50,9 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"wbframe.{name}")
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
-    raise AttributeError(f"module 'wbframe' has no attribute {name!r}{errors.did_you_mean(name, __all__)}")
+    raise AttributeError(
+        f"module 'wbframe' has no attribute {name!r}{errors.did_you_mean(name, __all__)}"
+    )
 
 
 def __dir__() -> list[str]:

@@ -14,9 +14,9 @@ from wbframe.core.model import DEFAULT_ORDER, DEFAULT_PER_PAGE, DEFAULT_SAMPLES
 from wbframe.docs import documented
 from wbframe.io.client import client_or_default
 from wbframe.io.progress import hook_of
-from wbframe.io.read_histories import iter_histories, plan_histories
 from wbframe.io.read_histories import read_histories as _read_histories
 from wbframe.io.read_runs import read_runs as _read_runs
+from wbframe.io.source import HistorySource, RunsSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -153,8 +153,6 @@ def runs_reader(
     ------
     {raises}
     """
-    from wbframe.io.read_runs import iter_frames, plan_runs
-
     scan = runs_scan(
         path,
         columns=columns,
@@ -164,13 +162,8 @@ def runs_reader(
         per_page=per_page,
         schema_overrides=schema_overrides,
     )
-    found = client_or_default(client)
-    plan = plan_runs(found, scan)
-    if plan.index is None:
-        # Only the runs themselves tell the types here, so they are read before the schema is given.
-        frame = _read_runs(found, scan).frame
-        return _reader(frame.schema, iter([frame]))
-    return _reader(plan.resolve(plan.scan.columns, plan.index).columns, iter_frames(found, plan))
+    source = RunsSource(scan, client_or_default(client))
+    return _reader(source.schema(), source(None, None, None, None))
 
 
 @documented("histories")
@@ -193,7 +186,7 @@ def histories_reader(
 ) -> pa.RecordBatchReader:
     """Read histories batch by batch, a batch a request, while later ones are on their way.
 
-    The runs are listed, and the schema is known, before this returns.
+    The schema is known before this returns.
 
     Parameters
     ----------
@@ -224,9 +217,8 @@ def histories_reader(
         limit=limit,
         schema_overrides=schema_overrides,
     )
-    found = client_or_default(client)
-    plan = plan_histories(found, scan)
-    return _reader(plan.schema.columns, iter_histories(found, plan))
+    source = HistorySource(scan, client_or_default(client))
+    return _reader(source.schema(), source(None, None, None, None))
 
 
 def to_arrow(frame: pl.DataFrame) -> pa.Table:
@@ -237,11 +229,16 @@ def to_arrow(frame: pl.DataFrame) -> pa.Table:
 def table_of(read: Read) -> pa.Table:
     """Turn a read into a table that says how it was read."""
     table = to_arrow(read.frame)
-    metadata = {**(table.schema.metadata or {}), METADATA_KEY: json.dumps(asdict(read.report)).encode()}
+    metadata = {
+        **(table.schema.metadata or {}),
+        METADATA_KEY: json.dumps(asdict(read.report)).encode(),
+    }
     return table.replace_schema_metadata(metadata)
 
 
-def _reader(columns: Mapping[str, pl.DataType], frames: Iterator[pl.DataFrame]) -> pa.RecordBatchReader:
+def _reader(
+    columns: Mapping[str, pl.DataType], frames: Iterator[pl.DataFrame]
+) -> pa.RecordBatchReader:
     """Hand frames out as record batches of one schema."""
     schema = to_arrow(pl.DataFrame(schema=dict(columns))).schema
     batches = (batch for frame in frames for batch in to_arrow(frame).to_batches())

@@ -26,7 +26,8 @@
     └── IncompleteError                  fewer rows or runs came than the server says exist
 
     WbframeWarning (UserWarning)
-    └── PrecisionWarning                 Float64 cannot hold every digit of a key
+    ├── PrecisionWarning                 Float64 cannot hold every digit of a key
+    └── NewKeyWarning                    keys were left out that the schema did not promise
 
 Messages are one line: what was asked, what went wrong, what to do next. They never hold a key or a signed URL.
 """
@@ -48,6 +49,7 @@ __all__ = [
     "FilterError",
     "IncompleteError",
     "MissingKeyError",
+    "NewKeyWarning",
     "NotFoundError",
     "PathError",
     "PrecisionWarning",
@@ -178,6 +180,10 @@ class PrecisionWarning(WbframeWarning):
     """Float64 cannot hold every digit of a key; `schema_overrides` with Int64 can."""
 
 
+class NewKeyWarning(WbframeWarning):
+    """Keys were left out, as asked, because the schema did not promise them."""
+
+
 def did_you_mean(name: str, known: Iterable[str], *, most: int = 3) -> str:
     """Give `` Did you mean 'a', 'b'?`` for the near names, or an empty string.
 
@@ -213,4 +219,6 @@ def one_of(argument: str, value: object, allowed: Iterable[str]) -> UsageError:
     """
     names = list(allowed)
     listed = ", ".join(repr(each) for each in names)
-    return UsageError(f"`{argument}` must be one of {listed}; got {value!r}.{did_you_mean(str(value), names)}")
+    return UsageError(
+        f"`{argument}` must be one of {listed}; got {value!r}.{did_you_mean(str(value), names)}"
+    )

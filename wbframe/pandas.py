@@ -174,15 +174,14 @@ def check_backend(dtype_backend: str) -> DtypeBackend:
 
 def to_pandas(table: pa.Table, dtype_backend: DtypeBackend) -> pd.DataFrame:
     """Turn a table into a frame of one of pandas' three families of dtypes."""
-    if dtype_backend == "pyarrow":
-        return table.to_pandas(types_mapper=pd.ArrowDtype)
-    if dtype_backend == "numpy_nullable":
-        return table.to_pandas(types_mapper=_NULLABLE.get)
+    mapper = {"pyarrow": pd.ArrowDtype, "numpy_nullable": _NULLABLE.get}.get(dtype_backend)
+    frame: pd.DataFrame = table.to_pandas(types_mapper=mapper)
+    if mapper is not None:
+        return frame
     # numpy has no integer null: such a column becomes float64, or Python ints where that would cost digits.
-    frame = table.to_pandas()
     for i, column in enumerate(table.columns):
         if pa.types.is_integer(column.type) and column.null_count and not _fits_float(column):
-            frame.isetitem(i, pd.Series(column.to_pylist(), dtype=object))
+            frame.isetitem(i, pd.array(column.to_pylist(), dtype=object))
     return frame
 
 
@@ -211,7 +210,10 @@ class _Accessor:
     def _paths(self, path: str | None) -> RunPaths:
         names = [each for each in ("entity", "project", "run_id") if each in self._frame.columns]
         rows = self._frame[names].drop_duplicates().astype(object)
-        return paths_of(rows.where(rows.notna(), None).to_dict("records"), names, path)
+        plain = [
+            dict(zip(names, row, strict=True)) for row in rows.where(rows.notna(), None).to_numpy()
+        ]
+        return paths_of(plain, names, path)
 
     @documented("rows")
     def histories(
@@ -295,8 +297,8 @@ class _Accessor:
 
 def register() -> None:
     """Set the readers on the pandas module, and the ``wandb`` accessor on its frames."""
-    pd.read_wandb_runs = read_runs
-    pd.read_wandb_histories = read_histories
+    pd.read_wandb_runs = read_runs  # type: ignore[attr-defined]
+    pd.read_wandb_histories = read_histories  # type: ignore[attr-defined]
     # Importing anew (a notebook's reload) must not warn that the accessor is taken.
     if not hasattr(pd.DataFrame, "wandb"):
         pd.api.extensions.register_dataframe_accessor("wandb")(_Accessor)

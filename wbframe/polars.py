@@ -184,7 +184,9 @@ class _FrameNamespace:
 
     def _paths(self, path: str | None) -> RunPaths:
         names = [each for each in ("entity", "project", "run_id") if each in self._frame.columns]
-        return paths_of(self._frame.select(names).unique(maintain_order=True).to_dicts(), names, path)
+        return paths_of(
+            self._frame.select(names).unique(maintain_order=True).to_dicts(), names, path
+        )
 
     @property
     def report(self) -> ScanReport | None:

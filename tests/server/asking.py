@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
+from wbframe.server.catalog import Catalog
 from wbframe.server.engine import Engine
-from wbframe.server.resolve import Catalog
 
 
 def engine_of(*projects, features=None, null_reading="mongo") -> Engine:

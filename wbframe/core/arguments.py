@@ -82,20 +82,29 @@ def history_scan(
         raise one_of("stream", stream, get_args(Stream))
     if match not in get_args(Match):
         raise one_of("match", match, get_args(Match))
+    asked = _keys(keys)
+    if match == "all" and asked is None:
+        raise UsageError("`match='all'` asks for rows that hold all `keys`; name the keys")
     _whole_number("samples", samples, least=1)
     for name, step in (("min_step", min_step), ("max_step", max_step)):
         if step is not None:
             _whole_number(name, step, least=0)
     if min_step is not None and max_step is not None and min_step >= max_step:
-        raise UsageError(f"`min_step` is inclusive and `max_step` exclusive: {min_step} to {max_step} holds no step")
+        raise UsageError(
+            f"`min_step` is inclusive and `max_step` exclusive: {min_step} to {max_step} holds no step"
+        )
     if not isinstance(x_axis, str) or not x_axis:
         raise UsageError(f"`x_axis` must be the name of a key; got {x_axis!r}")
     if stream == "system" and (x_axis != STEP or min_step is not None or max_step is not None):
-        raise UsageError("machine metrics have no steps: `x_axis`, `min_step` and `max_step` go with stream='default'")
+        raise UsageError(
+            "machine metrics have no steps: `x_axis`, `min_step` and `max_step` go with stream='default'"
+        )
     checked = check_columns(run_columns, argument="run_columns") or ()
     return HistoryScan(
-        selection=selection(path, filters=filters, order=order, limit=limit, per_page=DEFAULT_PER_PAGE),
-        keys=_keys(keys),
+        selection=selection(
+            path, filters=filters, order=order, limit=limit, per_page=DEFAULT_PER_PAGE
+        ),
+        keys=asked,
         samples=samples,
         x_axis=x_axis,
         stream=stream,  # type: ignore[arg-type]
@@ -126,7 +135,8 @@ def selection(
         predicate=predicate,
         order=_order(order),
         limit=limit,
-        per_page=per_page if limit is None else max(min(per_page, limit), 1),
+        # A predicate may drop most of a page, so that a page of `limit` runs would be one of many.
+        per_page=per_page if limit is None or predicate is not None else max(min(per_page, limit), 1),
     )
 
 
@@ -143,13 +153,17 @@ def _filters(filters: Filters) -> tuple[flt.Filter, pl.Expr | None]:
             return flt.EMPTY, reduce(and_, filters) if filters else None
         if any(isinstance(each, Mapping) for each in filters):
             raise UsageError("`filters`: a list holds expressions; join dicts as {'$and': [...]}")
-    raise UsageError(f"`filters` must be a dict, a polars expression or a list of expressions; got {type(filters).__name__}")
+    raise UsageError(
+        f"`filters` must be a dict, a polars expression or a list of expressions; got {type(filters).__name__}"
+    )
 
 
 def _order(order: str) -> str:
     """Check the order, and give it the sign without which servers disagree."""
     if not isinstance(order, str) or not order.strip("+-"):
-        raise UsageError(f"`order` must be a sign and a field like '-created_at' or '+config.lr.value'; got {order!r}")
+        raise UsageError(
+            f"`order` must be a sign and a field like '-created_at' or '+config.lr.value'; got {order!r}"
+        )
     if order[0] not in "+-":
         order = f"+{order}"
     sign, name = order[0], order[1:]
@@ -159,7 +173,9 @@ def _order(order: str) -> str:
     if not name.startswith(("config.", "summary_metrics.")) and name not in _ORDERS:
         hint = did_you_mean(name, _ORDERS)
         known = ", ".join(_ORDERS)
-        raise UsageError(f"`order`: runs have no order by {name!r}.{hint} Known: {known}, config.<key>, summary.<key>")
+        raise UsageError(
+            f"`order`: runs have no order by {name!r}.{hint} Known: {known}, config.<key>, summary.<key>"
+        )
     return sign + name
 
 
@@ -176,7 +192,9 @@ def _keys(keys: Sequence[str] | str | None) -> tuple[str, ...] | None:
     if keys is None:
         return None
     if isinstance(keys, str):
-        raise UsageError(f"`keys` must be a list of names; got the text {keys!r}: write keys=[{keys!r}]")
+        raise UsageError(
+            f"`keys` must be a list of names; got the text {keys!r}: write keys=[{keys!r}]"
+        )
     found = tuple(dict.fromkeys(keys))
     if not found or not all(isinstance(key, str) and key for key in found):
         raise UsageError(f"`keys` must be a list of names, or None for all; got {keys!r}")
@@ -188,20 +206,31 @@ def overrides(given: Overrides, *, runs: bool) -> dict[str, pl.DataType]:
     found: dict[str, pl.DataType] = {}
     for name, dtype in (given or {}).items():
         if not isinstance(name, str):
-            raise UsageError(f"`schema_overrides` must map names to polars dtypes; got the name {name!r}")
+            raise UsageError(
+                f"`schema_overrides` must map names to polars dtypes; got the name {name!r}"
+            )
         if isinstance(dtype, type) and issubclass(dtype, pl.DataType):
             dtype = dtype()  # noqa: PLW2901 -- pl.Int64 and pl.Int64() mean the same
         if not isinstance(dtype, pl.DataType):
-            raise UsageError(f"`schema_overrides`: {name!r} must be a polars dtype like pl.Int64; got {dtype!r}")
+            raise UsageError(
+                f"`schema_overrides`: {name!r} must be a polars dtype like pl.Int64; got {dtype!r}"
+            )
         fixed = name in RUN_COLUMNS if runs else name in {"run_id", STEP}
         if fixed:
-            raise UsageError(f"`schema_overrides`: the dtype of {name!r} is fixed, so that frames can be joined")
+            raise UsageError(
+                f"`schema_overrides`: the dtype of {name!r} is fixed, so that frames can be joined"
+            )
         found[name] = dtype
     return found
 
 
 def _whole_number(name: str, value: object, *, least: int, most: int | None = None) -> None:
     """Check a count."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int)
+        or value < least
+        or (most is not None and value > most)
+    ):
         span = f"at least {least}" if most is None else f"from {least} to {most}"
         raise UsageError(f"`{name}` must be a whole number, {span}; got {value!r}")

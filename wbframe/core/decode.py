@@ -1,26 +1,28 @@
 """From the JSON bytes of history rows to a polars frame of exactly the promised schema.
 
-Numbers and booleans go through polars' own JSON reader, which makes no Python object a value and lets other
-threads run. It is lenient where the promise is strict, so what it gives is trusted only where
-it cannot have been lenient:
+Numbers and booleans go through polars' own JSON reader, which makes no Python object a value and
+lets other threads run. It is lenient where the promise is strict, so what it gives is trusted only
+where it cannot have been lenient:
 
-- it reads ``true`` as 1.0: a column with 1.0 or 0.0 in it is trusted only where the bytes
-  have no ``true`` or ``false``;
-- it cuts 1.5 to 1 and 2**63 to null for an integer column: integers are read as Float64 and cast here;
+- it reads ``true`` as 1.0 and ``false`` as 0.0: a column with such a value is trusted only where
+  the bytes hold no ``true`` or ``false``;
+- it cuts 1.5 to 1 and 2**63 to null under an integer dtype: integers are read as Float64, and
+  cast here;
 - it rounds long integers in silence: a column that reaches 2**53 is not trusted;
-- it refuses the whole list for one ``"NaN"``, 1e400 or text: then no column came, and none is trusted.
+- it refuses the whole list for one ``"NaN"``, 1e400 or text: then there is nothing to trust.
 
-Columns that are not trusted, and those of text and nested values, are read by `wbframe.core.exact`.
+Columns that are not trusted, and those of text and of nested values, are read by
+`wbframe.core.exact`.
 
-One leniency cannot be seen in what comes back and is not worth a second look at every byte. An
-object with the same key twice, which no W&B server writes, counts with its first value where polars
-reads the column; the exact reading takes the last, as Python's `json` does.
+One leniency does not show in what comes back, and to find it would cost as much as to read
+everything again: of two values under one key in one object polars takes the first, and the exact
+reading the last, as Python's `json` does. No encoder of maps or dicts writes such an object.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import polars as pl
@@ -44,7 +46,7 @@ _text_list = msgspec.json.Decoder(list[str])
 
 
 class _Typed(msgspec.Struct):
-    kind: Any = msgspec.field(name="_type", default=None)
+    kind: msgspec.Raw = msgspec.field(name="_type", default=msgspec.Raw(b"null"))
 
 
 _typed = msgspec.json.Decoder(_Typed)
@@ -59,7 +61,8 @@ class Decoded:
     frame
         Exactly the columns asked for, in that order and of those dtypes; one row for each object.
     imprecise
-        The keys of Float64 columns in which an integer has more digits than a Float64 holds, and was rounded.
+        The keys of columns in which an integer has more digits than its Float64 holds, and was
+        rounded.
     """
 
     frame: pl.DataFrame
@@ -79,21 +82,24 @@ def decode_rows(
         The array: one list of ``sampledHistory``, or what `join_texts` gives.
     columns
         Each key as it stands in the rows, and the dtype promised for it: Float64, Float32, an
-        integer of up to 64 bits, Boolean, String, ``Datetime("us", "UTC")``, or List and Struct of these.
-        Keys of the rows that are not named here are ignored.
+        integer of up to 64 bits, Boolean, String, ``Datetime("us", "UTC")``, or List and Struct of
+        these. Keys of the rows that are not named here are ignored.
     where
         What is read, for the messages of errors, such as ``"ent/proj/run1"``.
 
     Returns
     -------
     Decoded
-        The frame, and the keys that Float64 could not hold to the digit. A key that a row lacks, and
-        one that is null in it, is null in the frame.
+        The frame, and the keys that Float64 could not hold to the digit. A key that a row lacks,
+        and one that is null in it, is null in the frame.
 
-        Floats take numbers, and ``NaN``, ``Infinity`` and ``-Infinity`` in quotes or bare. Integers take any
-        spelling of an integer within the bounds of the dtype (``12``, ``12.0``, ``1.2e1``). String takes
-        everything: text as it is, a number in its own spelling, a list or an object as compact
-        JSON text. Datetime takes seconds since 1970 and ISO 8601 text. List and Struct also take JSON text.
+        Floats take numbers, and ``NaN``, ``Infinity`` and ``-Infinity`` in quotes or bare.
+        Integers take any spelling of an integer within the bounds of the dtype (``12``, ``12.0``,
+        ``1.2e1``); below 2**53, a number with a point or an exponent is the Float64 nearest to it.
+        String takes everything: text as it is, a number in its own spelling, a list or an object
+        as compact JSON, in which bare ``NaN`` is quoted. Datetime takes seconds since 1970, and
+        ISO 8601 text, each rounded to the microsecond. List and Struct also take JSON text.
+        A lone surrogate in text becomes U+FFFD.
 
     Raises
     ------
@@ -181,9 +187,10 @@ def infer_types(
     Returns
     -------
     dict
-        Key to type to count of rows, keys in the order in which they first come. The types are ``number`` (also for the
-        names of non-finite numbers, in quotes or bare), ``string``, ``bool``, ``nil``, ``list``, ``map``, and for
-        an object with a text under ``_type``, that text.
+        Key to type to count of rows, keys in the order in which they first come. The types are
+        ``number`` (also for the names of non-finite numbers, in quotes or bare), ``string``,
+        ``bool``, ``nil``, ``list``, ``map``, and for an object with a text under ``_type``, that
+        text.
 
     Raises
     ------
@@ -229,7 +236,7 @@ def _read_fast(raw: bytes, columns: Mapping[str, pl.DataType]) -> dict[str, pl.S
             trusted[column.name] = column
         else:
             numbers.append(column)
-    for column in _plain_numbers(raw, numbers):
+    for column in _sure_numbers(raw, numbers):
         kind = kinds[column.name]
         narrowed = column if kind is pl.Float64 else narrow(column, columns[column.name])
         if narrowed is not None:
@@ -237,7 +244,7 @@ def _read_fast(raw: bytes, columns: Mapping[str, pl.DataType]) -> dict[str, pl.S
     return trusted
 
 
-def _plain_numbers(raw: bytes, numbers: list[pl.Series]) -> list[pl.Series]:
+def _sure_numbers(raw: bytes, numbers: list[pl.Series]) -> list[pl.Series]:
     """Leave out the columns in which a boolean or a longer integer may hide."""
     if not numbers:
         return numbers
@@ -259,8 +266,8 @@ def _type_of(cell: bytes) -> str:
     """Name the type of a value as ``historyKeys`` does."""
     first = cell[:1]
     if first == b"{":
-        kind = _typed.decode(cell).kind
-        return kind if isinstance(kind, str) else "map"
+        kind = bytes(_typed.decode(cell).kind)
+        return msgspec.json.decode(kind, type=str) if kind[:1] == b'"' else "map"
     if cell in _NON_FINITE_CELLS:
         return "number"
     return _BY_FIRST_BYTE.get(first, "number")

@@ -1,7 +1,7 @@
 """History rows read value by value, by the spelling of each.
 
-This is the reading that decides what a value is. `wbframe.core.decode` goes through polars where that gives
-the same, and comes here with the columns for which it may not. Two steps, the quicker first:
+This is the reading that decides what a value is. `wbframe.core.decode` goes through polars where
+that gives the same, and comes here with the columns for which it may not. Two steps:
 
 *typed*
     one decoding of the rows into a struct that has a field a column. A value of a kind that the
@@ -10,7 +10,7 @@ the same, and comes here with the columns for which it may not. Two steps, the q
     each value as the bytes it was spelled with, read by a function made for the column's dtype.
 
 Bytes that are JSON only by Python's measure (bare ``NaN`` tokens, control characters and lone
-surrogates in strings) are respelled as strict JSON first, and only when the strict reading has failed.
+surrogates in strings) are respelled as strict JSON, once the strict reading has failed.
 """
 
 from __future__ import annotations
@@ -32,24 +32,32 @@ from wbframe.errors import AnswerError, SchemaMismatchError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    Reader = Callable[[bytes], Any]
+    from polars._typing import PolarsDataType
 
-__all__ = ["NON_FINITE", "Columns", "decode_any", "fits_float", "narrow", "read_columns"]
+    Reader = Callable[[bytes], Any]
+    Table = tuple[int, dict[str, Sequence[Any]]]  # the height, and the columns
+
+__all__ = [
+    "INT_BOUNDS",
+    "NON_FINITE",
+    "Columns",
+    "decode_any",
+    "fits_float",
+    "narrow",
+    "read_columns",
+]
 
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-INT_BOUNDS = {
-    **{
-        kind: (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
-        for kind, bits in ((pl.Int8, 8), (pl.Int16, 16), (pl.Int32, 32), (pl.Int64, 64))
-    },
-    **{
-        kind: (0, 2**bits - 1)
-        for kind, bits in ((pl.UInt8, 8), (pl.UInt16, 16), (pl.UInt32, 32), (pl.UInt64, 64))
-    },
-}
+_SIZES = ((pl.Int8, pl.UInt8), (pl.Int16, pl.UInt16), (pl.Int32, pl.UInt32), (pl.Int64, pl.UInt64))
+INT_BOUNDS: dict[Any, tuple[int, int]] = {}
+for _bits, (_signed, _unsigned) in zip((8, 16, 32, 64), _SIZES, strict=True):
+    INT_BOUNDS[_signed] = (-(2 ** (_bits - 1)), 2 ** (_bits - 1) - 1)
+    INT_BOUNDS[_unsigned] = (0, 2**_bits - 1)
 UTC_TIME = pl.Datetime("us", "UTC")
 
 _LIMIT = 2.0**53  # below it no two integers share a Float64
+_LONGEST_INT = 20  # characters of -2**63, and of 2**64 - 1
+_SHOWN = 60  # characters of a value in a message
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _NULL = msgspec.Raw(b"null")
 _RAW = "raw"
@@ -83,18 +91,21 @@ _PIECE = re.compile(
 )
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 _ISO = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(\.\d+)?)?)?\s*(?:[Zz]|([+-])(\d\d):?(\d\d))?",
+    r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(\.\d+)?)?)?"
+    r"\s*(?:[Zz]|([+-])(\d\d):?(\d\d))?",
     re.ASCII,
 )
 
-_lists = {kind: msgspec.json.Decoder(list[each]) for kind, each in _TYPES.items()}
+_lists: dict[str, msgspec.json.Decoder[Any]] = {}
+for _name, _type in _TYPES.items():
+    _lists[_name] = msgspec.json.Decoder(list[_type])  # type: ignore[valid-type]
 _text = msgspec.json.Decoder(str).decode
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _dict_rows = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 
 
 class _MisfitError(Exception):
-    """A value does not fit; what is raised to the caller is made where the key is known."""
+    """A value does not fit; the error for the caller is made where the key is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +119,7 @@ class Columns:
     imprecise
         The names of those in which an integer has more digits than its Float64 holds.
     height
-        How many rows there are, which is also the length of each series.
+        How many rows there are.
     """
 
     series: dict[str, pl.Series]
@@ -145,7 +156,8 @@ def read_columns(raw: bytes, columns: Mapping[str, pl.DataType], *, where: str) 
 
     Examples
     --------
-    >>> read_columns(b'[{"a": 1e400}, {"a": "NaN"}]', {"a": pl.Float64()}, where="").series["a"].to_list()
+    >>> rows = b'[{"a": 1e400}, {"a": "NaN"}]'
+    >>> read_columns(rows, {"a": pl.Float64()}, where="").series["a"].to_list()
     [inf, nan]
     """
     lost: dict[str, list[bytes]] = {name: [] for name in columns}
@@ -181,7 +193,8 @@ def decode_any(decoder: msgspec.json.Decoder[_T], raw: bytes, *, where: str) -> 
     Parameters
     ----------
     decoder
-        What decodes the strict spelling. Bare ``NaN``, ``Infinity`` and ``-Infinity`` reach it as strings.
+        What decodes the strict spelling. Bare ``NaN``, ``Infinity`` and ``-Infinity`` reach it
+        as strings.
     raw
         The bytes.
     where
@@ -198,16 +211,16 @@ def decode_any(decoder: msgspec.json.Decoder[_T], raw: bytes, *, where: str) -> 
         try:
             raw.decode()
         except UnicodeDecodeError as error:
-            raise AnswerError(f"{_at(where)}the rows are not UTF-8: {error.reason}") from error
+            raise AnswerError(f"{_at(where)}the answer is not UTF-8: {error.reason}") from error
     problem: Exception
     for spelled in _spellings(raw):
         try:
             return decoder.decode(spelled)
-        except msgspec.ValidationError:
-            raise
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, RecursionError) as error:  # noqa: PERF203 - three at most
+            if isinstance(error, msgspec.ValidationError):
+                raise
             problem = error
-    raise AnswerError(f"{_at(where)}the rows are not JSON: {problem}") from problem
+    raise AnswerError(f"{_at(where)}the answer is not JSON: {problem}") from problem
 
 
 def fits_float(series: pl.Series) -> bool:
@@ -223,10 +236,10 @@ def fits_float(series: pl.Series) -> bool:
 
 
 def narrow(series: pl.Series, dtype: pl.DataType) -> pl.Series | None:
-    """Cast a Float64 series that `fits_float` to another numeric dtype, or give None if a value would change.
+    """Cast a Float64 series that `fits_float` to another numeric dtype.
 
-    To Float32 values are rounded, which is what is asked for; a finite one that would become
-    infinite counts as changed.
+    Gives None if a value would change. To Float32 values are rounded, as was asked for; a finite
+    one that would become infinite counts as changed.
 
     Examples
     --------
@@ -245,7 +258,7 @@ def narrow(series: pl.Series, dtype: pl.DataType) -> pl.Series | None:
 # -- rows ------------------------------------------------------------------------------------------
 
 
-def _kind(dtype: pl.DataType) -> str:
+def _kind(dtype: PolarsDataType) -> str:
     """Name the type of JSON value that a dtype is mostly made from."""
     if dtype.is_float():
         return "float"
@@ -259,24 +272,19 @@ def _kind(dtype: pl.DataType) -> str:
 @lru_cache(maxsize=128)
 def _row_decoder(fields: tuple[tuple[str, str], ...]) -> msgspec.json.Decoder[list[Any]]:
     """Make the decoder of rows that keeps these fields and skips the rest."""
+    defaults = {_RAW: _NULL}
     row = msgspec.defstruct(
         "Row",
         [
-            (
-                f"c{place}",
-                _TYPES[kind],
-                msgspec.field(name=name, default=_NULL if kind == _RAW else None),
-            )
-            for place, (name, kind) in enumerate(fields)
+            (f"c{at}", _TYPES[kind], msgspec.field(name=name, default=defaults.get(kind)))
+            for at, (name, kind) in enumerate(fields)
         ],
         gc=False,
     )
     return msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
 
 
-def _by_column(
-    raw: bytes, kinds: Mapping[str, str], where: str
-) -> tuple[int, dict[str, Sequence[Any]]]:
+def _by_column(raw: bytes, kinds: Mapping[str, str], where: str) -> Table:
     """Decode rows, and turn them into columns of Python values."""
     if any(map(_ODD_NAME.search, kinds)):
         found = decode_any(_dict_rows, raw, where=where)
@@ -286,9 +294,7 @@ def _by_column(
     return len(rows), dict(zip(kinds, values, strict=False))
 
 
-def _cells(
-    raw: bytes, kinds: Mapping[str, str], where: str
-) -> tuple[int, dict[str, Sequence[Any]]]:
+def _cells(raw: bytes, kinds: Mapping[str, str], where: str) -> Table:
     """Do `_by_column` for columns of raw cells, for which only the rows themselves can be wrong."""
     try:
         return _by_column(raw, kinds, where)
@@ -299,8 +305,9 @@ def _cells(
 def _spellings(raw: bytes) -> Iterator[bytes]:
     """Give the bytes as they are, then as strict JSON: by a quick way, then by a sure one.
 
-    The quick way does not look where strings begin and end. Where it is wrong, its result is no JSON: a
-    quote added inside a string ends it before an N, I or -, and a backslash outside is no token.
+    The quick way does not look where strings begin and end. Where it is wrong, its result is no
+    JSON: a quote added inside a string ends it before an N, I or -, and a backslash outside is no
+    token.
     """
     yield raw
     quick = raw
@@ -384,20 +391,19 @@ def _from_cells(
     if kind == "text" and not any(mark in joined for mark in (b'"', b"[", b"{")):
         spelled = joined.decode().split(",")
         return pl.Series([None if each == "null" else each for each in spelled], dtype=dtype)
-    values = []
-    for cell in map(bytes, cells):
-        try:
-            values.append(read(cell))
-        except _MisfitError:
-            raise _mismatch(name, cell, dtype, where) from None
+    values: list[Any] = []
+    try:
+        for cell in cells:
+            values.append(read(bytes(cell)))  # noqa: PERF401 - the length tells which one was wrong
+    except _MisfitError:
+        raise _mismatch(name, bytes(cells[len(values)]), dtype, where) from None
     return pl.Series(values, dtype=dtype)
 
 
 def _mismatch(name: str, cell: bytes, dtype: pl.DataType, where: str) -> SchemaMismatchError:
     """Make the error for a value that does not fit."""
-    shown = cell.decode()
-    if len(shown) > 60:
-        shown = shown[:57] + "..."
+    text = cell.decode()
+    shown = text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
     shown = shown.encode("unicode_escape").decode() if not shown.isprintable() else shown
     number = dtype.is_integer() and cell[:1] in b"-0123456789"
     return SchemaMismatchError(
@@ -414,17 +420,16 @@ def _at(where: str) -> str:
 # -- cells -----------------------------------------------------------------------------------------
 
 
-def _reader(name: str, dtype: pl.DataType, lost: list[bytes]) -> Reader:
-    """Make the function from a cell to the value of a dtype; cells that lose digits go to `lost`."""
+def _reader(name: str, dtype: PolarsDataType, lost: list[bytes]) -> Reader:
+    """Make the function from a cell to a dtype's value; cells that lose digits go to `lost`."""
     inner: Reader
     if dtype == pl.Float64:
 
         def inner(cell: bytes) -> float:
             value = _float(cell)
-            if abs(value) >= _LIMIT and cell.lstrip(b"-").isdigit():
-                # No Float64 has more than 309 digits, and `int` refuses much longer texts.
-                if len(cell) > 310 or math.isinf(value) or int(cell) != int(value):
-                    lost.append(cell)
+            integer = abs(value) >= _LIMIT and cell.lstrip(b"-").isdigit()
+            if integer and (math.isinf(value) or int(cell) != int(value)):
+                lost.append(cell)
             return value
 
     elif dtype == pl.Float32:
@@ -442,23 +447,18 @@ def _reader(name: str, dtype: pl.DataType, lost: list[bytes]) -> Reader:
     elif dtype == UTC_TIME:
         inner = _time
     elif isinstance(dtype, pl.List):
-        item = _instance(dtype.inner)
-        inner = _list_reader(_reader(name, item, lost), item)
+        inner = _list_reader(_reader(name, dtype.inner, lost), dtype.inner)
     elif isinstance(dtype, pl.Struct):
-        fields = {field.name: _instance(field.dtype) for field in dtype.fields}
-        inner = _struct_reader({key: _reader(name, each, lost) for key, each in fields.items()})
+        inner = _struct_reader(
+            {each.name: _reader(name, each.dtype, lost) for each in dtype.fields}
+        )
     else:
         raise UsageError(
-            f"key {name!r} cannot be read as {dtype}: the dtypes of history columns are the integers up to"
-            " 64 bits, Float32, Float64, Boolean, String, Datetime('us', 'UTC'), and List and Struct of these"
+            f"key {name!r} cannot be read as {dtype}: the dtypes of history columns are the"
+            " integers of up to 64 bits, Float32, Float64, Boolean, String, Datetime('us', 'UTC'),"
+            " and List and Struct of these"
         )
     return lambda cell: None if cell == b"null" else inner(cell)
-
-
-def _instance(dtype: Any) -> pl.DataType:
-    """Give ``pl.Int8()`` for ``pl.Int8``."""
-    made: pl.DataType = dtype() if isinstance(dtype, type) else dtype
-    return made
 
 
 def _float(cell: bytes) -> float:
@@ -484,16 +484,15 @@ def _float32(cell: bytes) -> float:
     try:
         struct.pack("<f", value)
     except OverflowError:
-        if math.isfinite(value):
-            raise _MisfitError from None
+        raise _MisfitError from None
     return value
 
 
 def _int(cell: bytes, low: int, high: int) -> int:
     """Read an integer, however it is spelled."""
-    if len(cell) > 4000:  # `int` refuses longer ones
-        raise _MisfitError
     if _number(cell).lstrip(b"-").isdigit():
+        if len(cell) > _LONGEST_INT:
+            raise _MisfitError
         value = int(cell)
     else:
         near = float(cell)
@@ -503,16 +502,16 @@ def _int(cell: bytes, low: int, high: int) -> int:
         value = int(exact)
         if value != exact:
             raise _MisfitError
-    if not low <= value <= high:
-        raise _MisfitError
-    return value
+    if low <= value <= high:
+        return value
+    raise _MisfitError
 
 
 def _bool(cell: bytes) -> bool:
     """Read true or false."""
-    if cell not in (b"true", b"false"):
-        raise _MisfitError
-    return cell == b"true"
+    if cell in (b"true", b"false"):
+        return cell == b"true"
+    raise _MisfitError
 
 
 def _string(cell: bytes) -> str:
@@ -529,46 +528,38 @@ def _string(cell: bytes) -> str:
 
 def _time(cell: bytes) -> datetime:
     """Read epoch seconds, or ISO 8601 text, which is UTC where it does not say."""
-    if cell[:1] != b'"':
-        if not math.isfinite(float(_number(cell))):
+    base, seconds = _EPOCH, ""
+    match = _ISO.fullmatch(_text(cell).strip()) if cell[:1] == b'"' else None
+    try:
+        if match is None:
+            seconds = _number(cell).decode()
+            offset = 0
+        else:
+            *parts, seconds, sign, hours, minutes = match.groups(default="0")
+            base = datetime(*map(int, parts), tzinfo=timezone.utc)  # type: ignore[misc,arg-type]
+            offset = (int(hours) * 60 + int(minutes)) * (-60 if sign == "-" else 60)
+        if not math.isfinite(float(seconds)):
             raise _MisfitError
-        return _moment(_EPOCH, Decimal(cell.decode()))
-    match = _ISO.fullmatch(_text(cell).strip())
-    if match is None:
-        raise _MisfitError
-    *parts, fraction, sign, hours, minutes = match.groups(default="")
-    try:
-        base = datetime(*(int(part or 0) for part in parts), tzinfo=timezone.utc)  # type: ignore[misc,arg-type]
-    except ValueError:
-        raise _MisfitError from None
-    offset = Decimal(f"{sign}1") * (int(hours or 0) * 3600 + int(minutes or 0) * 60)
-    return _moment(base, Decimal(f"0{fraction}") - offset)
-
-
-def _moment(base: datetime, seconds: Decimal) -> datetime:
-    """Add seconds, rounded to the microsecond."""
-    try:
-        return base + timedelta(microseconds=round(seconds * 1_000_000))
-    except OverflowError:
+        micros = round((Decimal(seconds) - offset) * 1_000_000)
+        return base + timedelta(microseconds=micros)
+    except (ValueError, ArithmeticError):  # no such day, or beyond the years 1 to 9999
         raise _MisfitError from None
 
 
-def _list_reader(read: Reader, dtype: pl.DataType) -> Reader:
+def _list_reader(read: Reader, dtype: PolarsDataType) -> Reader:
     """Make the reader of lists from that of items, which plain numbers need not."""
 
     def read_list(cell: bytes) -> list[Any] | None:
         cell = _unquoted(cell, b"[")
         if cell == b"null":
             return None
-        numbers = _plain_numbers(cell, dtype)
-        if numbers is not None:
-            return numbers
-        return [read(bytes(item)) for item in _lists[_RAW].decode(cell)]
+        items = _plain_numbers(cell, dtype)
+        return [read(bytes(each)) for each in _lists[_RAW].decode(cell)] if items is None else items
 
     return read_list
 
 
-def _plain_numbers(cell: bytes, dtype: pl.DataType) -> list[Any] | None:
+def _plain_numbers(cell: bytes, dtype: PolarsDataType) -> list[Any] | None:
     """Decode a list at once, or give None if an item is more than a number that surely fits."""
     low, high = INT_BOUNDS.get(dtype.base_type(), (1 - _LIMIT, _LIMIT - 1))
     wanted = int if dtype.is_integer() else float

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import io
 import json
+import operator
 import warnings
 from datetime import datetime, timedelta, timezone
+from functools import reduce
 from typing import Any, Final
 
 import polars as pl
@@ -34,7 +36,7 @@ from wbframe.core.nodes import (
     render,
 )
 
-__all__ = ["read"]
+__all__ = ["read", "without_dynamic"]
 
 _DEEPEST: Final = 90
 _ODD: Final = (
@@ -46,6 +48,7 @@ _ODD: Final = (
     ValueError,
     pl.exceptions.PolarsError,
 )
+_DYNAMIC: Final = "dynamic_pred"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _COMPARISONS: Final = {
     "Eq": "==",
@@ -89,15 +92,54 @@ def read(expr: pl.Expr) -> Node:
     Compare(operator='==', left=Column(name='state'), right=Value(value='finished'))
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the JSON form is marked as unstable
-            text = expr.meta.serialize(format="json")
-        tree = json.loads(text)
-        return _read(tree, 0)
+        return _read(json.loads(_serialized(expr)), 0)
     except RecursionError:
         return Unknown(f"an expression nested more than {_DEEPEST} levels deep")
     except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - a Python function
         return Unknown(f"an expression that polars cannot spell ({type(error).__name__})")
+
+
+def without_dynamic(expr: pl.Expr) -> pl.Expr | None:
+    """Drop what only the engine of polars can evaluate from a predicate handed to a source.
+
+    Polars 1.39 to 1.43 add such a condition for a top-k, and panic when a source applies it. It
+    says nothing that polars does not check itself.
+
+    Parameters
+    ----------
+    expr
+        The predicate as handed to a source.
+
+    Returns
+    -------
+    polars.Expr or None
+        The predicate to apply; None when nothing is left.
+
+    Examples
+    --------
+    >>> print(without_dynamic(pl.col("a") > 1))
+    [(col("a")) > (dyn int: 1)]
+    """
+    try:
+        text = _serialized(expr)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):  # a Python function
+        text = str(expr)
+    if _DYNAMIC not in text:
+        return expr
+    ((kind, body),) = json.loads(text).items()
+    if kind == "Display":
+        return None
+    if kind != "BinaryExpr" or _JOINS.get(body["op"]) is not And:
+        return expr
+    parts = [each for each in map(without_dynamic, expr.meta.pop()) if each is not None]
+    return reduce(operator.and_, parts) if parts else None
+
+
+def _serialized(expr: pl.Expr) -> str:
+    """Give the JSON form of an expression."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the JSON form is marked as unstable
+        return expr.meta.serialize(format="json")
 
 
 def _read(tree: Any, depth: int) -> Node:
@@ -130,14 +172,16 @@ def _read_known(tree: Any, depth: int) -> Node | None:
         if dtype == {"Unknown": "Float"}:  # how polars 1.39 spells a supertype
             dtype = "Float64"
         return Cast(_read(body["expr"], depth + 1), dtype if isinstance(dtype, str) else "")
+    if kind == "Display" and _DYNAMIC in body["fmt_str"]:
+        return Value(value=True)  # polars checks it itself
     return _read_literal(tree) if kind == "Literal" else None
 
 
 def _read_binary(tree: Any, body: Any, depth: int) -> Node | None:
     """Read a comparison or a chain of one logical operator."""
-    operator = body["op"]
-    if operator in _JOINS:
-        kind = _JOINS[operator]
+    symbol = body["op"]
+    if symbol in _JOINS:
+        kind = _JOINS[symbol]
         operands: list[Node] = []
         pending = [tree]
         while pending:  # a long chain leans to one side: walk it without recursion
@@ -148,9 +192,9 @@ def _read_binary(tree: Any, body: Any, depth: int) -> Node | None:
             else:
                 operands.append(_read(each, depth + 1))
         return join(kind, operands)
-    if operator in _COMPARISONS:
+    if symbol in _COMPARISONS:
         left, right = _read(body["left"], depth + 1), _read(body["right"], depth + 1)
-        return Compare(_COMPARISONS[operator], left, right)
+        return Compare(_COMPARISONS[symbol], left, right)
     constant = _fold(tree)
     return None if constant is None else _value_of(constant)
 
@@ -227,15 +271,17 @@ def _values(tree: Any) -> tuple[Any, ...] | None:
         tree = tree["Alias"][0]
     literal = tree.get("Literal", {})
     stored = literal.get("Series") or literal.get("Scalar", {}).get("List")
-    if stored is None:
-        series = _fold(tree)
-    else:
-        series = pl.read_ipc_stream(io.BytesIO(bytes(stored))).to_series()
+    series = _fold(tree) if stored is None else _stream(stored)
     if series is None:
         return None
     if isinstance(series.dtype, pl.List) and len(series) == 1:
         series = series[0]
     return _plain(series)
+
+
+def _stream(stored: list[int]) -> pl.Series:
+    """Read the bytes of an Arrow stream of one column."""
+    return pl.read_ipc_stream(io.BytesIO(bytes(stored))).to_series()
 
 
 def _value_of(series: pl.Series) -> Value | None:
@@ -315,8 +361,8 @@ def _describe(tree: Any, depth: int = 0) -> str:
         return "a constant" if known is None else render(known)
     if kind == "BinaryExpr" and isinstance(body, dict):
         left, right = (_describe(body.get(each), depth + 1) for each in ("left", "right"))
-        operator = str(body.get("op"))
-        return f"({left} {_COMPARISONS.get(operator, operator)} {right})"
+        symbol = str(body.get("op"))
+        return f"({left} {_COMPARISONS.get(symbol, symbol)} {right})"
     if kind == "Function" and isinstance(body, dict):
         name: Any = body.get("function")
         for _ in range(2):  # the family, then the function, then its options

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 
-def paths_of(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], path: str | None) -> RunPaths:
+def paths_of(
+    rows: Iterable[Mapping[str, Any]], columns: Sequence[str], path: str | None
+) -> RunPaths:
     """Give the paths of the runs that rows name.
 
     Parameters
@@ -35,13 +37,20 @@ def paths_of(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], path: st
         raise ColumnError("the frame has no column 'run_id', which names the runs")
     base = None if path is None else parse_path(path)
     if base is not None and (base.run or base.sweep):
-        raise UsageError(f"`path` must be 'entity/project' here: the frame names the runs; got {path!r}")
+        raise UsageError(
+            f"`path` must be 'entity/project' here: the frame names the runs; got {path!r}"
+        )
     if base is None and not {"entity", "project"} <= set(columns):
-        raise ColumnError("the frame has no columns 'entity' and 'project'; pass path='entity/project'")
+        raise ColumnError(
+            "the frame has no columns 'entity' and 'project'; pass path='entity/project'"
+        )
     found = []
     for row in rows:
         if row["run_id"] is None:
             raise UsageError("the frame has a row whose 'run_id' is null; drop it first")
+        if not isinstance(row["run_id"], str):
+            kind = type(row["run_id"]).__name__
+            raise UsageError(f"the frame's 'run_id' must be text; got {row['run_id']!r} of {kind}")
         entity = row["entity"] if base is None else base.entity
         project = row["project"] if base is None else base.project
         found.append(RunPath(entity=entity, project=project, run=row["run_id"]))

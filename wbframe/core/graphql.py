@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from wbframe.core import filters as flt
 from wbframe.core.exact import decode_any
 from wbframe.core.model import Request
 from wbframe.errors import (
@@ -18,13 +17,11 @@ from wbframe.errors import (
     ProjectNotFoundError,
     QueryError,
     RunNotFoundError,
-    SweepNotFoundError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from wbframe.core.filters import Filter
     from wbframe.core.model import RunPath
 
 RAW_NULL = msgspec.Raw(b"null")
@@ -35,7 +32,9 @@ FIELDS_PER_PAGE = 1000
 # Feature -> what a server that does not have it says. Both quotes are in use.
 FIELDS = "project.fields"
 PROJECTION = "config(keys:)"
+KEYS = "runs.historyKeys"
 _REFUSALS = {
+    KEYS: re.compile(r"""[Cc]annot query field ["']historyKeys["'] on type ["']RunConnection["']"""),
     FIELDS: re.compile(r"""[Cc]annot query field ["']fields["']"""),
     PROJECTION: re.compile(r"""[Uu]nknown argument ["']keys["']"""),
 }
@@ -150,7 +149,7 @@ class _Project(msgspec.Struct, rename="camel"):
     sweep: dict[str, Any] | None = None
 
 
-class _RunsData(msgspec.Struct):
+class RunsData(msgspec.Struct):
     project: _Project | None = None
 
 
@@ -176,8 +175,20 @@ class _FieldsData(msgspec.Struct):
     project: _FieldsProject | None = None
 
 
-class _Named(msgspec.Struct):
+class NamedRuns(msgspec.Struct):
     project: dict[str, RunNode | None] | None = None
+
+
+class _KeysConnection(msgspec.Struct, rename="camel"):
+    history_keys: msgspec.Raw = RAW_NULL
+
+
+class _KeysProject(msgspec.Struct):
+    runs: _KeysConnection | None = None
+
+
+class _KeysData(msgspec.Struct):
+    project: _KeysProject | None = None
 
 
 class _RowsData(msgspec.Struct):
@@ -200,10 +211,12 @@ def open_answer(content: bytes, request: Request) -> msgspec.Raw:
     AnswerError
         If it is no GraphQL answer.
     """
-    envelope: _Envelope = _decode(content, _Envelope, request)
+    envelope: _Envelope = decode_answer(content, _Envelope, request)
     messages = error_messages(envelope.errors or ([envelope.error] if envelope.error else []))
     if messages:
-        raise QueryError(f"could not read {request.asked}: the server answered: {'; '.join(messages)}")
+        raise QueryError(
+            f"could not read {request.asked}: the server answered: {'; '.join(messages)}"
+        )
     if envelope.data == RAW_NULL:
         raise AnswerError(f"could not read {request.asked}: the answer has neither data nor errors")
     return envelope.data
@@ -220,145 +233,19 @@ def refused_features(request: Request, message: str) -> frozenset[str]:
     return frozenset(each for each in request.features if _REFUSALS[each].search(message))
 
 
-def _decode(data: bytes | msgspec.Raw, kind: type[Any], request: Request) -> Any:
+def decode_answer(data: bytes | msgspec.Raw, kind: type[Any], request: Request) -> Any:
     """Decode JSON, be it strict or not, into the type that the protocol says."""
     try:
-        return decode_any(_decoder(kind), bytes(data), where=request.asked)
+        return decode_any(_decoder(kind), bytes(data), where=request.asked)  # type: ignore[arg-type]
     except msgspec.ValidationError as error:
         msg = f"could not read {request.asked}: the answer is not what W&B's protocol says: {error}"
         raise AnswerError(msg) from error
 
 
 @cache
-def _decoder(kind: Hashable) -> msgspec.json.Decoder[Any]:
+def _decoder(kind: type[Any]) -> msgspec.json.Decoder[Any]:
     """Make the decoder of a type once."""
-    return msgspec.json.Decoder(kind)  # type: ignore[call-overload, no-any-return]
-
-
-# ---------------------------------------------------------------- pages of runs
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """One page of runs; `cursor` is None when there is no further one."""
-
-    nodes: tuple[RunNode, ...]
-    cursor: str | None
-    run_count: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProjectListing:
-    """The runs of a project or sweep, page by page."""
-
-    path: RunPath
-    filters: Filter
-    order: str
-    fields: NodeFields
-    per_page: int
-
-    @property
-    def asked(self) -> str:
-        """What is read, in words."""
-        sweep = f"sweep {self.path.sweep!r} of " if self.path.sweep else ""
-        return f"the runs of {sweep}{name_of(self.path)}"
-
-    def request(self, cursor: str | None = None) -> Request:
-        """Ask for the page after `cursor`."""
-        filters = self.filters
-        extra = self.fields.variables()
-        select = ""
-        if self.path.sweep:
-            filters = flt.conjoin(flt.parse({"sweep": self.path.sweep}), filters)
-            extra["sweep"] = ("String!", self.path.sweep)
-            select = "sweep(sweepName: $sweep) { name } "
-        declared = "".join(f", ${name}: {kind}" for name, (kind, _) in extra.items())
-        document = (
-            "query Runs($project: String!, $entity: String!, $filters: JSONString, $order: String,"
-            f" $first: Int!, $after: String{declared}) {{ project(name: $project, entityName: $entity) {{"
-            f" {select}runCount(filters: $filters)"
-            " runs(filters: $filters, order: $order, first: $first, after: $after) {"
-            f" edges {{ node {{ {self.fields.text()} }} cursor }}"
-            " pageInfo { endCursor hasNextPage } } } }"
-        )
-        variables = {
-            **_project_variables(self.path),
-            "filters": flt.to_json(filters),
-            "order": self.order,
-            "first": self.per_page,
-            "after": cursor,
-            **{name: value for name, (_, value) in extra.items()},
-        }
-        return Request(
-            document=document, variables=variables, asked=self.asked, features=self.fields.features()
-        )
-
-    def page(self, content: bytes, request: Request) -> Page:
-        """Parse the answer to `request`."""
-        data: _RunsData = _decode(open_answer(content, request), _RunsData, request)
-        project = _found(data.project, self.path)
-        if self.path.sweep and project.sweep is None:
-            msg = f"no sweep {self.path.sweep!r} in {name_of(self.path)}; its id is the last part of its address"
-            raise SweepNotFoundError(msg)
-        if project.runs is None:
-            raise AnswerError(f"could not read {self.asked}: the answer has no runs")
-        edges = project.runs.edges
-        info = project.runs.page_info
-        cursor = info.end_cursor or (edges[-1].cursor if edges else None)
-        return Page(
-            nodes=tuple(edge.node for edge in edges if edge.node is not None),
-            cursor=cursor if info.has_next_page and edges else None,
-            run_count=project.run_count,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NamedListing:
-    """Runs by their ids, `per_page` of them in one request."""
-
-    path: RunPath
-    names: tuple[str, ...]
-    fields: NodeFields
-    per_page: int
-
-    @property
-    def asked(self) -> str:
-        """What is read, in words."""
-        runs = f"run {self.names[0]!r}" if len(self.names) == 1 else f"{len(self.names)} runs"
-        return f"{runs} of {name_of(self.path)}"
-
-    def request(self, cursor: str | None = None) -> Request:
-        """Ask for the page that starts at index `cursor`."""
-        start = int(cursor or 0)
-        names = self.names[start : start + self.per_page]
-        extra = self.fields.variables()
-        declared = "".join(f", $r{i}: String!" for i in range(len(names)))
-        declared += "".join(f", ${name}: {kind}" for name, (kind, _) in extra.items())
-        runs = " ".join(f"r{i}: run(name: $r{i}) {{ {self.fields.text()} }}" for i in range(len(names)))
-        document = (
-            f"query NamedRuns($project: String!, $entity: String!{declared})"
-            f" {{ project(name: $project, entityName: $entity) {{ {runs} }} }}"
-        )
-        variables = {
-            **_project_variables(self.path),
-            **{f"r{i}": name for i, name in enumerate(names)},
-            **{name: value for name, (_, value) in extra.items()},
-        }
-        return Request(
-            document=document, variables=variables, asked=self.asked, features=self.fields.features()
-        )
-
-    def page(self, content: bytes, request: Request) -> Page:
-        """Parse the answer to `request`."""
-        data: _Named = _decode(open_answer(content, request), _Named, request)
-        project = _found(data.project, self.path)
-        names = [value for name, value in request.variables.items() if re.fullmatch(r"r\d+", name)]
-        nodes = [_found_run(project.get(f"r{i}"), name, self.path) for i, name in enumerate(names)]
-        end = self.names.index(names[-1]) + 1
-        return Page(nodes=tuple(nodes), cursor=str(end) if end < len(self.names) else None)
-
-
-Listing = ProjectListing | NamedListing
+    return msgspec.json.Decoder(kind)
 
 
 # ---------------------------------------------------------------- the index of fields
@@ -373,7 +260,7 @@ def fields_request(path: RunPath, cursor: str | None = None) -> Request:
     )
     return Request(
         document=document,
-        variables={**_project_variables(path), "first": FIELDS_PER_PAGE, "after": cursor},
+        variables={**project_variables(path), "first": FIELDS_PER_PAGE, "after": cursor},
         asked=f"the fields of {name_of(path)}",
         features=frozenset({FIELDS}),
     )
@@ -383,11 +270,33 @@ def fields_page(
     content: bytes, request: Request, path: RunPath
 ) -> tuple[list[tuple[str, str | None]], str | None]:
     """Parse a page of the index: (path, type) pairs, and the next cursor or None."""
-    data: _FieldsData = _decode(open_answer(content, request), _FieldsData, request)
-    fields = _found(data.project, path).fields or _Fields()
+    data: _FieldsData = decode_answer(open_answer(content, request), _FieldsData, request)
+    fields = found_project(data.project, path).fields or _Fields()
     pairs = [(edge.node.path, edge.node.type) for edge in fields.edges if edge.node is not None]
     more = fields.page_info.has_next_page and bool(fields.edges)
     return pairs, fields.page_info.end_cursor if more else None
+
+
+def keys_request(path: RunPath, filters: str) -> Request:
+    """Ask for the logged keys of all runs that pass the filters, at once."""
+    document = (
+        "query Keys($project: String!, $entity: String!, $filters: JSONString)"
+        " { project(name: $project, entityName: $entity) { runs(filters: $filters, first: 1)"
+        " { historyKeys } } }"
+    )
+    return Request(
+        document=document,
+        variables={**project_variables(path), "filters": filters},
+        asked=f"the logged keys of {name_of(path)}",
+        features=frozenset({KEYS}),
+    )
+
+
+def keys_answer(content: bytes, request: Request, path: RunPath) -> msgspec.Raw:
+    """Parse the answer to `keys_request`: the bytes of the united historyKeys."""
+    data: _KeysData = decode_answer(open_answer(content, request), _KeysData, request)
+    runs = found_project(data.project, path).runs
+    return RAW_NULL if runs is None else runs.history_keys  # type: ignore[no-any-return]
 
 
 # ---------------------------------------------------------------- rows
@@ -395,63 +304,64 @@ def fields_page(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowsOf:
-    """What rows are asked of one run: specs of sampledHistory, or all keys of a stream."""
+    """What rows are asked of one run: specs of sampledHistory, or all keys by history or events."""
 
     run_id: str
+    field: str = "sampledHistory"
     specs: tuple[str, ...] = ()
+
+
+_ROW_VARIABLES = {
+    "history": {"samples": "Int", "minStep": "Int64", "maxStep": "Int64"},
+    "events": {"samples": "Int"},
+}
 
 
 def rows_request(
     path: RunPath,
     runs: Sequence[RowsOf],
     *,
-    field: str,
     samples: int,
     min_step: int | None = None,
     max_step: int | None = None,
 ) -> Request:
-    """Ask for the rows of several runs: `field` is sampledHistory, history or events."""
-    declared, variables, selections = [], _project_variables(path), []
+    """Ask for the rows of several runs; the window is half-open, and goes with `history`."""
+    given = {"samples": samples, "minStep": min_step, "maxStep": max_step}
+    declared: dict[str, str] = {}
+    variables = project_variables(path)
+    selections = []
     shared: dict[tuple[str, ...], str] = {}
     for i, run in enumerate(runs):
-        declared.append(f"$r{i}: String!")
+        declared[f"r{i}"] = "String!"
         variables[f"r{i}"] = run.run_id
-        if field == "sampledHistory":
-            name = shared.get(run.specs)
-            if name is None:
-                name = shared[run.specs] = f"s{len(shared)}"
-                declared.append(f"${name}: [JSONString!]!")
-                variables[name] = list(run.specs)
+        if run.field == "sampledHistory":
+            name = shared.setdefault(run.specs, f"s{len(shared)}")
+            declared[name] = "[JSONString!]!"
+            variables[name] = list(run.specs)
             arguments = f"specs: ${name}"
-        elif field == "history":
-            arguments = "samples: $samples, minStep: $minStep, maxStep: $maxStep"
         else:
-            arguments = "samples: $samples"
-        selections.append(f"r{i}: run(name: $r{i}) {{ {field}({arguments}) }}")
-    if field != "sampledHistory":
-        declared.append("$samples: Int")
-        variables["samples"] = samples
-    if field == "history":
-        declared += ["$minStep: Int64", "$maxStep: Int64"]
-        variables |= {"minStep": min_step, "maxStep": max_step}
+            declared |= _ROW_VARIABLES[run.field]
+            variables |= {name: given[name] for name in _ROW_VARIABLES[run.field]}
+            arguments = ", ".join(f"{name}: ${name}" for name in _ROW_VARIABLES[run.field])
+        selections.append(f"r{i}: run(name: $r{i}) {{ {run.field}({arguments}) }}")
+    extra = "".join(f", ${name}: {kind}" for name, kind in declared.items())
     document = (
-        f"query Rows($project: String!, $entity: String!, {', '.join(declared)})"
+        f"query Rows($project: String!, $entity: String!{extra})"
         f" {{ project(name: $project, entityName: $entity) {{ {' '.join(selections)} }} }}"
     )
     what = f"run {runs[0].run_id!r}" if len(runs) == 1 else f"{len(runs)} runs"
-    return Request(
-        document=document, variables=variables, asked=f"the {field} of {what} of {name_of(path)}"
-    )
+    asked = f"the {runs[0].field} of {what} of {name_of(path)}"
+    return Request(document=document, variables=variables, asked=asked)
 
 
 def rows_answer(
-    content: bytes, request: Request, path: RunPath, runs: Sequence[RowsOf], *, field: str
+    content: bytes, request: Request, path: RunPath, runs: Sequence[RowsOf]
 ) -> list[msgspec.Raw]:
-    """Parse the answer to `rows_request`: the field's bytes for each run, in order."""
-    data: _RowsData = _decode(open_answer(content, request), _RowsData, request)
-    project = _found(data.project, path)
-    found = [_found_run(project.get(f"r{i}"), run.run_id, path) for i, run in enumerate(runs)]
-    rows = [each.get(field, RAW_NULL) for each in found]
+    """Parse the answer to `rows_request`: the bytes of each run's rows, in order."""
+    data: _RowsData = decode_answer(open_answer(content, request), _RowsData, request)
+    project = found_project(data.project, path)
+    found = [found_run(project.get(f"r{i}"), run.run_id, path) for i, run in enumerate(runs)]
+    rows = [each.get(run.field, RAW_NULL) for each, run in zip(found, runs, strict=True)]
     return [_NO_ROWS if raw == RAW_NULL else raw for raw in rows]
 
 
@@ -486,12 +396,12 @@ def name_of(path: RunPath) -> str:
     return f"{path.entity}/{path.project}"
 
 
-def _project_variables(path: RunPath) -> dict[str, Any]:
+def project_variables(path: RunPath) -> dict[str, Any]:
     """Give the two variables that every document has."""
     return {"project": path.project, "entity": path.entity}
 
 
-def _found(project: Any, path: RunPath) -> Any:
+def found_project(project: Any, path: RunPath) -> Any:
     """Give the project, or raise that there is none."""
     if project is None:
         msg = (
@@ -502,7 +412,7 @@ def _found(project: Any, path: RunPath) -> Any:
     return project
 
 
-def _found_run(run: Any, name: str, path: RunPath) -> Any:
+def found_run(run: Any, name: str, path: RunPath) -> Any:
     """Give the run, or raise that there is none."""
     if run is None:
         msg = f"Could not find run {name!r} in {name_of(path)}; its id is the last part of its address"

@@ -60,10 +60,10 @@ def read_answer(task: HistoryTask, content: bytes, request: Request) -> TaskRows
     """
     found = TaskRows()
     again: list[RunRead] = []
-    answers = rows_answer(content, request, task.path, task.rows_of(), field=task.field)
+    answers = rows_answer(content, request, task.path, task.rows_of())
     for run, raw in zip(task.runs, answers, strict=True):
         where = f"run {run.run_id!r} of {name_of(task.path)}"
-        if task.field == "sampledHistory":
+        if run.field == "sampledHistory":
             frame, wrong = _read_specs(task, run, raw, found, where)
             if wrong:
                 again.append(split_groups(run, wrong))
@@ -72,8 +72,6 @@ def read_answer(task: HistoryTask, content: bytes, request: Request) -> TaskRows
             frame = _read_texts(task, run, raw, found, where)
         if frame.height:
             found.frames[run.ordinal] = frame
-        if run.known is not None and run.known > max(frame.height, task.samples):
-            found.sampled.add(run.ordinal)
     if again:
         found.again = replace(task, runs=tuple(again))
     return found
@@ -85,14 +83,19 @@ def _read_specs(
     """Decode one run's `sampledHistory`; also tell which groups were not logged together."""
     lists = row_lists(raw)
     if len(lists) != len(run.groups):
-        msg = f"could not read {where}: {len(run.groups)} specs were asked and {len(lists)} answered"
+        msg = (
+            f"could not read {where}: {len(run.groups)} specs were asked and {len(lists)} answered"
+        )
         raise AnswerError(msg)
     frames, wrong = [], []
     for i, (group, rows) in enumerate(zip(run.groups, lists, strict=True)):
-        columns = {**task.schema.lead, **{key: task.schema.keys[key] for key in group.keys}}
+        typed = task.schema.keys
+        columns = {**task.schema.lead, **{key: typed[key] for key in group.keys if key in typed}}
         decoded = decode_rows(rows, columns, where=where)
         if not group.proven and decoded.frame.height < min(group.known or 0, task.samples):
             wrong.append(i)
+        if task.is_sampled(run.field, group.known, decoded.frame.height):
+            found.sampled.add(run.ordinal)
         found.imprecise |= decoded.imprecise
         frames.append(decoded.frame)
     return merge_specs(frames, tuple(task.schema.lead)), wrong
@@ -163,20 +166,23 @@ def _read_texts(
 ) -> pl.DataFrame:
     """Decode one run's `history` or `events`, whose rows are JSON texts."""
     rows = join_texts(raw)
-    promised = {**task.schema.lead, **task.schema.keys}
+    row_keys = task.row_keys or ()
+    promised = {**dict.fromkeys(row_keys, pl.String()), **task.schema.lead, **task.schema.keys}
     # Only a run that has ended cannot have logged a new key since its keys were listed.
-    if task.all_keys and (not run.ended or task.field == "events"):
-        new = _new_keys(infer_types(rows), promised, system=task.field == "events")
+    if task.row_keys is None and not task.narrowed and (not run.ended or run.field == "events"):
+        new = _new_keys(infer_types(rows), promised, system=run.field == "events")
         if new:
             found.new_keys[run.ordinal] = new
     decoded = decode_rows(rows, promised, where=where)
     found.imprecise |= decoded.imprecise
     frame = decoded.frame
-    axes = [axis for axis in task.schema.lead if axis != STEP and task.field == "history"]
+    if task.is_sampled(run.field, run.known, frame.height):
+        found.sampled.add(run.ordinal)
+    axes = [axis for axis in task.schema.lead if axis != STEP and run.field == "history"]
     if axes:
         frame = frame.drop_nulls(axes)
-    if not task.all_keys and task.schema.keys:
-        held = pl.col(list(task.schema.keys)).is_not_null()
+    if row_keys:
+        held = pl.col(list(row_keys)).is_not_null()
         frame = frame.filter(pl.all_horizontal(held) if task.match_all else pl.any_horizontal(held))
     return by_step(frame)
 
@@ -188,7 +194,9 @@ def _new_keys(
     return {
         key: frozenset(counts)
         for key, counts in types.items()
-        if key not in promised and key != "_wandb" and (key.startswith(SYSTEM_PREFIXES) or not system)
+        if key not in promised
+        and key != "_wandb"
+        and (key.startswith(SYSTEM_PREFIXES) or not system)
     }
 
 
@@ -217,16 +225,20 @@ def assemble(
     heights = [frames[i].height for i in ordinals]
     ids = _repeated("run_id", [run_ids[i] for i in ordinals], heights, pl.String())
     columns = {"run_id": ids, **{schema.names.get(name, name): rows[name] for name in rows.columns}}
-    if beside is not None:
+    if schema.run_columns and beside is not None:
         at = _repeated("at", ordinals, heights, pl.Int64())
         columns |= beside.select(list(schema.run_columns))[at].to_dict()
     return pl.DataFrame(columns)
 
 
-def _repeated(name: str, values: Sequence[object], times: Sequence[int], dtype: pl.DataType) -> pl.Series:
+def _repeated(
+    name: str, values: Sequence[object], times: Sequence[int], dtype: pl.DataType
+) -> pl.Series:
     """Repeat each value so many times; times are above 0."""
     return (
-        pl.DataFrame({name: pl.Series(values, dtype=dtype), "times": pl.Series(times, dtype=pl.Int64)})
+        pl.DataFrame(
+            {name: pl.Series(values, dtype=dtype), "times": pl.Series(times, dtype=pl.Int64)}
+        )
         .select(pl.col(name).repeat_by("times").explode())
         .to_series()
     )

@@ -1,7 +1,8 @@
-"""Listing the runs of a selection: which listings there are, and which of their runs are kept."""
+"""Listing the runs of a selection: page by page, and which of them are kept."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -9,15 +10,164 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from wbframe.core import filters as flt
-from wbframe.core.graphql import NamedListing, ProjectListing, name_of
+from wbframe.core.graphql import (
+    NamedRuns,
+    RunsData,
+    decode_answer,
+    found_project,
+    found_run,
+    name_of,
+    open_answer,
+    project_variables,
+)
+from wbframe.core.model import Request
 from wbframe.core.runs_frame import RunsBuffer, runs_frame
+from wbframe.errors import AnswerError, SweepNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from wbframe.core.graphql import Listing, NodeFields, RunNode
+    from wbframe.core.filters import Filter
+    from wbframe.core.graphql import NodeFields, RunNode
     from wbframe.core.model import RunPath, Selection
     from wbframe.core.schema import RunsSchema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One page of runs; `cursor` is None when there is no further one."""
+
+    nodes: tuple[RunNode, ...]
+    cursor: str | None
+    run_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectListing:
+    """The runs of a project or sweep, page by page."""
+
+    path: RunPath
+    filters: Filter
+    order: str
+    fields: NodeFields
+    per_page: int
+
+    @property
+    def asked(self) -> str:
+        """What is read, in words."""
+        sweep = f"sweep {self.path.sweep!r} of " if self.path.sweep else ""
+        return f"the runs of {sweep}{name_of(self.path)}"
+
+    def request(self, cursor: str | None = None) -> Request:
+        """Ask for the page after `cursor`."""
+        extra = self.fields.variables()
+        select = ""
+        if self.path.sweep:
+            extra["sweep"] = ("String!", self.path.sweep)
+            select = "sweep(sweepName: $sweep) { name } "
+        declared = "".join(f", ${name}: {kind}" for name, (kind, _) in extra.items())
+        document = (
+            "query Runs($project: String!, $entity: String!, $filters: JSONString, $order: String,"
+            f" $first: Int!, $after: String{declared}) {{ project(name: $project, entityName: $entity) {{"
+            f" {select}runCount(filters: $filters)"
+            " runs(filters: $filters, order: $order, first: $first, after: $after) {"
+            f" edges {{ node {{ {self.fields.text()} }} cursor }}"
+            " pageInfo { endCursor hasNextPage } } } }"
+        )
+        variables = {
+            **project_variables(self.path),
+            "filters": flt.to_json(server_filters(self.filters, self.path)),
+            "order": self.order,
+            "first": self.per_page,
+            "after": cursor,
+            **{name: value for name, (_, value) in extra.items()},
+        }
+        return Request(
+            document=document,
+            variables=variables,
+            asked=self.asked,
+            features=self.fields.features(),
+        )
+
+    def page(self, content: bytes, request: Request) -> Page:
+        """Parse the answer to `request`."""
+        data: RunsData = decode_answer(open_answer(content, request), RunsData, request)
+        project = found_project(data.project, self.path)
+        if self.path.sweep and project.sweep is None:
+            msg = f"no sweep {self.path.sweep!r} in {name_of(self.path)}; its id is the last part of its address"
+            raise SweepNotFoundError(msg)
+        if project.runs is None:
+            raise AnswerError(f"could not read {self.asked}: the answer has no runs")
+        edges = project.runs.edges
+        info = project.runs.page_info
+        cursor = info.end_cursor or (edges[-1].cursor if edges else None)
+        return Page(
+            nodes=tuple(edge.node for edge in edges if edge.node is not None),
+            cursor=cursor if info.has_next_page and edges else None,
+            run_count=project.run_count,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedListing:
+    """Runs by their ids, `per_page` of them in one request."""
+
+    path: RunPath
+    names: tuple[str, ...]
+    fields: NodeFields
+    per_page: int
+
+    @property
+    def asked(self) -> str:
+        """What is read, in words."""
+        runs = f"run {self.names[0]!r}" if len(self.names) == 1 else f"{len(self.names)} runs"
+        return f"{runs} of {name_of(self.path)}"
+
+    def request(self, cursor: str | None = None) -> Request:
+        """Ask for the page that starts at index `cursor`."""
+        start = int(cursor or 0)
+        names = self.names[start : start + self.per_page]
+        extra = self.fields.variables()
+        declared = "".join(f", $r{i}: String!" for i in range(len(names)))
+        declared += "".join(f", ${name}: {kind}" for name, (kind, _) in extra.items())
+        runs = " ".join(
+            f"r{i}: run(name: $r{i}) {{ {self.fields.text()} }}" for i in range(len(names))
+        )
+        document = (
+            f"query NamedRuns($project: String!, $entity: String!{declared})"
+            f" {{ project(name: $project, entityName: $entity) {{ {runs} }} }}"
+        )
+        variables = {
+            **project_variables(self.path),
+            **{f"r{i}": name for i, name in enumerate(names)},
+            **{name: value for name, (_, value) in extra.items()},
+        }
+        return Request(
+            document=document,
+            variables=variables,
+            asked=self.asked,
+            features=self.fields.features(),
+        )
+
+    def page(self, content: bytes, request: Request) -> Page:
+        """Parse the answer to `request`."""
+        data: NamedRuns = decode_answer(open_answer(content, request), NamedRuns, request)
+        project = found_project(data.project, self.path)
+        names = [value for name, value in request.variables.items() if re.fullmatch(r"r\d+", name)]
+        nodes = [found_run(project.get(f"r{i}"), name, self.path) for i, name in enumerate(names)]
+        end = self.names.index(names[-1]) + 1
+        return Page(nodes=tuple(nodes), cursor=str(end) if end < len(self.names) else None)
+
+
+def server_filters(filters: Filter, path: RunPath) -> Filter:
+    """Add what the path itself filters by: its sweep."""
+    if path.sweep is None:
+        return filters
+    return flt.conjoin(flt.parse({"sweep": path.sweep}), filters)
+
+
+Listing = ProjectListing | NamedListing
+
 
 # Runs named by id with a filter besides go into one `$in` each so many.
 _NAMES_PER_FILTER = 500
@@ -35,13 +185,17 @@ def listings(selection: Selection, fields: NodeFields) -> Iterator[Listing]:
         names = tuple(each.run for each in paths if each.run is not None)
         if selection.filters == flt.EMPTY:
             yield NamedListing(
-                path=path, names=names, fields=fields, per_page=min(selection.per_page, NAMES_PER_PAGE)
+                path=path,
+                names=names,
+                fields=fields,
+                per_page=min(selection.per_page, NAMES_PER_PAGE),
             )
             continue
         for start in range(0, len(names), _NAMES_PER_FILTER):
             part = list(names[start : start + _NAMES_PER_FILTER])
             only = replace(
-                selection, filters=flt.conjoin(flt.parse({"name": {"$in": part}}), selection.filters)
+                selection,
+                filters=flt.conjoin(flt.parse({"name": {"$in": part}}), selection.filters),
             )
             yield _project_listing(only, path, fields)
 

@@ -159,7 +159,7 @@ def time_key(text: str) -> str:
     except (ValueError, OverflowError):  # the 30th of February, or before the year 1
         return text
     rest = (fraction or "").rstrip("0")
-    return moment.strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0") + (f".{rest}" if rest else "")
+    return moment.replace(tzinfo=None).isoformat() + (f".{rest}" if rest else "")
 
 
 def check_regex(field: str, pattern: str) -> None:

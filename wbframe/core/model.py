@@ -89,7 +89,10 @@ class RunsScan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryScan:
-    """A read of the histories frame; `min_step` is inclusive, `max_step` exclusive."""
+    """A read of the histories frame; `min_step` is inclusive, `max_step` exclusive.
+
+    `keys` make the rows; `narrowed` says that not all of their columns are wanted.
+    """
 
     selection: Selection
     keys: tuple[str, ...] | None = None
@@ -100,6 +103,7 @@ class HistoryScan:
     run_columns: tuple[str, ...] = ()
     min_step: int | None = None
     max_step: int | None = None
+    narrowed: bool = False
     overrides: Mapping[str, pl.DataType] = field(default_factory=dict)
 
 

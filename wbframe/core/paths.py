@@ -24,7 +24,18 @@ FORMS = (
 
 # Tabs of the web app that may follow what an address is about.
 _TABS = frozenset(
-    {"workspace", "table", "overview", "charts", "logs", "files", "system", "artifacts", "code", "sweeps"}
+    {
+        "workspace",
+        "table",
+        "overview",
+        "charts",
+        "logs",
+        "files",
+        "system",
+        "artifacts",
+        "code",
+        "sweeps",
+    }
 )
 _APP_PREFIXES = {"forge.coreweave.com": "/wandb"}
 _BAD_PART = re.compile(r"[\x00-\x1f?#]")
@@ -91,7 +102,10 @@ def _from_parts(parts: list[str], host: str | None = None) -> RunPath | None:
             return RunPath(project=project, host=host)
         case [entity, project]:
             return RunPath(entity=entity, project=project, host=host)
-        case [entity, project, "runs", run] | [entity, project, run] if run not in {"runs", "sweeps"}:
+        case [entity, project, "runs", run] | [entity, project, run] if run not in {
+            "runs",
+            "sweeps",
+        }:
             return RunPath(entity=entity, project=project, run=run, host=host)
         case [entity, project, "sweeps", sweep]:
             return RunPath(entity=entity, project=project, sweep=sweep, host=host)
@@ -107,7 +121,7 @@ def _parse_address(address: str) -> RunPath:
     parts = [unquote_plus(part) for part in split.path.removeprefix(prefix).strip("/").split("/")]
     if len(parts) in {3, 5} and parts[-1] in _TABS:
         parts = parts[:-1]
-    found = _from_parts(parts, split.netloc.rpartition("@")[2]) if len(parts) > 1 else None
+    found = _from_parts(parts, split.netloc.rpartition("@")[2].lower()) if len(parts) > 1 else None
     if found is None:
         raise _wrong(address)
     return found

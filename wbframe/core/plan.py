@@ -20,7 +20,7 @@ from wbframe.core.schema import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from wbframe.core.graphql import RunNode
     from wbframe.core.model import HistoryScan, Request, RunPath
@@ -30,8 +30,11 @@ Field = Literal["sampledHistory", "history", "events"]
 # Cells that one request asks for at the most, and runs: about 2-4 MB of JSON.
 POINTS_PER_REQUEST = 120_000
 RUNS_PER_REQUEST = 100
-# A machine-metrics row count that no server exceeds; used to size requests for events.
+# Rows of machine metrics that no server exceeds, and columns where it names none; they size requests.
 _EVENTS_CAP = 1000
+_SYSTEM_KEYS = 20
+# Servers thin out longer answers whatever `samples` says: near 10,000 rows a spec, below 1000 events.
+_ROWS_AT_MOST = {"sampledHistory": 9_900, "history": 9_900, "events": 950}
 _ENDED = frozenset({"finished", "crashed", "failed", "killed"})
 
 
@@ -73,13 +76,7 @@ class RunEntry:
 
     def types(self, *, system: bool) -> dict[str, Types]:
         """Give the keys of one stream, as they stand in its rows, and their types."""
-        if self.keys is None:
-            return {}
-        return {
-            system_column(key) if system else key: frozenset(counts)
-            for key, counts in self.keys.items()
-            if key.startswith(SYSTEM_PREFIXES) == system
-        }
+        return key_types(self.keys or {}, system=system)
 
     def count(self, key: str) -> int:
         """Give the number of rows that hold the key."""
@@ -88,12 +85,7 @@ class RunEntry:
 
 def run_entry(ordinal: int, path: RunPath, node: RunNode) -> RunEntry:
     """Read an entry off a run that was selected with historyKeys."""
-    where = f"the history keys of run {node.name!r} of {name_of(path)}"
-    raw = json_object(node.history_keys, where=where).get("keys")
-    keys: dict[str, dict[str, int]] | None = None
-    if raw is not None:
-        infos = json_object(raw, where=where)
-        keys = {key: _counts(info) for key, info in infos.items()}
+    keys = parse_keys(node.history_keys, where=f"run {node.name!r} of {name_of(path)}")
     return RunEntry(
         ordinal=ordinal,
         path=path,
@@ -104,10 +96,28 @@ def run_entry(ordinal: int, path: RunPath, node: RunNode) -> RunEntry:
     )
 
 
+def parse_keys(history_keys: msgspec.Raw, *, where: str) -> dict[str, dict[str, int]] | None:
+    """Read historyKeys: logged key -> type -> rows that hold it; None if the server does not say."""
+    where = f"the history keys of {where}"
+    raw = json_object(history_keys, where=where).get("keys")
+    if raw is None:
+        return None
+    return {key: _counts(info) for key, info in json_object(raw, where=where).items()}
+
+
 def _counts(info: msgspec.Raw) -> dict[str, int]:
     """Read the type counts of one key; a key without them is of unknown type."""
     parsed = msgspec.convert(msgspec.json.decode(info), _KeyInfo, strict=False)
     return {each.type: int(each.count) for each in parsed.type_counts or [_TypeCount()]}
+
+
+def key_types(keys: Mapping[str, Mapping[str, int]], *, system: bool) -> dict[str, Types]:
+    """Give the keys of one stream, as they stand in its rows, and their types."""
+    return {
+        system_column(key) if system else key: frozenset(counts)
+        for key, counts in keys.items()
+        if key.startswith(SYSTEM_PREFIXES) == system
+    }
 
 
 def index_of(entries: Iterable[RunEntry], *, system: bool) -> Index:
@@ -142,10 +152,11 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRead:
-    """What is read of one run: groups of keys, or everything (no groups)."""
+    """What is read of one run: a spec for each group of keys, or every key (no groups)."""
 
     ordinal: int
     run_id: str
+    field: Field = "sampledHistory"
     groups: tuple[Group, ...] = ()
     known: int | None = None
     ended: bool = True
@@ -154,37 +165,78 @@ class RunRead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryTask:
-    """One request for the rows of several runs of one project; picklable, and complete in itself."""
+    """One request for the rows of several runs of one project; picklable, and complete in itself.
+
+    Attributes
+    ----------
+    path, runs
+        The project, and what is read of each run.
+    schema
+        The columns to decode.
+    samples, min_step, max_step
+        As of the scan.
+    match_all
+        Whether a row must hold all keys.
+    row_keys
+        The keys that make a row of machine metrics; None for every row.
+    narrowed
+        Whether the schema leaves out keys on purpose, so that others are no news.
+    """
 
     path: RunPath
-    field: Field
     runs: tuple[RunRead, ...]
     schema: HistorySchema
     samples: int
     min_step: int | None = None
     max_step: int | None = None
     match_all: bool = False
-    all_keys: bool = False
+    row_keys: tuple[str, ...] | None = None
+    narrowed: bool = False
 
     def rows_of(self) -> list[RowsOf]:
         """Give what the document asks of each run."""
         return [
             RowsOf(
                 run_id=run.run_id,
+                field=run.field,
                 specs=tuple(
-                    spec((*self.schema.lead, *group.keys), self.samples, self.min_step, self.max_step)
+                    spec(
+                        (*self.schema.lead, *group.keys), self.samples, self.min_step, self.max_step
+                    )
                     for group in run.groups
                 ),
             )
             for run in self.runs
         ]
 
+    def is_sampled(self, field: Field, known: int | None, came: int) -> bool:
+        """Tell whether the server may hold more of the rows asked for than came.
+
+        Parameters
+        ----------
+        field
+            What was asked of the run.
+        known
+            Rows that hold what is asked, in all steps of the run, or None.
+        came
+            Rows that came back.
+        """
+        if known is not None and known <= came:
+            return False
+        by_keys = field == "sampledHistory" and (self.match_all or len(self.schema.lead) > 1)
+        if known is None or by_keys or self.min_step is not None or self.max_step is not None:
+            return came >= self.rows_at_most(field)
+        return True
+
+    def rows_at_most(self, field: Field) -> int:
+        """Rows from which on an answer may have been thinned out."""
+        return min(self.samples, _ROWS_AT_MOST[field])
+
     def request(self) -> Request:
         """Build the request."""
         return rows_request(
             self.path,
             self.rows_of(),
-            field=self.field,
             samples=self.samples,
             min_step=self.min_step,
             max_step=self.max_step,
@@ -230,59 +282,95 @@ def _task(
     """Make the task for a batch of runs."""
     return HistoryTask(
         path=path,
-        field=field_of(scan),
         runs=tuple(runs),
         schema=schema,
         samples=scan.samples,
         min_step=scan.min_step,
         max_step=scan.max_step,
         match_all=scan.match == "all",
-        all_keys=scan.keys is None,
+        row_keys=scan.keys,
+        narrowed=scan.narrowed,
     )
-
-
-def field_of(scan: HistoryScan) -> Field:
-    """Choose the field of a run that answers the scan."""
-    if scan.stream == "system":
-        return "events"
-    return "history" if scan.keys is None else "sampledHistory"
 
 
 def run_read(scan: HistoryScan, entry: RunEntry, schema: HistorySchema) -> RunRead | None:
     """Decide what is read of one run; None if it holds nothing that was asked."""
     if scan.stream == "system":
         system = entry.types(system=True)
+        columns = max(len(system), _SYSTEM_KEYS)
         rows = max((entry.count(key) for key in entry.keys or {} if system_column(key) in system), default=None)
-        return RunRead(
-            ordinal=entry.ordinal,
-            run_id=entry.run_id,
-            ended=entry.ended,
-            known=rows,
-            points=min(scan.samples, _EVENTS_CAP) * max(len(system), 20),
-        )
+        return _whole_read(scan, entry, "events", rows, columns)
     if scan.keys is None:
         if entry.keys is not None and not entry.keys and not entry.line_count:
             return None
-        rows = entry.line_count
-        return RunRead(
-            ordinal=entry.ordinal,
-            run_id=entry.run_id,
-            ended=entry.ended,
-            known=rows,
-            points=min(scan.samples, rows or scan.samples) * max(len(entry.keys or {}), 1),
-        )
-    groups = group_keys(scan, entry, tuple(schema.keys))
-    if not groups:
-        return None
-    counts = [group.known for group in groups if group.known is not None]
+        groups = all_rows_groups(scan, entry, tuple(schema.keys)) if scan.narrowed else None
+        if groups is None:
+            return _whole_read(scan, entry, "history", entry.line_count, len(entry.keys or {}))
+    else:
+        groups = row_groups(scan, entry, schema.keys)
+        if not groups:
+            return None
     return RunRead(
         ordinal=entry.ordinal,
         run_id=entry.run_id,
         ended=entry.ended,
         groups=groups,
-        known=max(counts, default=None),
+        known=max((group.known for group in groups if group.known is not None), default=None),
         points=sum(min(scan.samples, g.known or scan.samples) * (len(g.keys) + 1) for g in groups),
     )
+
+
+def _whole_read(
+    scan: HistoryScan, entry: RunEntry, field: Field, rows: int | None, columns: int
+) -> RunRead:
+    """Read all keys of a run."""
+    most = min(scan.samples, _EVENTS_CAP) if field == "events" else scan.samples
+    return RunRead(
+        ordinal=entry.ordinal,
+        run_id=entry.run_id,
+        field=field,
+        ended=entry.ended,
+        known=rows,
+        points=min(most, rows or most) * max(columns, 1),
+    )
+
+
+def all_rows_groups(
+    scan: HistoryScan, entry: RunEntry, keys: Sequence[str]
+) -> tuple[Group, ...] | None:
+    """Give groups that read some keys and yet every row of a run; None if all keys must be read for it.
+
+    Keys that are in every row do alone. Others need the bare steps beside them, and no down-sampling,
+    which would choose other rows for each spec.
+    """
+    total = entry.line_count
+    if entry.keys is None or total is None or not entry.ended:
+        return None
+    if scan.x_axis != STEP and not entry.count(scan.x_axis):
+        return None
+    if all(entry.count(key) == total for key in keys):
+        return (Group(keys=tuple(keys), known=total),)
+    if total > scan.samples:
+        return None
+    return (Group(keys=(), known=total), *group_keys(scan, entry, keys))
+
+
+def row_groups(scan: HistoryScan, entry: RunEntry, wanted: Container[str]) -> tuple[Group, ...]:
+    """Give the groups of the scan's keys that are needed for the wanted columns and for all rows.
+
+    A key makes rows even where its column is not wanted. Only where some key is in every row, and all rows
+    come, can the specs of unwanted keys be left out.
+    """
+    groups = group_keys(scan, entry, scan.keys or ())
+    if scan.match == "all" or entry.line_count is None:
+        return groups
+    every_row = [g for g in groups if g.known == entry.line_count and g.known <= scan.samples]
+    if not every_row or not entry.ended:
+        return groups
+    kept = tuple(group for group in groups if any(key in wanted for key in group.keys))
+    if any(group in every_row for group in kept):
+        return kept
+    return (Group(keys=(), known=entry.line_count), *kept)
 
 
 def group_keys(scan: HistoryScan, entry: RunEntry, keys: Sequence[str]) -> tuple[Group, ...]:
@@ -296,9 +384,16 @@ def group_keys(scan: HistoryScan, entry: RunEntry, keys: Sequence[str]) -> tuple
     axis_everywhere = scan.x_axis == STEP or entry.count(scan.x_axis) == entry.line_count
     if entry.keys is not None and scan.x_axis != STEP and not entry.count(scan.x_axis):
         return ()
+    if not keys:
+        # Nothing beside the steps (and the axis) is asked, unless a glob matched no key.
+        only_lead = set(scan.keys or ()) <= {STEP, scan.x_axis}
+        known = entry.line_count if scan.x_axis == STEP else None
+        return (Group(keys=(), known=known),) if only_lead and entry.line_count != 0 else ()
     if scan.match == "all":
-        held = entry.keys is None or all(entry.count(key) for key in keys)
-        return (Group(keys=tuple(keys)),) if held and keys else ()
+        counts = [entry.count(key) for key in keys]
+        if entry.keys is None:
+            return (Group(keys=tuple(keys)),)
+        return (Group(keys=tuple(keys), known=min(counts)),) if all(counts) else ()
     if entry.keys is None:
         return tuple(Group(keys=(key,)) for key in keys)
     unbounded = scan.min_step is None and scan.max_step is None
@@ -312,7 +407,8 @@ def group_keys(scan: HistoryScan, entry: RunEntry, keys: Sequence[str]) -> tuple
         elif count:
             groups.append(Group(keys=(key,), known=count))
     for count, together in shared.items():
-        proven = count == entry.line_count or len(together) == 1
+        checked = entry.ended and unbounded and axis_everywhere and count <= scan.samples
+        proven = len(together) == 1 or not checked
         groups.append(Group(keys=tuple(together), known=count, proven=proven))
     return tuple(groups)
 
@@ -320,7 +416,9 @@ def group_keys(scan: HistoryScan, entry: RunEntry, keys: Sequence[str]) -> tuple
 def split_groups(run: RunRead, wrong: Sequence[int]) -> RunRead:
     """Give each key of the wrong groups a spec of its own."""
     groups = [group for i, group in enumerate(run.groups) if i not in wrong]
-    groups += [Group(keys=(key,), known=run.groups[i].known) for i in wrong for key in run.groups[i].keys]
+    groups += [
+        Group(keys=(key,), known=run.groups[i].known) for i in wrong for key in run.groups[i].keys
+    ]
     return replace(run, groups=tuple(groups))
 
 
@@ -329,7 +427,9 @@ def split_groups(run: RunRead, wrong: Sequence[int]) -> RunRead:
 LOOK_AT_RUNS = 20
 
 
-def runs_to_look_at(entries: Iterable[RunEntry], mixed: Iterable[str]) -> list[tuple[RunEntry, tuple[str, ...]]]:
+def runs_to_look_at(
+    entries: Iterable[RunEntry], mixed: Iterable[str]
+) -> list[tuple[RunEntry, tuple[str, ...]]]:
     """Choose the runs whose rows tell what the index does not.
 
     Parameters

@@ -13,6 +13,10 @@ is one that keeps every row which the predicate keeps, whatever of the following
 - text is compared by bytes or by a collation that ignores case;
 - a time is answered in whole seconds and compared with its fraction;
 - ``$regex`` searches, and may not know anchors.
+
+It rests on two things that do not vary: a config key is stored under ``value``, as every SDK
+writes it, and decoding is strict: a Float64 column holds JSON numbers and the texts ``NaN``,
+``Infinity`` and ``-Infinity``, a Boolean column booleans, and anything else is an error.
 """
 
 from __future__ import annotations
@@ -56,7 +60,7 @@ class _Target:
     """Where a column is stored: the server's field, its sort, and whether it is a whole number."""
 
     field: str
-    sort: str  # id, state, text, time, tags, or for keys: number, bool, words
+    sort: str  # id, state, text, user, time, tags, or for keys: number, bool, words
     metric: bool = False  # a key of the summary, whose non-finite numbers may be indexed as null
     whole: bool = False
 
@@ -67,7 +71,7 @@ _META: Final = {
     "state": ("state", "state"),
     "created_at": ("createdAt", "time"),
     "heartbeat_at": ("heartbeatAt", "time"),
-    "user": ("username", "text"),
+    "user": ("username", "user"),
     "group": ("group", "text"),
     "job_type": ("jobType", "text"),
     "sweep": ("sweep", "text"),
@@ -277,13 +281,25 @@ def _among(target: _Target, values: tuple[Any, ...]) -> Pushed | Local:
         if isinstance(candidates, Local):
             return candidates
         wanted.extend(candidates)
+    if not wanted:
+        return Local("no constant is left, and an empty list is not sure to be understood")
     exact = target.sort in ("id", "state")
     reason = "" if exact else "text may be compared without regard to case"
     if target.sort in ("number", "bool", "words"):
         reason = _TYPES
+    test = _is(target.field, "$in", tuple(wanted))
     if len(wanted) == 1:
-        return Pushed(_is(target.field, "$eq", wanted[0]), exact, reason)
-    return Pushed(_is(target.field, "$in", tuple(wanted)), exact, reason)
+        test = _is(target.field, "$eq", wanted[0])
+    if target.sort == "user":
+        reason = "a user without a user name shows as the full name"
+        unnamed = (_is(target.field, "$eq", ""), *_absent(target.field))
+        return Pushed(Or((test, *unnamed)), exact, reason)
+    return Pushed(test, exact, reason)
+
+
+def _absent(field: str) -> tuple[Field, Field]:
+    """Give the two tests of which one holds for a missing key and for a null on every server."""
+    return _is(field, "$exists", False), _is(field, "$eq", None)  # noqa: FBT003
 
 
 def _candidates(target: _Target, value: Any) -> tuple[Any, ...] | Local:
@@ -350,7 +366,7 @@ def _compare_number(target: _Target, operator: str, value: Any) -> Pushed | Loca
         return Pushed(test, exact=False, reason=_TYPES)
     alternatives = [test, _is(target.field, "$in", _ABOVE if lower else _BELOW)]
     if target.metric:
-        alternatives += [_is(target.field, "$exists", False), _is(target.field, "$eq", None)]  # noqa: FBT003
+        alternatives += _absent(target.field)
     return Pushed(Or(tuple(alternatives)), exact=False, reason=_NON_FINITE)
 
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from wbframe.core.decode import decode_rows, infer_types
 from wbframe.core.graphql import RAW_NULL, json_object, name_of
-from wbframe.core.schema import RUN_COLUMNS, UTC_TIME, Index, RunsSchema
+from wbframe.core.schema import HIDDEN, RUN_COLUMNS, UTC_TIME, Index, RunsSchema
 from wbframe.errors import AnswerError
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 # Deeper objects stay JSON text: nobody's config nests so far, and recursion has an end.
 _MAX_DEPTH = 32
-_HIDDEN = frozenset({"_wandb", "wandb_version"})
 
 
 @dataclass(slots=True)
@@ -53,15 +52,21 @@ class RunsBuffer:
 
 
 def run_leaves(node: RunNode, *, where: str) -> dict[str, msgspec.Raw]:
-    """Flatten config and summary of a run: column -> value as it stood in the bytes."""
+    """Flatten config and summary of a run: column -> value as it stood in the bytes.
+
+    A key ``a.b`` and a key ``b`` inside ``a`` name the same column; the former counts.
+    """
     leaves: dict[str, msgspec.Raw] = {}
     if node.config != RAW_NULL:
-        for key, wrapped in json_object(node.config, where=f"the config of {where}").items():
-            if key not in _HIDDEN:
+        config = json_object(node.config, where=f"the config of {where}")
+        for key, wrapped in sorted(config.items()):
+            if key not in HIDDEN["config"]:
                 _flatten(leaves, f"config.{key}", _unwrap(wrapped), 0)
     if node.summary_metrics != RAW_NULL:
-        for key, value in json_object(node.summary_metrics, where=f"the summary of {where}").items():
-            _flatten(leaves, f"summary.{key}", value, 0)
+        summary = json_object(node.summary_metrics, where=f"the summary of {where}")
+        for key, value in sorted(summary.items()):
+            if key not in HIDDEN["summary"]:
+                _flatten(leaves, f"summary.{key}", value, 0)
     return leaves
 
 
@@ -84,7 +89,7 @@ def _flatten(leaves: dict[str, msgspec.Raw], name: str, value: msgspec.Raw, dept
     if not inner or "_type" in inner:
         leaves[name] = value
         return
-    for key, each in inner.items():
+    for key, each in sorted(inner.items()):
         _flatten(leaves, f"{name}.{key}", each, depth + 1)
 
 
@@ -161,7 +166,7 @@ def _times(name: str, values: Sequence[object]) -> pl.Series:
     parsed = plain.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
     bad = text.filter(parsed.is_null() & text.is_not_null())
     if len(bad):
-        raise AnswerError(f"`{name}`: cannot read the time {bad[0]!r}; expected the form 2026-01-31T10:15:30Z")
+        raise AnswerError(
+            f"`{name}`: cannot read the time {bad[0]!r}; expected the form 2026-01-31T10:15:30Z"
+        )
     return parsed.dt.replace_time_zone("UTC")
-
-

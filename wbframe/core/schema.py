@@ -41,6 +41,8 @@ RUN_COLUMNS: dict[str, tuple[pl.DataType, str]] = {
 # Logged keys that are metadata of the row rather than of the user, in historyKeys and in rows.
 SYSTEM_PREFIXES = ("system/", "system.")
 STEP = "_step"
+# The columns of machine metrics that stand in place of `_step`.
+SYSTEM_LEAD = ("_runtime", "_timestamp")
 
 _NUMBER = frozenset({"number"})
 _TEXT = frozenset({"string"})
@@ -50,6 +52,9 @@ _FIELD_TYPES = {
     "number": "number", "int": "number", "integer": "number", "float": "number", "int64": "number",
     "string": "string", "text": "string", "boolean": "bool", "bool": "bool", "null": "nil", "nil": "nil",
 }  # fmt: skip
+
+# What the SDK itself keeps among the keys.
+HIDDEN = {"config": frozenset({"_wandb", "wandb_version"}), "summary": frozenset({"_wandb"})}
 
 Types = frozenset[str]
 Index = dict[str, Types]
@@ -103,14 +108,17 @@ def index_of_fields(pairs: Iterable[tuple[str, str | None]]) -> Index:
 
 def _column_of_field(path: str) -> str | None:
     """Give the column of one path of the index; None if it is no config or summary key."""
-    head, _, rest = path.partition(".")
-    if not rest:
+    head, dot, rest = path.partition(".")
+    if not dot:
         return None
     if head == "config":
-        rest = rest.removesuffix(".value") if rest.endswith(".value") else rest.replace(".value.", ".", 1)
-        hidden = rest.split(".")[0] in {"_wandb", "wandb_version"}
-        return None if hidden else f"config.{rest}"
-    return f"summary.{rest}" if head in {"summary_metrics", "summaryMetrics", "summary"} else None
+        nested = ".value." in rest
+        rest = rest.replace(".value.", ".", 1) if nested else rest.removesuffix(".value")
+    elif head in {"summary_metrics", "summaryMetrics", "summary"}:
+        head = "summary"
+    else:
+        return None
+    return None if rest.split(".")[0] in HIDDEN[head] else f"{head}.{rest}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +143,9 @@ class RunsSchema:
     def fields(self, *, extra: Sequence[str] = ()) -> NodeFields:
         """Give what must be selected of each run for these columns."""
         names = [*self.columns, *extra]
-        plain = dict.fromkeys(["name", *(RUN_COLUMNS[each][1] for each in names if each in RUN_COLUMNS)])
+        plain = dict.fromkeys(
+            ["name", *(RUN_COLUMNS[each][1] for each in names if each in RUN_COLUMNS)]
+        )
         return NodeFields(
             plain=tuple(each for each in plain if each),
             config=None if self.open else _top_level(names, "config."),
@@ -158,7 +168,9 @@ def needs_index(columns: Sequence[str] | None) -> bool:
     return columns is None or any(name not in RUN_COLUMNS for name in columns)
 
 
-def check_columns(columns: Sequence[str] | str | None, *, argument: str = "columns") -> tuple[str, ...] | None:
+def check_columns(
+    columns: Sequence[str] | str | None, *, argument: str = "columns"
+) -> tuple[str, ...] | None:
     """Check what can be known of the names before any request."""
     if columns is None:
         return None
@@ -186,7 +198,9 @@ def _could_match(glob: str) -> bool:
     if any(fnmatch.fnmatchcase(name, glob) for name in RUN_COLUMNS):
         return True
     literal = re.split(r"[*?\[]", glob, maxsplit=1)[0]
-    return any(each.startswith(literal) or literal.startswith(each) for each in ("config.", "summary."))
+    return any(
+        each.startswith(literal) or literal.startswith(each) for each in ("config.", "summary.")
+    )
 
 
 def runs_schema(
@@ -311,14 +325,15 @@ def history_schema(
     system = scan.stream == "system"
     asked = scan.keys
     if asked is not None and system:
-        asked = tuple(dict.fromkeys(system_spelling(key, index) for key in asked))
+        asked = tuple(dict.fromkeys(system_spelling(key) for key in asked))
+        asked = tuple(key for key in asked if key not in SYSTEM_LEAD)
     keys = choose_keys(asked, index, where=where, strict=strict)
 
     def dtype(key: str) -> pl.DataType:
         return scan.overrides.get(key, dtype_of(index.get(key, frozenset())))
 
     if system:
-        lead = {"_runtime": dtype("_runtime"), "_timestamp": dtype("_timestamp")}
+        lead = {name: dtype(name) for name in SYSTEM_LEAD}
     else:
         lead = {STEP: pl.Int64()}
         if scan.x_axis != STEP:
@@ -332,7 +347,13 @@ def history_schema(
                 raise ColumnError(msg)
     typed = {key: dtype(key) for key in keys if key not in lead}
     taken = {"run_id", *lead, *run_columns}
-    names = {key: f"history.{key}" for key in typed if key in taken}
+    names: dict[str, str] = {}
+    for key in typed:
+        if key in taken:
+            name = f"history.{key}"
+            while name in typed or name in taken:
+                name = f"history.{name}"
+            names[key] = name
     return HistorySchema(keys=typed, lead=lead, run_columns=run_columns, names=names)
 
 
@@ -350,17 +371,17 @@ def system_column(key: str) -> str:
     return key
 
 
-def system_spelling(key: str, known: Iterable[str]) -> str:
-    """Give the column that a machine metric asked for in any spelling means.
+def system_spelling(key: str) -> str:
+    """Give the column (or glob) that a machine metric asked for in any spelling means.
 
     Examples
     --------
-    >>> system_spelling("cpu", ["system.cpu"])
-    'system.cpu'
+    >>> system_spelling("cpu"), system_spelling("system/gpu*")
+    ('system.cpu', 'system.gpu*')
     """
-    there = set(known)
-    spellings = (system_column(key), f"system.{key}")
-    return next((each for each in spellings if each in there), key)
+    if key in SYSTEM_LEAD or key.startswith(SYSTEM_PREFIXES):
+        return system_column(key)
+    return f"system.{key}"
 
 
 def choose_keys(
@@ -381,7 +402,11 @@ def choose_keys(
     for key in keys:
         if key == STEP:
             continue
-        matches = [key] if key in there else [n for n in names if _is_glob(key) and fnmatch.fnmatchcase(n, key)]
+        matches = (
+            [key]
+            if key in there
+            else [n for n in names if _is_glob(key) and fnmatch.fnmatchcase(n, key)]
+        )
         if not matches and not strict and not _is_glob(key):
             matches = [key]
         if not matches and strict:

@@ -70,7 +70,9 @@ class _Transport(RequestsHTTPTransport):
 
     def post(self, request: GraphQLRequest, *, timeout: float) -> requests.Response:
         """Send one request; redirects are not followed, since the key goes to one host only."""
-        arguments = self._prepare_request(request, extra_args={"allow_redirects": False, "timeout": timeout})
+        arguments = self._prepare_request(
+            request, extra_args={"allow_redirects": False, "timeout": timeout}
+        )
         session: requests.Session = self.session  # type: ignore[assignment]
         return session.request(self.method, self.url, **arguments)
 
@@ -125,10 +127,10 @@ class Client:
         verify: bool | str = True,
         proxies: Mapping[str, str] | None = None,
     ) -> None:
-        if timeout <= 0:
+        if not isinstance(timeout, int | float) or not timeout > 0:
             raise UsageError(f"`timeout` must be above 0 seconds; got {timeout!r}")
-        if concurrency < 1:
-            raise UsageError(f"`concurrency` must be at least 1; got {concurrency!r}")
+        if not isinstance(concurrency, int) or concurrency < 1:
+            raise UsageError(f"`concurrency` must be a whole number, at least 1; got {concurrency!r}")
         self.base_url = find_base_url(base_url)
         self.timeout = timeout
         self.concurrency = concurrency
@@ -168,7 +170,10 @@ class Client:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -233,10 +238,47 @@ class Client:
             for attempt in retrying(self.retry, self._sleep):
                 with attempt:
                     again = attempt.retry_state.attempt_number > 1
-                    return self._once(transport, prepared, request, splittable=splittable, again=again)
+                    return self._once(
+                        transport, prepared, request, splittable=splittable, again=again
+                    )
         except TryAgainError as failure:
             raise failure.error from failure.error.__cause__
         raise AssertionError("the retry loop ends by returning or raising")
+
+    def download(self, address: str, *, asked: str) -> bytes:
+        """Give what lies at an address that the server named; the key is shown to the server itself only.
+
+        Parameters
+        ----------
+        address
+            Absolute, or a path on the server.
+        asked
+            What is read, in words, for messages: a signed address is never told.
+
+        Raises
+        ------
+        ConnectionFailedError, StatusError
+            If it does not come.
+        """
+        transport = self._connected()
+        own = address.startswith((f"{self.base_url}/", "/"))
+        session: requests.Session = transport.session  # type: ignore[assignment]
+        try:
+            answer = session.get(
+                f"{self.base_url}{address}" if address.startswith("/") else address,
+                # Without an `auth` of its own, requests would look one up in netrc.
+                auth=transport.auth if own else _as_it_is,
+                timeout=self.timeout,
+                verify=self._verify,
+                proxies=self._proxies,
+            )
+        except requests.RequestException as error:
+            msg = f"could not read {asked} from {self.base_url}: {_reason(error)}"
+            raise ConnectionFailedError(msg) from None
+        if answer.status_code != requests.codes.ok:
+            msg = f"could not read {asked} from {self.base_url}: HTTP {answer.status_code}"
+            raise StatusError(msg, answer.status_code)
+        return answer.content
 
     def _once(
         self,
@@ -271,7 +313,9 @@ class Client:
         if response.status_code == requests.codes.ok:
             return content
         problem = self._status_error(response, request)
-        if is_retried(response.status_code) and not (splittable and response.status_code in TOO_BIG):
+        if is_retried(response.status_code) and not (
+            splittable and response.status_code in TOO_BIG
+        ):
             raise TryAgainError(
                 problem, retry_after_seconds(response.headers.get("Retry-After"), now=time.time())
             )
@@ -302,9 +346,13 @@ class Client:
         tail = f": {said}" if said else ""
         where = f"could not read {request.asked} from {self.base_url}"
         if status == requests.codes.unauthorized:
-            return RefusedKeyError(f"{where}: the API key was refused (HTTP 401); run `wandb login` or set WANDB_API_KEY")
+            return RefusedKeyError(
+                f"{where}: the API key was refused (HTTP 401); run `wandb login` or set WANDB_API_KEY"
+            )
         if status == requests.codes.forbidden:
-            return AccessError(f"{where}: the API key may not read it (HTTP 403){tail}; ask its owner for access")
+            return AccessError(
+                f"{where}: the API key may not read it (HTTP 403){tail}; ask its owner for access"
+            )
         if status == requests.codes.too_many_requests:
             return RateLimitError(
                 f"{where}: too many requests (HTTP 429), also after {self.retry.tries} tries;"
@@ -313,13 +361,16 @@ class Client:
             )
         if response.is_redirect:
             target = urlsplit(response.headers.get("Location", "")).hostname
-            return StatusError(f"{where}: the server redirects to {target!r}; set `base_url` to the API's address", status)
+            return StatusError(
+                f"{where}: the server redirects to {target!r}; set `base_url` to the API's address",
+                status,
+            )
         if status in {400, 422} and said:
             return QueryError(f"{where}: the server answered: {said}")
         return StatusError(f"{where}: HTTP {status}{tail}", status)
 
 
-_defaults: dict[tuple[str, str | None], Client] = {}
+_defaults: dict[tuple[str | None, ...], Client] = {}
 _defaults_lock = threading.Lock()
 
 
@@ -329,11 +380,18 @@ def client_or_default(client: Client | None) -> Client:
         if not isinstance(client, Client):
             raise UsageError(f"`client` must be a wbframe.Client; got {type(client).__name__}")
         return client
-    at = (find_base_url(None), os.environ.get("WANDB_API_KEY"))
+    base_url = find_base_url(None)
+    named = (os.environ.get(name) for name in ("WANDB_API_KEY", "WANDB_ENTITY", "WANDB_PROJECT"))
+    at = (base_url, *named)
     with _defaults_lock:
         if at not in _defaults:
-            _defaults[at] = Client(at[0])
+            _defaults[at] = Client(base_url)
         return _defaults[at]
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Add no credentials to a request."""
+    return request
 
 
 def _restore(options: dict[str, Any]) -> Client:
@@ -345,7 +403,9 @@ def _reason(error: BaseException | None) -> str:
     """Give the innermost reason of a connection error, which names neither key nor query."""
     reason: Any = error
     while reason is not None:
-        inner = getattr(reason, "reason", None) or (reason.args[0] if getattr(reason, "args", None) else None)
+        inner = getattr(reason, "reason", None) or (
+            reason.args[0] if getattr(reason, "args", None) else None
+        )
         if not isinstance(inner, BaseException):
             break
         reason = inner

@@ -33,13 +33,19 @@ class Settings:
 def read_settings() -> Settings:
     """Read ``~/.config/wandb/settings`` and ``./wandb/settings``; the local file wins."""
     config_dir = os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb"
-    local = ".wandb" if Path(".wandb").is_dir() else os.path.join(os.environ.get("WANDB_DIR") or ".", "wandb")  # noqa: PTH118 -- joined with a part that may be absolute
+    local = (
+        ".wandb"
+        if Path(".wandb").is_dir()
+        else os.path.join(os.environ.get("WANDB_DIR") or ".", "wandb")
+    )  # noqa: PTH118 -- joined with a part that may be absolute
     parser = configparser.ConfigParser(interpolation=None)
     files = [Path(config_dir).expanduser() / "settings", Path(local) / "settings"]
     try:
         parser.read(files, encoding="utf-8")
     except configparser.Error as error:
-        raise CredentialsError(f"cannot read the settings file: {str(error).splitlines()[0]}") from error
+        raise CredentialsError(
+            f"cannot read the settings file: {str(error).splitlines()[0]}"
+        ) from error
     found = parser["default"] if parser.has_section("default") else {}
     return Settings(
         base_url=found.get("base_url"),
@@ -57,13 +63,24 @@ def find_base_url(base_url: str | None) -> str:
     UsageError
         If it is no http(s) address.
     """
-    found = base_url or os.environ.get("WANDB_BASE_URL") or read_settings().base_url or DEFAULT_BASE_URL
+    found = (
+        base_url or os.environ.get("WANDB_BASE_URL") or read_settings().base_url or DEFAULT_BASE_URL
+    )
     found = found.strip().rstrip("/")
     split = urlsplit(found)
-    if split.scheme not in {"http", "https"} or not split.hostname or split.username or split.password:
-        raise UsageError("`base_url` must be an address like 'https://api.wandb.ai', without a user or key in it")
+    if (
+        split.scheme not in {"http", "https"}
+        or not split.hostname
+        or split.username
+        or split.password
+    ):
+        raise UsageError(
+            "`base_url` must be an address like 'https://api.wandb.ai', without a user or key in it"
+        )
     if split.hostname == "wandb.ai":
-        raise UsageError("`base_url` must name the API host: 'https://api.wandb.ai', not 'https://wandb.ai'")
+        raise UsageError(
+            "`base_url` must name the API host: 'https://api.wandb.ai', not 'https://wandb.ai'"
+        )
     return found
 
 
@@ -111,7 +128,9 @@ def _netrc_key(host: str) -> str | None:
     except FileNotFoundError:
         return None
     except (netrc.NetrcParseError, OSError) as error:
-        raise CredentialsError(f"cannot read {netrc_path()}: {type(error).__name__}; mend or remove the file") from None
+        raise CredentialsError(
+            f"cannot read {netrc_path()}: {type(error).__name__}; mend or remove the file"
+        ) from None
     for name in _SAAS_HOSTS if host in _SAAS_HOSTS else (host,):
         # `default` entries of the file are for other programs.
         found = entries.hosts.get(name)
@@ -122,12 +141,14 @@ def _netrc_key(host: str) -> str | None:
 
 def find_default(name: str, *, given: str | None = None) -> str | None:
     """Find the default ``entity`` or ``project``: argument, environment, settings files."""
-    return given or os.environ.get(f"WANDB_{name.upper()}") or getattr(read_settings(), name) or None
+    return (
+        given or os.environ.get(f"WANDB_{name.upper()}") or getattr(read_settings(), name) or None
+    )
 
 
 def app_hosts(base_url: str) -> tuple[str, ...]:
     """Give the hosts at which the web app of this server is seen."""
-    netloc = urlsplit(base_url).netloc
-    named = urlsplit(os.environ.get("WANDB_APP_URL") or "").netloc
+    netloc = urlsplit(base_url).netloc.lower()
+    named = urlsplit(os.environ.get("WANDB_APP_URL") or "").netloc.lower()
     own = netloc.replace("api.", "app.", 1) if netloc.startswith("api.") else netloc
     return tuple(filter(None, (named, *_APP_HOSTS.get(netloc, ()), own, netloc)))

@@ -7,30 +7,40 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from wbframe.core import filters as flt
+from wbframe.core import graphql
 from wbframe.core.decode import infer_types, join_texts
 from wbframe.core.graphql import RowsOf, rows_answer, rows_request, spec
 from wbframe.core.histories import TaskRows, assemble, merge_rows, row_lists
-from wbframe.core.listing import describe
+from wbframe.core.listing import describe, server_filters
 from wbframe.core.model import RunsScan, ScanReport
-from wbframe.core.plan import RunEntry, history_tasks, index_of, run_entry, runs_to_look_at
+from wbframe.core.plan import (
+    RunEntry,
+    history_tasks,
+    index_of,
+    key_types,
+    parse_keys,
+    run_entry,
+    runs_to_look_at,
+)
 from wbframe.core.schema import HistorySchema, history_schema, is_mixed, merge_index
 from wbframe.errors import SchemaMismatchError
 from wbframe.io.progress import Progress, silent
 from wbframe.io.read_runs import Read, collect_runs, plan_runs, warn_imprecise
-from wbframe.io.reader import read_tasks
+from wbframe.io.reader import read_tasks, send_or_refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
     import polars as pl
 
-    from wbframe.core.model import HistoryScan
+    from wbframe.core.model import HistoryScan, Selection
     from wbframe.core.schema import Index
     from wbframe.io.client import Client, Traffic
     from wbframe.io.progress import Hook
 
 # What is selected of each run besides its run columns.
-_ENTRY_FIELDS = ("state", "historyLineCount", "historyKeys")
+ENTRY_FIELDS = ("state", "historyLineCount", "historyKeys")
 # A run that logs new keys faster than they are read is read anew so many times.
 _MOST_PASSES = 4
 
@@ -69,23 +79,57 @@ def plan_histories(client: Client, scan: HistoryScan, progress: Hook = silent) -
         If no run has logged a key that is asked for.
     """
     leaves = {k: v for k, v in scan.overrides.items() if k.startswith(("config.", "summary."))}
-    runs = RunsScan(selection=scan.selection, columns=scan.run_columns or ("run_id",), overrides=leaves)
+    runs = RunsScan(
+        selection=scan.selection, columns=scan.run_columns or ("run_id",), overrides=leaves
+    )
     plan = plan_runs(client, runs)
-    collected = collect_runs(client, plan, progress, plain=_ENTRY_FIELDS)
+    collected = collect_runs(client, plan, progress, plain=ENTRY_FIELDS)
     entries = tuple(
-        run_entry(i, path, node) for i, (path, node) in enumerate(zip(collected.paths, collected.nodes, strict=True))
+        run_entry(i, path, node)
+        for i, (path, node) in enumerate(zip(collected.paths, collected.nodes, strict=True))
     )
     scan = replace(scan, selection=plan.scan.selection)
     index = index_of(entries, system=scan.stream == "system")
-    _look(client, scan, entries, index)
+    if scan.selection.predicate is not None and not is_listed(scan.selection):
+        # As a lazy scan promises it: by what the server filters, before the predicate is applied here.
+        merge_index(index, read_keys(client, scan) or {})
+    look(client, scan, entries, index)
     beside = collected.frame if scan.run_columns else None
     columns = dict(beside.schema) if beside is not None else {}
     schema = _schema(scan, entries, index, columns)
+    if scan.keys is not None:
+        scan = replace(scan, keys=tuple(schema.keys))
     return HistoryPlan(scan=scan, entries=entries, index=index, schema=schema, beside=beside)
 
 
+def is_listed(selection: Selection) -> bool:
+    """Tell whether the keys of a selection are known by listing its runs, which are few."""
+    return selection.limit is not None or any(path.run is not None for path in selection.paths)
+
+
+def read_keys(client: Client, scan: HistoryScan) -> Index | None:
+    """Read the keys that all runs have logged, a request a project; None where a server does not unite them."""
+    found: Index = {}
+    system = scan.stream == "system"
+    for path in scan.selection.paths:
+        if graphql.KEYS in client.refused:
+            return None
+        request = graphql.keys_request(path, flt.to_json(server_filters(scan.selection.filters, path)))
+        content = send_or_refuse(client, request)
+        if content is None:
+            return None
+        keys = parse_keys(graphql.keys_answer(content, request, path), where=request.asked)
+        if keys is None:
+            return None
+        merge_index(found, key_types(keys, system=system))
+    return found
+
+
 def _schema(
-    scan: HistoryScan, entries: tuple[RunEntry, ...], index: Index, run_columns: dict[str, pl.DataType]
+    scan: HistoryScan,
+    entries: tuple[RunEntry, ...],
+    index: Index,
+    run_columns: dict[str, pl.DataType],
 ) -> HistorySchema:
     """Decide the columns from the index as it is now."""
     complete = all(entry.keys is not None or entry.line_count == 0 for entry in entries)
@@ -93,7 +137,7 @@ def _schema(
     return history_schema(scan, index, run_columns, where=where, complete=complete)
 
 
-def _look(client: Client, scan: HistoryScan, entries: tuple[RunEntry, ...], index: Index) -> None:
+def look(client: Client, scan: HistoryScan, entries: tuple[RunEntry, ...], index: Index) -> None:
     """Find from rows what the index leaves open: keys of runs without one, and text that is only NaN."""
     asked = index if scan.keys is None else [key for key in scan.keys if key in index]
     mixed = [key for key in asked if is_mixed(index[key]) and key not in scan.overrides]
@@ -101,16 +145,20 @@ def _look(client: Client, scan: HistoryScan, entries: tuple[RunEntry, ...], inde
     for entry, keys in runs_to_look_at(entries, mixed):
         field = "sampledHistory" if keys else ("events" if scan.stream == "system" else "history")
         specs = tuple(spec((key,), scan.samples, None, None) for key in keys)
-        rows = [RowsOf(run_id=entry.run_id, specs=specs)]
-        request = rows_request(entry.path, rows, field=field, samples=scan.samples)
-        [raw] = rows_answer(client.send(request), request, entry.path, rows, field=field)
+        rows = [RowsOf(run_id=entry.run_id, field=field, specs=specs)]
+        request = rows_request(entry.path, rows, samples=scan.samples)
+        [raw] = rows_answer(client.send(request), request, entry.path, rows)
         for part in row_lists(raw) if keys else [join_texts(raw)]:
             merge_index(seen, {key: frozenset(counts) for key, counts in infer_types(part).items()})
     for key in mixed:
         if key in seen and not is_mixed(index[key] & seen[key] | {"number"}):
             index[key] = seen[key]
     system = scan.stream == "system"
-    unknown = {k: v for k, v in seen.items() if k not in index and k.startswith("system.") == system and k != "_wandb"}
+    unknown = {
+        k: v
+        for k, v in seen.items()
+        if k not in index and k.startswith("system.") == system and k != "_wandb"
+    }
     merge_index(index, unknown)
 
 
@@ -133,11 +181,13 @@ def read_histories(client: Client, scan: HistoryScan, progress: Hook = silent) -
         plan, entries = _with_new_keys(plan, new)
     else:
         names = sorted({key for keys in new.values() for key in keys})
-        raise SchemaMismatchError(f"runs log new keys faster than they are read: {names}; name the `keys` to read")
+        raise SchemaMismatchError(
+            f"runs log new keys faster than they are read: {names}; name the `keys` to read"
+        )
     warn_imprecise(rows.imprecise)
     run_ids = {entry.ordinal: entry.run_id for entry in plan.entries}
     frame = assemble(rows.frames, run_ids, plan.schema, plan.beside)
-    report = _report(client, plan, rows, frame.height, before, started)
+    report = histories_report(client, plan.scan, plan.entries, rows, frame.height, before, started)
     client.last_report = report
     return Read(frame, report)
 
@@ -156,11 +206,15 @@ def _read_entries(
             merge_rows(rows, result)
             done = max(rows.frames, default=-1) + 1
             progress(Progress(kind="histories", done=done, total=len(plan.entries), rows=height))
-    progress(Progress(kind="histories", done=len(plan.entries), total=len(plan.entries), rows=height))
+    progress(
+        Progress(kind="histories", done=len(plan.entries), total=len(plan.entries), rows=height)
+    )
     return new
 
 
-def _with_new_keys(plan: HistoryPlan, new: dict[int, Index]) -> tuple[HistoryPlan, tuple[RunEntry, ...]]:
+def _with_new_keys(
+    plan: HistoryPlan, new: dict[int, Index]
+) -> tuple[HistoryPlan, tuple[RunEntry, ...]]:
     """Widen the schema by keys that were logged since they were listed; give the runs to read again."""
     index = dict(plan.index)
     for keys in new.values():
@@ -170,45 +224,26 @@ def _with_new_keys(plan: HistoryPlan, new: dict[int, Index]) -> tuple[HistoryPla
     return replace(plan, index=index, schema=schema), again
 
 
-def iter_histories(client: Client, plan: HistoryPlan) -> Iterator[pl.DataFrame]:
-    """Read the frame of a plan in parts, runs in order, while later ones are on their way.
-
-    Raises
-    ------
-    SchemaMismatchError
-        If a run that is still running has logged a key since the plan was made.
-    """
-    started, before = time.perf_counter(), client.traffic
-    run_ids = {entry.ordinal: entry.run_id for entry in plan.entries}
-    tasks = history_tasks(plan.scan, plan.entries, plan.schema, lambda: client.budget.points)
-    seen = TaskRows()
-    height = 0
-    with closing(read_tasks(client, tasks)) as results:
-        for result in results:
-            if result.new_keys:
-                names = sorted({key for keys in result.new_keys.values() for key in keys})
-                raise SchemaMismatchError(f"keys were logged since the read began: {names}; read again")
-            part = assemble(result.frames, run_ids, plan.schema, plan.beside)
-            height += part.height
-            result.frames = {ordinal: frame.clear() for ordinal, frame in result.frames.items()}
-            merge_rows(seen, result)
-            yield part
-    warn_imprecise(seen.imprecise)
-    client.last_report = _report(client, plan, seen, height, before, started)
-
-
-def _report(
-    client: Client, plan: HistoryPlan, rows: TaskRows, height: int, before: Traffic, started: float
+def histories_report(
+    client: Client,
+    scan: HistoryScan,
+    entries: Sequence[RunEntry],
+    rows: TaskRows,
+    height: int,
+    before: Traffic,
+    started: float,
 ) -> ScanReport:
     """Say what a read of histories did."""
     traffic = client.traffic - before
     return ScanReport(
         kind="histories",
-        projects=tuple(dict.fromkeys(f"{each.entity}/{each.project}" for each in plan.scan.selection.paths)),
-        runs=len(plan.entries),
+        projects=tuple(
+            dict.fromkeys(f"{each.entity}/{each.project}" for each in scan.selection.paths)
+        ),
+        runs=len(entries),
         rows=height,
-        rows_known=_rows_known(plan),
-        samples=plan.scan.samples,
+        rows_known=_rows_known(scan, entries),
+        samples=scan.samples,
         sampled_runs=len(rows.sampled),
         requests=traffic.requests,
         retries=traffic.retries,
@@ -218,8 +253,8 @@ def _report(
     )
 
 
-def _rows_known(plan: HistoryPlan) -> int | None:
+def _rows_known(scan: HistoryScan, entries: Sequence[RunEntry]) -> int | None:
     """Count the rows that the server says the runs have logged; None where it does not say."""
-    counts = [entry.line_count for entry in plan.entries]
-    system = plan.scan.stream == "system"
-    return None if system or any(count is None for count in counts) else sum(filter(None, counts))
+    counts = [entry.line_count for entry in entries]
+    unsaid = scan.stream == "system" or any(count is None for count in counts)
+    return None if unsaid else sum(filter(None, counts))

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 import warnings
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from wbframe.core.listing import RunsTaken, describe
 from wbframe.core.model import ScanReport
+from wbframe.core.narrow import predicate_columns, with_own_predicate
 from wbframe.core.runs_frame import RunsBuffer, leaf_types, runs_frame
-from wbframe.core.schema import merge_index, needs_index, runs_schema
+from wbframe.core.schema import RUN_COLUMNS, merge_index, needs_index, runs_schema
 from wbframe.errors import PrecisionWarning, SchemaMismatchError
 from wbframe.io.progress import Progress, silent
 from wbframe.io.reader import read_index, read_pages, resolved
@@ -74,16 +76,11 @@ def plan_runs(client: Client, scan: RunsScan) -> RunsPlan:
     whole = scan.columns is None or looked_at is None
     columns = None if whole else tuple(dict.fromkeys((*(scan.columns or ()), *(looked_at or ()))))
     index = read_index(client, paths) if needs_index(columns) else {}
-    return RunsPlan(scan=scan, columns=columns, index=index)
-
-
-def predicate_columns(predicate: pl.Expr | None) -> list[str] | None:
-    """Give the columns that a predicate looks at; None if they cannot be told."""
-    if predicate is None:
-        return []
-    names = predicate.meta.root_names()
-    unsure = predicate.meta.has_multiple_outputs() or any(name.startswith("^") for name in names)
-    return None if unsure or not names else names
+    plan = RunsPlan(scan=scan, columns=columns, index=index)
+    known = plan.resolve(columns, index).columns
+    # What no index vouches for may be text or number, so the server is not asked to compare it.
+    sure = {name: known[name] for name in known if index is not None or name in RUN_COLUMNS}
+    return replace(plan, scan=replace(scan, selection=with_own_predicate(scan.selection, sure)))
 
 
 def read_runs(client: Client, scan: RunsScan, progress: Hook = silent) -> Read:
@@ -104,11 +101,15 @@ def read_runs(client: Client, scan: RunsScan, progress: Hook = silent) -> Read:
 
 @dataclass(frozen=True, slots=True)
 class RunsCollected:
-    """The runs of a selection: where each is, as the server gave it, and their frame."""
+    """The runs of a selection: where each is, as the server gave it, and their frame.
+
+    `index` is what is known of config and summary columns now.
+    """
 
     paths: list[RunPath]
     nodes: list[RunNode]
     frame: pl.DataFrame
+    index: Index | None
 
 
 def collect_runs(
@@ -136,44 +137,70 @@ def collect_runs(
         paths=[paths[i] for i in kept],
         nodes=[buffer.nodes[i] for i in kept],
         frame=frame[kept].select(list(plan.resolve(plan.scan.columns, index).columns)),
+        index=index,
     )
 
 
-def iter_frames(client: Client, plan: RunsPlan) -> Iterator[pl.DataFrame]:
-    """Read the frame of a plan page by page; whole where the server has no index to promise a schema from.
+@dataclass(frozen=True, slots=True)
+class ListedPage:
+    """A page of a selection: its project, its runs, and the frame of the columns wanted of them."""
+
+    path: RunPath
+    nodes: list[RunNode]
+    frame: pl.DataFrame
+
+
+def iter_pages(
+    client: Client, plan: RunsPlan, progress: Hook = silent, *, plain: tuple[str, ...] = (), closed: bool = True
+) -> Iterator[ListedPage]:
+    """Read a plan page by page; in one piece where the server has no index to promise types from.
+
+    Parameters
+    ----------
+    client, plan, progress
+        What is read, and how.
+    plain
+        GraphQL fields that the caller wants besides.
+    closed
+        Whether a config or summary key that the index does not name is an error.
 
     Raises
     ------
     SchemaMismatchError
-        If a run has a config or summary key, or a type of one, that the index does not name.
+        If a run has a key, or a type of one, that the index does not name.
     """
-    started, before = time.perf_counter(), client.traffic
-    height = 0
+    wanted = list(plan.resolve(plan.scan.columns, plan.index).columns)
     if plan.index is None:
-        whole = collect_runs(client, plan).frame
-        height = whole.height
-        yield whole
-    else:
-        needed = plan.resolve(plan.columns, plan.index)
-        wanted = list(plan.resolve(plan.scan.columns, plan.index).columns)
-        imprecise: set[str] = set()
-        for path, nodes in iter_runs(client, plan.scan.selection, needed, silent):
-            buffer = RunsBuffer()
-            buffer.add(path, nodes)
-            unnamed = buffer.names - needed.columns.keys() if plan.columns is None else set()
-            if unnamed:
-                msg = f"the index of {describe([path])} does not name the columns {sorted(unnamed)}; name the `columns` to read"
-                raise SchemaMismatchError(msg)
-            frame, lost = runs_frame(buffer, needed)
-            imprecise |= lost
-            height += frame.height
-            yield frame.select(wanted)
-        warn_imprecise(imprecise)
-    client.last_report = runs_report(client, plan.scan.selection, height, before, started)
+        whole = collect_runs(client, plan, progress, plain=plain)
+        for path, places in groupby(range(len(whole.nodes)), key=whole.paths.__getitem__):
+            at = list(places)
+            yield ListedPage(path, [whole.nodes[i] for i in at], whole.frame[at])
+        return
+    needed = plan.resolve(plan.columns, plan.index)
+    imprecise: set[str] = set()
+    for path, nodes in iter_runs(client, plan.scan.selection, needed, progress, plain=plain):
+        buffer = RunsBuffer()
+        buffer.add(path, nodes)
+        unnamed = buffer.names - needed.columns.keys() if plan.columns is None and closed else set()
+        if unnamed:
+            msg = (
+                f"the index of {describe([path])} does not name {sorted(unnamed)};"
+                " read them by name, or set on_new_key='ignore'"
+            )
+            raise SchemaMismatchError(msg)
+        frame, lost = runs_frame(buffer, needed)
+        imprecise |= lost
+        yield ListedPage(path, nodes, frame.select(wanted))
+    warn_imprecise(imprecise)
 
 
 def iter_runs(
-    client: Client, selection: Selection, schema: RunsSchema, progress: Hook, *, plain: tuple[str, ...] = ()
+    client: Client,
+    selection: Selection,
+    schema: RunsSchema,
+    progress: Hook,
+    *,
+    plain: tuple[str, ...] = (),
 ) -> Iterator[tuple[RunPath, list[RunNode]]]:
     """Read the runs of a selection page by page; `plain` names further GraphQL fields."""
     taken = RunsTaken(
@@ -239,5 +266,3 @@ def runs_report(
         replaced=tuple(sorted(client.refused)),
         seconds=time.perf_counter() - started,
     )
-
-

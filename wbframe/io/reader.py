@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from wbframe.core import graphql
-from wbframe.core.histories import merge_rows, read_answer
+from wbframe.core.histories import TaskRows, merge_rows, read_answer
 from wbframe.core.listing import listings
 from wbframe.core.schema import index_of_fields, merge_index
 from wbframe.errors import AnswerError, PathError, QueryError, StatusError, TimedOutError
@@ -18,15 +18,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
     from concurrent.futures import Future
 
-    from wbframe.core.graphql import Listing, NodeFields, Page
-    from wbframe.core.histories import TaskRows
+    from wbframe.core.graphql import NodeFields
+    from wbframe.core.listing import Listing, Page
     from wbframe.core.model import Request, RunPath, Selection
     from wbframe.core.plan import HistoryTask
     from wbframe.core.schema import Index
+    from wbframe.core.sdk_rows import RowsTask
     from wbframe.io.client import Client
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
+# A request for some of many runs.
+_Task = TypeVar("_Task", "HistoryTask", "RowsTask")
 
 
 def resolved(client: Client, paths: Iterable[RunPath]) -> tuple[RunPath, ...]:
@@ -62,7 +65,7 @@ def read_index(client: Client, paths: Iterable[RunPath]) -> Index | None:
             if graphql.FIELDS in client.refused:
                 return None
             request = graphql.fields_request(path, cursor)
-            content = _send_or_refuse(client, request)
+            content = send_or_refuse(client, request)
             if content is None:
                 return None
             pairs, cursor = graphql.fields_page(content, request, path)
@@ -72,14 +75,16 @@ def read_index(client: Client, paths: Iterable[RunPath]) -> Index | None:
     return index
 
 
-def read_pages(client: Client, selection: Selection, fields: NodeFields) -> Iterator[tuple[Listing, Page]]:
+def read_pages(
+    client: Client, selection: Selection, fields: NodeFields
+) -> Iterator[tuple[Listing, Page]]:
     """Read the pages of a selection one after the other; stop taking to stop reading."""
     for listing in listings(selection, fields):
         cursor: str | None = None
         while True:
             known = replace(listing, fields=listing.fields.without(client.refused))
             request = known.request(cursor)
-            content = _send_or_refuse(client, request)
+            content = send_or_refuse(client, request)
             if content is None:
                 continue
             page = known.page(content, request)
@@ -87,11 +92,13 @@ def read_pages(client: Client, selection: Selection, fields: NodeFields) -> Iter
             if page.cursor is None:
                 break
             if page.cursor == cursor:
-                raise AnswerError(f"could not read {known.asked}: the server repeats the cursor of a page; try again")
+                raise AnswerError(
+                    f"could not read {known.asked}: the server repeats the cursor of a page; try again"
+                )
             cursor = page.cursor
 
 
-def _send_or_refuse(client: Client, request: Request) -> bytes | None:
+def send_or_refuse(client: Client, request: Request) -> bytes | None:
     """Send a request that uses features; None, and remembered, if the server refuses one."""
     try:
         content = client.send(request)
@@ -113,9 +120,19 @@ def read_tasks(
 
     Closing the iterator stops what has not begun.
     """
+    return side_by_side(client, lambda task: read_task(client, task), tasks, ahead=ahead)
+
+
+def side_by_side(
+    client: Client, work: Callable[[_In], _Out], items: Iterable[_In], *, ahead: int | None = None
+) -> Generator[_Out]:
+    """Do the work of each item on the client's threads, and hand out the results in order.
+
+    Items are taken on the caller's thread, `ahead` of what it has been given at the most.
+    """
     ahead = ahead or 2 * client.concurrency
     with ThreadPoolExecutor(client.concurrency, thread_name_prefix="wbframe") as pool:
-        yield from _in_order(pool, lambda task: read_task(client, task), tasks, ahead)
+        yield from _in_order(pool, work, items, ahead)
 
 
 def _in_order(
@@ -137,7 +154,25 @@ def _in_order(
 
 
 def read_task(client: Client, task: HistoryTask) -> TaskRows:
-    """Read one task: cut it in two where the server finds it too big, ask again where grouping was wrong."""
+    """Read one task; ask again where grouping was wrong."""
+    found = TaskRows()
+    for part, content, request in send_or_split(client, task):
+        rows = read_answer(part, content, request)
+        again, rows.again = rows.again, None
+        merge_rows(found, rows)
+        if again is not None:
+            merge_rows(found, read_task(client, again))
+    return found
+
+
+def send_or_split(client: Client, task: _Task) -> Iterator[tuple[_Task, bytes, Request]]:
+    """Send the request of a task; cut the task in two where the server finds it too big.
+
+    Yields
+    ------
+    tuple
+        The part of the task that was answered, the answer, and the request; parts in order.
+    """
     request = task.request()
     try:
         content = client.send(request, splittable=len(task.runs) > 1)
@@ -146,11 +181,8 @@ def read_task(client: Client, task: HistoryTask) -> TaskRows:
             raise
         client.budget.shrink()
         half = len(task.runs) // 2
-        first = read_task(client, replace(task, runs=task.runs[:half]))
-        return merge_rows(first, read_task(client, replace(task, runs=task.runs[half:])))
+        for runs in (task.runs[:half], task.runs[half:]):
+            yield from send_or_split(client, replace(task, runs=runs))
+        return
     client.budget.grow()
-    found = read_answer(task, content, request)
-    if found.again is not None:
-        again, found.again = found.again, None
-        return merge_rows(found, read_task(client, again))
-    return found
+    yield task, content, request

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,9 @@ def is_retried(status: int) -> bool:
 
 def is_too_big(error: WbframeError) -> bool:
     """Tell whether an error may mean that the request asked for too much at once."""
-    return isinstance(error, TimedOutError) or (isinstance(error, StatusError) and error.status in TOO_BIG)
+    return isinstance(error, TimedOutError) or (
+        isinstance(error, StatusError) and error.status in TOO_BIG
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,9 @@ class TryAgainError(WbframeError):
 
 def retrying(policy: RetryPolicy, sleep: Callable[[float], None]) -> tenacity.Retrying:
     """Give the loop that follows the policy."""
-    backoff = tenacity.wait_random_exponential(multiplier=policy.first_wait, max=policy.longest_wait)
+    backoff = tenacity.wait_random_exponential(
+        multiplier=policy.first_wait, max=policy.longest_wait
+    )
 
     def wait(state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
@@ -89,9 +94,11 @@ def retry_after_seconds(header: str | None, *, now: float) -> float | None:
     if header is None:
         return None
     try:
-        return max(float(header), 0.0)
+        seconds = float(header)
     except ValueError:
         pass
+    else:
+        return max(seconds, 0.0) if math.isfinite(seconds) else None
     try:
         return max(email.utils.parsedate_to_datetime(header).timestamp() - now, 0.0)
     except (TypeError, ValueError):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -11,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 import graphql
 import msgspec
 
-from wbframe.server.resolve import RESOLVERS, Catalog, ForbiddenError
+from wbframe.server.kept import Kept
+from wbframe.server.resolve import RESOLVERS, ForbiddenError
 from wbframe.server.schema import NESTED_ROWS, Features, sdl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from wbframe.server.catalog import Catalog
 
 __all__ = ["Answer", "Engine", "Question"]
 
@@ -61,6 +62,7 @@ class Engine:
 
     Examples
     --------
+    >>> from wbframe.server.catalog import Catalog
     >>> engine = Engine(Catalog(()))
     >>> engine.answer(engine.read(b'{"query": "{ viewer { entity } }"}')).body
     b'{"data":{"viewer":{"entity":"wbframe"}}}'
@@ -70,8 +72,7 @@ class Engine:
         self.catalog = catalog
         self.features = features or Features()
         self._schema = _schema(self.features)
-        self._prepared: OrderedDict[str, _Prepared] = OrderedDict()
-        self._lock = threading.Lock()
+        self._prepared: Kept[_Prepared] = Kept(_DOCUMENTS_KEPT)
 
     def read(self, body: bytes) -> Question | None:
         """Read a request body; None when it is no GraphQL request in JSON."""
@@ -120,16 +121,7 @@ class Engine:
 
     def _prepare(self, text: str) -> _Prepared:
         """Parse and validate a document; kept for the next request."""
-        with self._lock:
-            if text in self._prepared:
-                self._prepared.move_to_end(text)
-                return self._prepared[text]
-        prepared = self._prepare_afresh(text)
-        with self._lock:
-            self._prepared[text] = prepared
-            if len(self._prepared) > _DOCUMENTS_KEPT:
-                self._prepared.popitem(last=False)
-        return prepared
+        return self._prepared.get(text, lambda: self._prepare_afresh(text))
 
     def _prepare_afresh(self, text: str) -> _Prepared:
         """Parse and validate a document."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import gzip
 import hmac
 import logging
@@ -166,6 +167,7 @@ class Server:
 
         Examples
         --------
+        >>> from wbframe.server import serve
         >>> with serve("empty") as server:
         ...     server.fail(status=429, headers={"Retry-After": "0"}, times=2)
         ...     server.pending_faults
@@ -217,6 +219,11 @@ class Server:
             await web.SockSite(runner, self._socket).start()
             self._ready.set()
             await self._stopping.wait()
+            # asyncio forgets, and leaves open, a connection that it accepts while it closes: accept
+            # no more, and let those just accepted become known, before closing cuts them all
+            with contextlib.suppress(NotImplementedError):
+                asyncio.get_running_loop().remove_reader(self._socket.fileno())
+            await asyncio.sleep(0.01)
             await runner.cleanup()
 
     async def _hello(self, _request: web.Request) -> web.Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from wbframe.server.rows import KeyStats
@@ -10,7 +10,7 @@ from wbframe.server.rows import KeyStats
 if TYPE_CHECKING:
     from wbframe.server.store import Project
 
-__all__ = ["project_fields"]
+__all__ = ["project_fields", "united_keys"]
 
 
 def project_fields(project: Project) -> list[tuple[str, str]]:
@@ -43,6 +43,31 @@ def project_fields(project: Project) -> list[tuple[str, str]]:
     for key in sorted(metrics):
         found += [(f"aggregations_min.{key}", "number"), (f"aggregations_max.{key}", "number")]
     return found
+
+
+def united_keys(indices: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
+    """Unite the `historyKeys` of several runs: counts are added up, the last step is the largest.
+
+    Returns
+    -------
+    dict
+        Of the form of one run's `historyKeys`.
+    """
+    counts: dict[str, dict[str, int]] = {}
+    last = -1
+    for index in indices:
+        if index is None:
+            continue
+        last = max(last, index.get("lastStep", -1))
+        for key, info in index["keys"].items():
+            into = counts.setdefault(key, {})
+            for each in info["typeCounts"]:
+                into[each["type"]] = into.get(each["type"], 0) + each["count"]
+    keys = {
+        key: {"typeCounts": [{"type": kind, "count": count} for kind, count in found.items()]}
+        for key, found in sorted(counts.items())
+    }
+    return {"sets": [], "lastStep": last, "keys": keys}
 
 
 def _index(path: str, value: Any, into: dict[str, KeyStats]) -> None:

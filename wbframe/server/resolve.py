@@ -2,191 +2,33 @@
 
 from __future__ import annotations
 
-import base64
 import re
-import threading
-from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from wbframe.core import filters
-from wbframe.errors import FilterError, UsageError
 from wbframe.server import select
-from wbframe.server.index import project_fields
-from wbframe.server.rows import History, Spec, SpecError
-from wbframe.server.wire import encode
+from wbframe.server.catalog import InputError, json_text, storage_id
+from wbframe.server.index import united_keys
+from wbframe.server.rows import Spec, SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from wbframe.server.store import Project, RunRecord, Sweep
+    from wbframe.server.catalog import Catalog, ProjectView, RunView, SweepView
+    from wbframe.server.rows import History
 
-__all__ = ["FORBIDDEN", "RESOLVERS", "Catalog", "ForbiddenError", "InputError"]
+__all__ = ["FORBIDDEN", "RESOLVERS", "ForbiddenError"]
 
 FORBIDDEN = "forbidden"
 """Projects of the entity of this name are answered with HTTP 403."""
 
 _MOST_EVENTS = 999
 _TAIL = 5
-_ANSWERS_KEPT = 64
 
 
 class ForbiddenError(Exception):
     """The project may not be read."""
-
-
-class InputError(ValueError):
-    """An argument cannot be used; becomes a GraphQL error."""
-
-
-@dataclass(frozen=True, eq=False)
-class Catalog:
-    """Everything that the server serves, as the resolvers see it."""
-
-    projects: tuple[Project, ...]
-    null_reading: Literal["mongo", "sql"] = "mongo"
-    _selected: OrderedDict[tuple[str, str, str | None, str | None], list[RunView]] = field(
-        default_factory=OrderedDict
-    )
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def __post_init__(self) -> None:
-        paths = [project.path for project in self.projects]
-        for path in paths:
-            if paths.count(path) > 1:
-                raise UsageError(f"two projects are named {path!r}")
-
-    @property
-    def entity(self) -> str:
-        """The entity of the viewer."""
-        return self.projects[0].entity if self.projects else "wbframe"
-
-    @cached_property
-    def views(self) -> dict[str, ProjectView]:
-        """Every project by its path."""
-        return {project.path: ProjectView(self, project) for project in self.projects}
-
-    def select(
-        self, view: ProjectView, text: str | None, order: str | None, sweep: str | None = None
-    ) -> list[RunView]:
-        """Give the runs that fit a filter, in order; kept for the next page."""
-        name = (view.project.path, text or "", order, sweep)
-        with self._lock:
-            if name in self._selected:
-                self._selected.move_to_end(name)
-                return self._selected[name]
-        fits = self._fits(view.project, text)
-        chosen = [
-            view.runs[run.name]
-            for run in select.ordered(view.project, order)
-            if (sweep is None or run.sweep == sweep) and fits(run)
-        ]
-        with self._lock:
-            self._selected[name] = chosen
-            if len(self._selected) > _ANSWERS_KEPT:
-                self._selected.popitem(last=False)
-        return chosen
-
-    def _fits(self, project: Project, text: str | None) -> Callable[[RunRecord], bool]:
-        """Read a filter from its JSON text."""
-        if not text:
-            return lambda _run: True
-        try:
-            parsed = filters.parse(msgspec.json.decode(text, type=dict[str, Any]))
-        except msgspec.MsgspecError as error:
-            raise InputError(f"`filters` is no JSON object: {error}") from None
-        except FilterError as error:
-            raise InputError(str(error)) from None
-        return lambda run: filters.matches(
-            parsed, lambda path: select.lookup(project, run, path), reading=self.null_reading
-        )
-
-
-class RunView:
-    """One run of one project, its texts encoded once."""
-
-    def __init__(self, view: ProjectView, run: RunRecord) -> None:
-        self.view = view
-        self.run = run
-        self.bare = view.project.bare_tokens
-
-    @cached_property
-    def id(self) -> str:
-        """The storage id."""
-        project = self.view.project
-        return _storage_id(f"Run:v1:{self.run.name}:{project.name}:{project.entity}")
-
-    @cached_property
-    def wrapped_config(self) -> Any:
-        """The config as stored: each entry under ``value``, and ``_wandb``."""
-        config = self.run.config
-        if not isinstance(config, Mapping):
-            return config
-        wrapped = {key: {"value": value, "desc": None} for key, value in config.items()}
-        if self.run.wandb_config is not None:
-            wrapped["_wandb"] = {"value": dict(self.run.wandb_config), "desc": None}
-        return wrapped
-
-    @cached_property
-    def config(self) -> msgspec.Raw | None:
-        """The whole config as JSON text, ready for the answer."""
-        return _text(self.wrapped_config, bare=self.bare)
-
-    @cached_property
-    def summary(self) -> msgspec.Raw | None:
-        """The whole summary as JSON text, ready for the answer."""
-        return _text(self.run.summary_metrics, bare=self.bare)
-
-    @cached_property
-    def history_keys(self) -> msgspec.Raw | None:
-        """`historyKeys`, ready for the answer."""
-        index = self.run.key_index
-        return None if index is None else msgspec.Raw(encode(index))
-
-    def projected(self, value: Any, keys: list[str]) -> msgspec.Raw | None:
-        """Keep only top-level `keys` of an object."""
-        if isinstance(value, Mapping):
-            value = {key: value[key] for key in keys if key in value}
-        return _text(value, bare=self.bare)
-
-
-class ProjectView:
-    """One project, with its runs and what was computed from them."""
-
-    def __init__(self, catalog: Catalog, project: Project) -> None:
-        self.catalog = catalog
-        self.project = project
-        self.runs = {run.name: RunView(self, run) for run in project.runs}
-        self.sweeps = {sweep.name: SweepView(self, sweep) for sweep in project.sweeps}
-
-    @cached_property
-    def fields(self) -> list[tuple[str, str]]:
-        """The path and type of every config and summary key."""
-        return project_fields(self.project)
-
-
-@dataclass(frozen=True, slots=True)
-class SweepView:
-    """One sweep of one project."""
-
-    view: ProjectView
-    sweep: Sweep
-
-
-def _text(value: Any, *, bare: bool = False) -> msgspec.Raw | None:
-    """Encode a value as JSON text inside JSON; null stays null."""
-    if value is None:
-        return None
-    return msgspec.Raw(msgspec.json.encode(encode(value, bare=bare).decode()))
-
-
-def _storage_id(text: str) -> str:
-    """Make an opaque id."""
-    return base64.b64encode(text.encode()).decode()
 
 
 def _connection(items: Sequence[Any], first: int | None, after: str | None) -> dict[str, Any]:
@@ -216,14 +58,14 @@ def _user(user: Mapping[str, Any] | None, entity: str) -> dict[str, Any] | None:
         return None
     name = str(user.get("username") or user.get("name") or entity)
     return {
-        "id": _storage_id(f"User:{name}"),
+        "id": storage_id(f"User:{name}"),
         "username": name,
         "name": name,
         "email": f"{name}@localhost",
         "entity": entity,
         "flags": "{}",
         "admin": False,
-        "teams": {"edges": [{"node": {"id": _storage_id(f"Team:{entity}"), "name": entity}}]},
+        "teams": {"edges": [{"node": {"id": storage_id(f"Team:{entity}"), "name": entity}}]},
         "apiKeys": {"edges": []},
         **user,
     }
@@ -243,6 +85,17 @@ def _server_info(_source: Any, _info: Any) -> dict[str, Any]:
     }
     limits = {"max_cli_version": "0.99.0", "min_cli_version": "0.8.0"}
     return {"cliVersionInfo": limits, "latestLocalVersionInfo": version, "features": []}
+
+
+def _run_connection(
+    runs: Sequence[RunView], first: int | None, after: str | None
+) -> dict[str, Any]:
+    """Answer one page of runs, and the keys of all of them if it is asked for."""
+
+    def history_keys(_info: Any) -> dict[str, Any]:
+        return united_keys(each.run.key_index for each in runs)
+
+    return {**_connection(runs, first, after), "historyKeys": history_keys}
 
 
 def _project(
@@ -282,7 +135,7 @@ def _runs(
     after: str | None = None,
 ) -> dict[str, Any]:
     """List the runs of a project."""
-    return _connection(view.catalog.select(view, filters, order), first, after)
+    return _run_connection(view.catalog.select(view, filters, order), first, after)
 
 
 def _sweep_runs(
@@ -295,7 +148,8 @@ def _sweep_runs(
 ) -> dict[str, Any]:
     """List the runs of a sweep."""
     view = source.view
-    return _connection(view.catalog.select(view, filters, order, source.sweep.name), first, after)
+    runs = view.catalog.select(view, filters, order, source.sweep.name)
+    return _run_connection(runs, first, after)
 
 
 def _fields(
@@ -329,7 +183,7 @@ def _summary(source: RunView, _info: Any, keys: list[str] | None = None) -> msgs
 def _wandb_config(source: RunView, _info: Any, keys: list[str] | None = None) -> Any:
     """Give what stands under ``_wandb`` in the config."""
     stored = source.run.wandb_config
-    return _text(stored) if keys is None else source.projected(stored, keys)
+    return json_text(stored) if keys is None else source.projected(stored, keys)
 
 
 def _samples(samples: int | None) -> int:
@@ -404,7 +258,7 @@ RESOLVERS: dict[str, dict[str, Callable[..., Any]]] = {
     },
     "Project": {
         **_plain("project", "name", "internal_id", "description", "read_only"),
-        "id": lambda view, _info: _storage_id(f"Project:v1:{view.project.path}"),
+        "id": lambda view, _info: storage_id(f"Project:v1:{view.project.path}"),
         "entityName": lambda view, _info: view.project.entity,
         "createdAt": lambda view, _info: min(
             (run.created_at for run in view.project.runs), default="2026-01-01T00:00:00Z"
@@ -425,7 +279,7 @@ RESOLVERS: dict[str, dict[str, Callable[..., Any]]] = {
     "Sweep": {
         **_plain("sweep", "name", "display_name", "state", "method", "description", "config"),
         **_plain("sweep", "best_loss", "created_at", "updated_at", "run_count_expected"),
-        "id": lambda source, _info: _storage_id(f"Sweep:v1:{source.sweep.name}"),
+        "id": lambda source, _info: storage_id(f"Sweep:v1:{source.sweep.name}"),
         "runCount": lambda source, _info: len(
             source.view.catalog.select(source.view, None, None, source.sweep.name)
         ),
@@ -441,7 +295,7 @@ RESOLVERS: dict[str, dict[str, Callable[..., Any]]] = {
         "config": _config,
         "summaryMetrics": _summary,
         "wandbConfig": _wandb_config,
-        "systemMetrics": lambda source, _info: _text(source.run.last_system_metrics),
+        "systemMetrics": lambda source, _info: json_text(source.run.last_system_metrics),
         "historyKeys": lambda source, _info: source.history_keys,
         "historyLineCount": lambda source, _info: source.run.line_count,
         "eventsLineCount": lambda source, _info: len(source.run.events),

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import threading
 from bisect import bisect_left, bisect_right
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from wbframe.server.kept import Kept
 from wbframe.server.wire import encode, has_non_finite
 
 if TYPE_CHECKING:
@@ -187,7 +186,7 @@ class History:
     [b'{"_step":1,"acc":0.5}']
     """
 
-    __slots__ = ("_lock", "_odd", "_picks", "keys", "last", "rows", "steps")
+    __slots__ = ("_odd", "_picks", "keys", "last", "rows", "steps")
 
     def __init__(self, rows: Iterable[Mapping[str, Any]] = (), *, stepped: bool = True) -> None:
         logged: list[Mapping[str, Any]] = []
@@ -243,8 +242,7 @@ class History:
         self.keys = keys
         self.last = last
         self._odd = odd
-        self._picks: OrderedDict[tuple[tuple[str, ...], bool], Picked] = OrderedDict()
-        self._lock = threading.Lock()
+        self._picks: Kept[Picked] = Kept(_PICKS_KEPT)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -289,17 +287,7 @@ class History:
 
     def pick(self, keys: tuple[str, ...], *, float_step: bool = False) -> Picked:
         """Give the rows that hold all of `keys`, with only those; kept for the next request."""
-        name = (keys, float_step)
-        with self._lock:
-            if name in self._picks:
-                self._picks.move_to_end(name)
-                return self._picks[name]
-        picked = self._pick(keys, float_step=float_step)
-        with self._lock:
-            self._picks[name] = picked
-            if len(self._picks) > _PICKS_KEPT:
-                self._picks.popitem(last=False)
-        return picked
+        return self._picks.get((keys, float_step), lambda: self._pick(keys, float_step=float_step))
 
     def _pick(self, keys: tuple[str, ...], *, float_step: bool) -> Picked:
         """Pick afresh."""

@@ -24,6 +24,8 @@ class Features:
         Rows inside ``runs { edges { node } }``, of a project or a sweep.
     history_keys
         ``run.historyKeys``; every public SDK asks for it.
+    united_keys
+        ``runs.historyKeys``, the keys of all runs that pass the filters.
     internal_ids
         ``project.internalId`` and ``run.projectId``; SDKs from 0.27 on ask for them.
     parquet_history
@@ -34,6 +36,7 @@ class Features:
     projection: bool = True
     nested_histories: bool = True
     history_keys: bool = True
+    united_keys: bool = True
     internal_ids: bool = True
     parquet_history: bool = True
 
@@ -60,7 +63,9 @@ def sdl(features: Features) -> str:
             else ""
         ),
     ]
-    return _SDL.replace("#run#", "\n  ".join(run)).replace("#project#", "\n  ".join(project))
+    runs = "historyKeys: JSON" if features.united_keys else ""
+    filled = _SDL.replace("#run#", "\n  ".join(run)).replace("#runs#", runs)
+    return filled.replace("#project#", "\n  ".join(project))
 
 
 _SDL = """
@@ -167,7 +172,7 @@ type Sweep {
   runs(filters: JSONString, order: String, first: Int, after: String): RunConnection
 }
 
-type RunConnection { totalCount: Int! edges: [RunEdge!]! pageInfo: PageInfo! }
+type RunConnection { totalCount: Int! edges: [RunEdge!]! pageInfo: PageInfo! #runs# }
 type RunEdge { node: Run! cursor: String! }
 type Run {
   id: ID!

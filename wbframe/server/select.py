@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -147,7 +146,7 @@ def _rank(value: Any) -> tuple[int, Any]:
     if value is MISSING or value is None:
         return 0, 0
     if isinstance(value, (bool, int, float)):
-        return 1, value if not isinstance(value, float) or math.isfinite(value) else 0
+        return 1, value
     if isinstance(value, str):
         return 2, value
     return 3, str(value)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from wbframe.errors import UsageError, did_you_mean, one_of
+from wbframe.server.catalog import Catalog
 from wbframe.server.engine import Engine
 from wbframe.server.folder import load_project
 from wbframe.server.ragged import odd, ragged
-from wbframe.server.resolve import Catalog
 from wbframe.server.store import Project
 
 if TYPE_CHECKING:

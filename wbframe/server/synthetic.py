@@ -125,6 +125,7 @@ def _history(
     """Write the rows of one run straight as JSON."""
     begun = _started(index).timestamp()
     base = ("_step", "_runtime", "_timestamp")
+    longest = max(every, default=1)
     templates: dict[tuple[bool, ...], tuple[str, list[str]]] = {}
     stats = {key: KeyStats({"number": rows}, monotonic=True) for key in base if rows}
     last: dict[str, Any] = {}
@@ -139,8 +140,8 @@ def _history(
         values = [source.random() for _ in here]
         head = (step, step * 0.25, begun + step * 0.25)
         encoded.append((template % (*head, *values)).encode())
-        last.update(zip(base, head, strict=True))
-        last.update(zip(here, values, strict=True))
+        if step >= rows - longest:
+            last.update(zip((*base, *here), (*head, *values), strict=True))
     for name, gap in zip(names, every, strict=True):
         if rows:
             count = -(-rows // gap)

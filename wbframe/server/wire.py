@@ -62,7 +62,4 @@ def encode(value: Any, *, bare: bool = False) -> bytes:
         if bare:
             return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
         value = spelled(value)
-    try:
-        return msgspec.json.encode(value)
-    except OverflowError:  # an integer beyond 64 bits
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return msgspec.json.encode(value)

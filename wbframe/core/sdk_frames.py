@@ -1,0 +1,198 @@
+"""Rows as Python objects -> columns: the union of all keys, each of the narrowest type that holds every value."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from wbframe.core.exact import NON_FINITE
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+__all__ = ["MISSING", "column", "dtype_of_values", "float_or_none", "keys_of", "polars_frame"]
+
+Row = dict[str, Any]
+
+MISSING = object()
+"""Stands where a row lacks the key; a logged null is None."""
+
+_NONE = type(None)
+_INT64 = range(-(2**63), 2**63)
+_UINT64 = range(2**64)
+_EXACT = 2**53
+_NULL = pl.Null()
+_FLOAT = pl.Float64()
+_TEXT = pl.String()
+
+
+def keys_of(rows: Iterable[Row]) -> list[str]:
+    """Give every key of the rows, in the order in which they first come.
+
+    Examples
+    --------
+    >>> keys_of([{"b": 1}, {"a": 2, "b": 3}])
+    ['b', 'a']
+    """
+    found: dict[str, None] = {}
+    for row in rows:
+        if not row.keys() <= found.keys():
+            found.update(dict.fromkeys(row))
+    return list(found)
+
+
+def polars_frame(
+    rows: Sequence[Row], *, text: Collection[str] = ()
+) -> tuple[pl.DataFrame, frozenset[str]]:
+    """Build a frame whose columns are sorted by name.
+
+    Parameters
+    ----------
+    rows
+        The rows, each with any of the keys.
+    text
+        Keys known to hold text, in which ``"NaN"`` is a word and no number.
+
+    Returns
+    -------
+    tuple
+        The frame, 0 x 0 without rows, and the columns in which Float64 lost digits of an integer.
+
+    Examples
+    --------
+    >>> frame, _ = polars_frame([{"b": 1}, {"b": 2.5, "a": "x"}])
+    >>> frame.schema
+    Schema({'a': String, 'b': Float64})
+    """
+    columns = {}
+    imprecise = set()
+    for key in sorted(keys_of(rows)):
+        series, lost = column(key, [row.get(key) for row in rows], text=key in text)
+        columns[key] = series
+        if lost:
+            imprecise.add(key)
+    return pl.DataFrame(columns), frozenset(imprecise)
+
+
+def column(name: str, values: list[Any], *, text: bool = False) -> tuple[pl.Series, bool]:
+    """Build one column; also tell whether Float64 lost digits of an integer.
+
+    Integers are Int64 (UInt64 where they must be), Float64 beside fractions or beyond 64 bits;
+    numbers beside the names of non-finite ones are Float64; lists are List and objects Struct, of the
+    union of their items and fields; values of different kinds are String, each but text as JSON.
+    """
+    dtype = dtype_of_values(values, text=text)
+    kinds = set(map(type, values))
+    lost = dtype == pl.Float64 and int in kinds and any(map(_loses_digits, values))
+    if not (kinds - {_NONE} <= _PLAIN.get(type(dtype), frozenset())):
+        values = [_fit(value, dtype) for value in values]
+    return pl.Series(name, values, dtype=dtype), lost
+
+
+# What a column of the dtype is made of without looking at each value.
+_PLAIN = {
+    pl.Null: frozenset[type](),
+    pl.Float64: frozenset({float}),
+    pl.Int64: frozenset({int}),
+    pl.UInt64: frozenset({int}),
+    pl.Boolean: frozenset({bool}),
+    pl.String: frozenset({str}),
+}
+
+
+def dtype_of_values(values: Sequence[Any], *, text: bool = False) -> pl.DataType:
+    """Give the narrowest dtype that holds all values.
+
+    Examples
+    --------
+    >>> dtype_of_values([1, 2.5, "NaN"]), dtype_of_values([1, "one"])
+    (Float64, String)
+    >>> dtype_of_values([[1], [], None])
+    List(Int64)
+    """
+    kinds = set(map(type, values)) - {_NONE, object}
+    if not kinds:
+        return _NULL
+    if kinds == {int}:
+        return _integers(values)
+    if kinds <= {int, float}:
+        return _FLOAT
+    if kinds == {bool}:
+        return pl.Boolean()
+    if kinds <= {int, float, str} and not text and _are_numbers(values):
+        return _FLOAT
+    if kinds == {list}:
+        return pl.List(dtype_of_values([item for each in values if type(each) is list for item in each]))
+    if kinds == {dict}:
+        return _struct([each for each in values if type(each) is dict])
+    return _TEXT
+
+
+def _integers(values: Sequence[Any]) -> pl.DataType:
+    """Choose among the integer dtypes."""
+    known = [value for value in values if type(value) is int]
+    low, high = min(known), max(known)
+    if low in _INT64 and high in _INT64:
+        return pl.Int64()
+    return pl.UInt64() if low in _UINT64 and high in _UINT64 else _FLOAT
+
+
+def _are_numbers(values: Sequence[Any]) -> bool:
+    """Tell whether all text is the name of a non-finite number."""
+    return all(type(value) is not str or value in NON_FINITE for value in values)
+
+
+def _struct(values: Sequence[Row]) -> pl.DataType:
+    """Unite the fields of objects; objects without any field have no better type than text."""
+    names = keys_of(values)
+    if not names:
+        return _TEXT
+    return pl.Struct(
+        {name: dtype_of_values([value.get(name) for value in values]) for name in names}
+    )
+
+
+def _loses_digits(value: Any) -> bool:
+    """Tell whether a value is an integer that no Float64 equals."""
+    if type(value) is not int or -_EXACT <= value <= _EXACT:
+        return False
+    try:
+        return int(float(value)) != value
+    except OverflowError:
+        return True
+
+
+def float_or_none(value: Any) -> float | None:
+    """Read a number or the name of a non-finite one; None for None.
+
+    Examples
+    --------
+    >>> float_or_none("-Infinity"), float_or_none(3)
+    (-inf, 3.0)
+    """
+    if value is None or value is MISSING:
+        return None
+    if type(value) is str:
+        return NON_FINITE[value]
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf") if value > 0 else float("-inf")
+
+
+def _fit(value: Any, dtype: pl.DataType) -> Any:
+    """Turn a value into what a column of the dtype takes."""
+    if value is None:
+        return None
+    if dtype == pl.Float64:
+        return float_or_none(value)
+    if dtype == pl.String:
+        return value if type(value) is str else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if isinstance(dtype, pl.List):
+        inner: Any = dtype.inner
+        return [_fit(item, inner) for item in value]
+    if isinstance(dtype, pl.Struct):
+        return {field.name: _fit(value.get(field.name), field.dtype) for field in dtype.fields}  # type: ignore[arg-type]
+    return value

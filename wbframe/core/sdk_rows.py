@@ -1,0 +1,276 @@
+"""Rows as the official SDK gives them: what to ask for many runs at once, and the rows as Python objects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from wbframe.core.decode import join_texts
+from wbframe.core.graphql import RowsOf, name_of, rows_answer, rows_request, spec
+from wbframe.core.histories import row_lists
+from wbframe.core.plan import RUNS_PER_REQUEST
+from wbframe.core.schema import STEP
+from wbframe.errors import AnswerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from wbframe.core.model import Match, Request, RunPath, Stream
+
+__all__ = [
+    "RowsAsked",
+    "RowsTask",
+    "StepWindows",
+    "known_size",
+    "objects",
+    "rows_tasks",
+]
+
+Row = dict[str, Any]
+
+_rows = msgspec.json.Decoder(list[dict[str, Any]])
+# Keys and rows of a run of which the server says nothing.
+_KEYS = 20
+_DEFAULT_SAMPLES = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowsAsked:
+    """Which rows of each run.
+
+    Attributes
+    ----------
+    samples
+        Rows at the most, as the caller has it.
+    keys
+        The keys that rows hold besides `x_axis`; empty for whole rows.
+    x_axis
+        The first key of each spec.
+    stream
+        ``"default"``, or machine metrics.
+    match
+        ``"all"``: rows that hold every key, as the server gives them; ``"any"``: rows that hold one.
+    """
+
+    samples: int = _DEFAULT_SAMPLES
+    keys: tuple[str, ...] = ()
+    x_axis: str = STEP
+    stream: Stream = "default"
+    match: Match = "all"
+
+    def of(self, run_id: str) -> RowsOf:
+        """Give what is asked of one run."""
+        if not self.keys:
+            field = "history" if self.stream == "default" else "events"
+            return RowsOf(run_id=run_id, field=field)
+        if self.match == "all":
+            return RowsOf(run_id=run_id, specs=(self._spec(self.x_axis, *self.keys),))
+        lead = dict.fromkeys((STEP, self.x_axis))
+        own = dict.fromkeys(key for key in self.keys if key not in lead)
+        return RowsOf(run_id=run_id, specs=tuple(self._spec(*lead, key) for key in own or [STEP]))
+
+    def _spec(self, *keys: str) -> str:
+        return spec(keys, self.samples, None, None)
+
+    def points(self, rows: int | None, keys: int | None) -> int:
+        """Estimate the cells that come back from a run of so many rows and keys."""
+        samples = self.samples or _DEFAULT_SAMPLES
+        if self.stream != "default":
+            return samples * _KEYS
+        width = len(self.keys) + 1 if self.keys else keys or _KEYS
+        return min(samples, samples if rows is None else rows) * width
+
+    def parse(self, raw: msgspec.Raw, *, where: str) -> list[Row]:
+        """Read the rows of one run."""
+        if not self.keys:
+            return objects(join_texts(raw, where=where), where=where)
+        parts = [objects(part, where=where) for part in row_lists(raw)]
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
+            raise AnswerError(f"{where}: no spec was answered")
+        return _joined(parts)
+
+
+def _joined(parts: Iterable[list[Row]]) -> list[Row]:
+    """Unite the rows of several specs by step, first with first where a step has several rows."""
+    found: dict[tuple[Any, int], Row] = {}
+    for rows in parts:
+        seen: dict[Any, int] = {}
+        for row in rows:
+            step = row[STEP]
+            seen[step] = seen.get(step, -1) + 1
+            found.setdefault((step, seen[step]), {}).update(row)
+    return [found[place] for place in sorted(found)]
+
+
+def objects(raw: bytes | msgspec.Raw, *, where: str = "") -> list[Row]:
+    """Read a JSON array of objects by the rules of Python's `json`: NaN is a float, integers have any size.
+
+    Raises
+    ------
+    AnswerError
+        If it is no such array.
+
+    Examples
+    --------
+    >>> objects(b'[{"a": NaN, "b": 1}]')
+    [{'a': nan, 'b': 1}]
+    """
+    try:
+        return _rows.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return _objects_slowly(bytes(raw), where)
+
+
+def _objects_slowly(raw: bytes, where: str) -> list[Row]:
+    """Read what is JSON by Python's measure only."""
+    at = f"{where}: " if where else ""
+    try:
+        found = json.loads(raw, strict=False)
+    except (ValueError, RecursionError) as error:
+        raise AnswerError(f"{at}the rows are not JSON: {error}") from error
+    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+        raise AnswerError(f"{at}the rows must be a list of objects")
+    return found
+
+
+# ---------------------------------------------------------------- many runs a request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowsTask:
+    """One request for the rows of several runs of one project."""
+
+    path: RunPath
+    runs: tuple[str, ...]
+    asked: RowsAsked
+
+    def request(self) -> Request:
+        """Build the request."""
+        return rows_request(self.path, self._rows_of(), samples=self.asked.samples)
+
+    def rows(self, content: bytes, request: Request) -> list[tuple[str, list[Row]]]:
+        """Read the answer: run id and rows of each run, in order.
+
+        Raises
+        ------
+        QueryError, AnswerError, RunNotFoundError
+            As the answer has it.
+        """
+        raws = rows_answer(content, request, self.path, self._rows_of())
+        where = name_of(self.path)
+        return [
+            (run, self.asked.parse(raw, where=f"run {run!r} of {where}"))
+            for run, raw in zip(self.runs, raws, strict=True)
+        ]
+
+    def _rows_of(self) -> list[RowsOf]:
+        return [self.asked.of(run) for run in self.runs]
+
+
+def rows_tasks(
+    path: RunPath,
+    asked: RowsAsked,
+    pages: Iterable[Sequence[tuple[str, int]]],
+    budget: Callable[[], int],
+) -> Iterator[RowsTask]:
+    """Cut pages of runs into tasks, in order.
+
+    Parameters
+    ----------
+    path, asked
+        Which project, and what of each run.
+    pages
+        Run ids with the cells that each is estimated to give; no task waits for a later page.
+    budget
+        Gives the cells that the next task may ask for; a single run may be above it.
+    """
+    for page in pages:
+        batch: list[str] = []
+        points = 0
+        for run_id, size in page:
+            if batch and (points + size > budget() or len(batch) >= RUNS_PER_REQUEST):
+                yield RowsTask(path=path, runs=tuple(batch), asked=asked)
+                batch, points = [], 0
+            batch.append(run_id)
+            points += size
+        if batch:
+            yield RowsTask(path=path, runs=tuple(batch), asked=asked)
+
+
+def known_size(node: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """Give the rows and the number of keys of a run, as far as its node tells."""
+    rows = node.get("historyLineCount")
+    info = node.get("historyKeys")
+    keys = info.get("keys") if isinstance(info, Mapping) else None
+    return (
+        int(rows) if isinstance(rows, int | float) else None,
+        len(keys) if isinstance(keys, Mapping) else None,
+    )
+
+
+# ---------------------------------------------------------------- all rows of one run
+
+
+class StepWindows:
+    """Half-open windows of steps over a run, sized by what comes back.
+
+    A window begins `page` steps wide. Where steps are sparse it widens until about `page` rows come back;
+    where so many come that the server may have thinned them out, the same steps are asked again in
+    narrower windows.
+
+    Parameters
+    ----------
+    start, stop
+        The first step, and the one after the last.
+    page
+        Rows that a window should give.
+
+    Examples
+    --------
+    >>> windows = StepWindows(0, 5000, page=1000)
+    >>> windows.window
+    (0, 1000)
+    >>> windows.took(3), windows.window
+    (True, (1000, 5000))
+    """
+
+    # The server gives so many rows of one window at the most, whatever is asked.
+    MOST_SAMPLES = 10_000
+    _WIDER = 8
+
+    def __init__(self, start: int, stop: int, *, page: int) -> None:
+        self.at = start
+        self.stop = stop
+        self.page = min(max(page, 1), self.MOST_SAMPLES // 2)
+        self.width = self.page
+
+    @property
+    def samples(self) -> int:
+        """Rows to ask for: twice as many as should come, for steps that stand in several rows."""
+        return 2 * self.page
+
+    @property
+    def window(self) -> tuple[int, int] | None:
+        """The next window, or None at the end."""
+        if self.at >= self.stop:
+            return None
+        return self.at, min(self.at + self.width, self.stop)
+
+    def took(self, rows: int) -> bool:
+        """Tell whether the window's rows, so many, are surely all; go on, or make the window narrower."""
+        # What is thinned out to n rows may come back as a few less.
+        if rows > 0.9 * self.samples and self.width > 1:
+            self.width = max(min(self.width, self.stop - self.at) // 2, 1)
+            return False
+        self.at += self.width
+        if self._WIDER * rows <= self.page:
+            self.width *= self._WIDER
+        elif 2 * rows <= self.page:
+            self.width *= 2
+        return True

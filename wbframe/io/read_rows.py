@@ -1,0 +1,174 @@
+"""Reading what the drop-in classes are made of: answers and rows as Python objects."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from wbframe.core import sdk_documents
+from wbframe.core.graphql import (
+    RowsOf,
+    found_project,
+    found_run,
+    name_of,
+    open_answer,
+    rows_answer,
+    rows_request,
+    spec,
+)
+from wbframe.core.histories import row_lists
+from wbframe.core.sdk_rows import RowsAsked, RowsTask, StepWindows, objects, rows_tasks
+from wbframe.core.schema import STEP
+from wbframe.errors import AnswerError
+from wbframe.io.reader import send_or_split, side_by_side
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from wbframe.core.model import Request, RunPath
+    from wbframe.io.client import Client
+
+Row = dict[str, Any]
+
+
+def ask(client: Client, request: Request) -> dict[str, Any]:
+    """Send a request and give the `data` of its answer as Python objects.
+
+    Raises
+    ------
+    WbframeError
+        As `Client.send`, and if the answer has errors or no data.
+    """
+    data = json.loads(bytes(open_answer(client.send(request), request)), strict=False)
+    if not isinstance(data, dict):
+        raise AnswerError(f"could not read {request.asked}: the answer's data is no object")
+    return data
+
+
+def read_rows(
+    client: Client,
+    path: RunPath,
+    asked: RowsAsked,
+    pages: Iterable[Sequence[tuple[str, int]]],
+) -> Iterator[tuple[str, list[Row]]]:
+    """Read the rows of pages of runs, many runs a request, while the next page is on its way.
+
+    Yields
+    ------
+    tuple
+        Run id and rows, runs in order.
+    """
+    tasks = rows_tasks(path, asked, pages, lambda: client.budget.points)
+    with closing(side_by_side(client, lambda task: _read_rows(client, task), tasks)) as results:
+        for result in results:
+            yield from result
+
+
+def _read_rows(client: Client, task: RowsTask) -> list[tuple[str, list[Row]]]:
+    """Read one task."""
+    return [
+        each
+        for part, content, request in send_or_split(client, task)
+        for each in part.rows(content, request)
+    ]
+
+
+# ---------------------------------------------------------------- one run
+
+
+def read_node(client: Client, path: RunPath, name: str, *, lazy: bool = False) -> dict[str, Any]:
+    """Read what the server knows of one run.
+
+    Raises
+    ------
+    ProjectNotFoundError, RunNotFoundError
+        If there is none.
+    """
+    return read_nodes(client, path, [name], lazy=lazy)[0]
+
+
+def read_nodes(
+    client: Client, path: RunPath, names: Sequence[str], *, lazy: bool = False
+) -> list[dict[str, Any]]:
+    """Read what the server knows of several runs, in one request."""
+    request = sdk_documents.named_runs(path, names, lazy=lazy)
+    project = found_project(ask(client, request).get("project"), path)
+    return [found_run(project.get(f"r{i}"), name, path) for i, name in enumerate(names)]
+
+
+def read_sweeps(client: Client, path: RunPath, names: Sequence[str]) -> dict[str, Row | None]:
+    """Read several sweeps in one request; None for one that is not there."""
+    project = ask(client, sdk_documents.named_sweeps(path, names)).get("project") or {}
+    return {name: project.get(f"s{i}") for i, name in enumerate(names)}
+
+
+def read_last_step(client: Client, path: RunPath, name: str) -> int | None:
+    """Ask for the last step of a run's history: -1 without rows, None where the server does not say."""
+    request = sdk_documents.history_keys(path, name)
+    run = found_run(found_project(ask(client, request).get("project"), path).get("run"), name, path)
+    return last_step(run)
+
+
+def last_step(node: Row) -> int | None:
+    """Read the last step off a node; None where it does not say."""
+    info = node.get("historyKeys")
+    found = info.get("lastStep", -1) if isinstance(info, dict) else None
+    if found is None:
+        return None if node.get("historyLineCount") else -1
+    return int(found)
+
+
+def find_last_step(client: Client, path: RunPath, name: str) -> int:
+    """Find the last step of a run in its rows, for servers that have no index of keys."""
+    [(_, rows)] = read_rows(client, path, RowsAsked(), [[(name, 0)]])
+    return max((int(row[STEP]) for row in rows if STEP in row), default=-1)
+
+
+def scan_rows(
+    client: Client, path: RunPath, name: str, keys: Sequence[str], windows: StepWindows
+) -> Iterator[Row]:
+    """Read every row of one run, window by window; with keys, the rows that hold all of them."""
+    while (window := windows.window) is not None:
+        rows = _window_rows(client, path, name, keys, windows.samples, window)
+        if windows.took(len(rows)):
+            yield from rows
+
+
+def _window_rows(
+    client: Client,
+    path: RunPath,
+    name: str,
+    keys: Sequence[str],
+    samples: int,
+    window: tuple[int, int],
+) -> list[Row]:
+    """Read the rows of one window of steps."""
+    low, high = window
+    where = f"run {name!r} of {name_of(path)}"
+    if not keys:
+        runs = [RowsOf(run_id=name, field="history")]
+    else:
+        runs = [RowsOf(run_id=name, specs=(spec(keys, samples, low, high),))]
+    request = rows_request(path, runs, samples=samples, min_step=low, max_step=high)
+    [raw] = rows_answer(client.send(request), request, path, runs)
+    if not keys:
+        return RowsAsked().parse(raw, where=where)
+    return [row for part in row_lists(raw) for row in objects(part, where=where)]
+
+
+def read_run_file(client: Client, path: RunPath, name: str, file: str) -> bytes | None:
+    """Read a small file of a run; None if the run has no such file.
+
+    Raises
+    ------
+    ConnectionFailedError, StatusError
+        If the file is listed and does not come.
+    """
+    request = sdk_documents.run_file(path, name, file)
+    run = found_run(found_project(ask(client, request).get("project"), path).get("run"), name, path)
+    nodes = [edge["node"] for edge in (run.get("files") or {}).get("edges") or []]
+    addresses = [node.get("directUrl") or node.get("url") for node in nodes if node["name"] == file]
+    if not addresses or not addresses[0]:
+        return None
+    return client.download(addresses[0], asked=request.asked)

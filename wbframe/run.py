@@ -1,0 +1,375 @@
+"""The drop-in `Run`: one run with the attributes and the rows that the official SDK gives it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote_plus
+
+from wbframe.core.model import RunPath
+from wbframe.core.schema import STEP
+from wbframe.core.sdk_documents import HEAVY_FIELDS
+from wbframe.core.sdk_rows import RowsAsked, StepWindows, known_size
+from wbframe.errors import AnswerError
+from wbframe.io import read_rows
+from wbframe.io.sdk_clients import app_url, client_of
+from wbframe.run_parts import Node, Summary, Sweep, User
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from wbframe.core.model import Stream
+    from wbframe.io.client import Client
+
+__all__ = ["HistoryScan", "Run"]
+
+_INTERNAL = frozenset({"_wandb", "wandb_version"})
+_HEAVY = frozenset({*HEAVY_FIELDS, "system_metrics", "history_keys"})
+_ENDED = frozenset({"finished", "crashed", "failed", "killed"})
+
+
+class Run(Node):
+    """One run of a project, with the attributes of the official SDK's `Run`.
+
+    `Runs` makes them from its pages; made by hand, a run is asked for at once.
+
+    Parameters
+    ----------
+    client
+        As of `Runs`.
+    entity, project, run_id
+        Which run.
+    attrs
+        What the server told of it; None or empty to ask.
+    include_sweeps
+        Whether `sweep` is asked for too.
+    lazy
+        Whether config, summary, system metrics and history keys wait until they are looked at.
+
+    Raises
+    ------
+    ProjectNotFoundError, RunNotFoundError
+        If there is no such project or run; both are ValueErrors.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        entity: str,
+        project: str,
+        run_id: str,
+        attrs: Mapping[str, Any] | None = None,
+        include_sweeps: bool = True,  # noqa: FBT001, FBT002 -- positional in the SDK
+        lazy: bool = False,  # noqa: FBT001, FBT002
+    ) -> None:
+        self._attrs = {}
+        self.client: Client = client_of(client)
+        self.entity = entity
+        self.project = project
+        self.sweep: Sweep | None = None
+        self.user: User | None = None
+        self._include_sweeps = include_sweeps
+        self._lazy = lazy
+        self._metadata: dict[str, Any] | None = None
+        self._take({"name": run_id, **(attrs or {})})
+        if not attrs:
+            self.load(force=True)
+
+    def __repr__(self) -> str:
+        return f"<Run {'/'.join(self.path)} ({self.state})>"
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _HEAVY:
+            self._load_heavy()
+        return super().__getattr__(name)
+
+    # ------------------------------------------------------------ what is known of it
+
+    @property
+    def id(self) -> str:
+        """The run's id, the last part of its address."""
+        return str(self._attrs["name"])
+
+    @property
+    def name(self) -> str | None:
+        """The name that people gave it."""
+        return self._attrs.get("displayName")
+
+    @property
+    def storage_id(self) -> str | None:
+        """The id that the server keeps it under."""
+        return self._attrs.get("id")
+
+    @property
+    def state(self) -> str:
+        """Where it is: finished, running, crashed, failed, killed and others."""
+        return self._attrs.get("state", "not found")  # type: ignore[no-any-return]
+
+    @property
+    def username(self) -> str:
+        """The entity; what the SDK calls so and advises against."""
+        return self.entity
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The hyperparameters, out of their ``{"value": ...}``."""
+        self._load_heavy()
+        return self._attrs["config"]  # type: ignore[no-any-return]
+
+    @property
+    def rawconfig(self) -> dict[str, Any]:
+        """The same with what W&B itself keeps there, under ``_wandb``."""
+        self._load_heavy()
+        return self._attrs["rawconfig"]  # type: ignore[no-any-return]
+
+    @property
+    def json_config(self) -> str:
+        """The config as JSON text in the server's form."""
+        return json.dumps({key: {"value": value, "desc": None} for key, value in self.config.items()})
+
+    @property
+    def summary_metrics(self) -> dict[str, Any]:
+        """The last values as a plain dict."""
+        self._load_heavy()
+        return self._attrs["summaryMetrics"]  # type: ignore[no-any-return]
+
+    @property
+    def summary(self) -> Summary:
+        """The last values as a read-only mapping."""
+        return Summary(self.summary_metrics)
+
+    @property
+    def path(self) -> list[str]:
+        """Entity, project and id, quoted for an address."""
+        return [quote_plus(str(part)) for part in (self.entity, self.project, self.id)]
+
+    @property
+    def url(self) -> str:
+        """The run's page in the web app."""
+        entity, project, run = self.path
+        return f"{app_url(self.client.base_url)}/{entity}/{project}/runs/{run}"
+
+    @property
+    def lastHistoryStep(self) -> int:  # noqa: N802 -- the SDK's name
+        """The last step logged, -1 for none; costs a request unless the run has ended and told its keys."""
+        found = None
+        if self.state in _ENDED and self._attrs.get("historyKeys") is not None:
+            found = read_rows.last_step(self._attrs)
+        if found is None:
+            found = read_rows.read_last_step(self.client, self._run_path, self.id)
+        if found is None:
+            found = read_rows.find_last_step(self.client, self._run_path, self.id)
+        return found
+
+    @property
+    def metadata(self) -> dict[str, Any] | None:
+        """What the run noted of its machine and program (``wandb-metadata.json``); None if it noted nothing."""
+        if self._metadata is None:
+            content = read_rows.read_run_file(
+                self.client, self._run_path, self.id, "wandb-metadata.json"
+            )
+            self._metadata = None if content is None else json.loads(content)
+        return self._metadata
+
+    # ------------------------------------------------------------ loading
+
+    @property
+    def _run_path(self) -> RunPath:
+        return RunPath(entity=self.entity, project=self.project)
+
+    def load(self, force: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 -- as in the SDK
+        """Ask for the run, if nothing is known of it or by `force`; give what is known.
+
+        Raises
+        ------
+        RunNotFoundError
+            If there is no such run.
+        """
+        if force:
+            self._take(read_rows.read_node(self.client, self._run_path, self.id, lazy=self._lazy))
+            name = self._attrs.get("sweepName")
+            if self._include_sweeps and name and self.sweep is None:
+                attrs = read_rows.read_sweeps(self.client, self._run_path, [name])[name]
+                self.sweep = None if attrs is None else Sweep(self.client, self.entity, self.project, attrs)
+        return self._attrs
+
+    def load_full_data(self, force: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 -- as in the SDK
+        """Ask for what a lazy run has left out; give what is known."""
+        if force or any(name not in self._attrs for name in HEAVY_FIELDS):
+            self._take(read_rows.read_node(self.client, self._run_path, self.id))
+        return self._attrs
+
+    def _load_heavy(self) -> None:
+        """Ask for what a lazy run has left out, when it is first looked at."""
+        if self._lazy:
+            self.load_full_data()
+
+    def _take(self, attrs: Mapping[str, Any]) -> None:
+        """Take over what the server told; texts of JSON are opened."""
+        self._attrs = {**self._attrs, **attrs}
+        if not self._lazy or "config" in attrs:
+            own, internal = _open_config(self._attrs.get("config"), f"the config of {self}")
+            self._attrs |= {"config": own, "rawconfig": {**internal, **own}}
+        for name in ("summaryMetrics", "systemMetrics"):
+            if not self._lazy or name in attrs:
+                self._attrs[name] = _open_object(self._attrs.get(name), f"the {name} of {self}")
+        user = self._attrs.get("user")
+        self.user = User(user) if isinstance(user, Mapping) else None
+
+    # ------------------------------------------------------------ rows
+
+    def history(
+        self,
+        samples: int = 500,
+        keys: list[str] | None = None,
+        x_axis: str = STEP,
+        pandas: bool = True,  # noqa: FBT001, FBT002 -- positional in the SDK
+        stream: Stream = "default",
+    ) -> pd.DataFrame | list[dict[str, Any]]:
+        """Read sampled rows of the run, in one request.
+
+        Parameters
+        ----------
+        samples
+            Rows at the most.
+        keys
+            Only rows that hold all of these (and `x_axis`), and of them only these; None or empty for whole rows.
+        x_axis
+            The key beside them.
+        pandas
+            True for a pandas frame, False for a list of dicts.
+        stream
+            ``"default"`` for what was logged, ``"system"`` for machine metrics.
+
+        Returns
+        -------
+        pandas.DataFrame or list of dict
+            In the server's order. Wrong `keys` give an empty list and a message on stderr, as in the SDK.
+        """
+        if not check_keys(keys, stream):
+            return []
+        asked = RowsAsked(samples=samples, keys=tuple(keys or ()), x_axis=x_axis, stream=stream)
+        [(_, rows)] = read_rows.read_rows(self.client, self._run_path, asked, [[(self.id, 0)]])
+        if not pandas:
+            return rows
+        from wbframe.sdk_pandas import pandas_frame  # noqa: PLC0415 -- pandas costs half a second
+
+        return pandas_frame(rows, text=text_keys([self]))
+
+    def scan_history(
+        self,
+        keys: list[str] | None = None,
+        page_size: int = 1000,
+        min_step: int | None = None,
+        max_step: int | None = None,
+    ) -> HistoryScan | list[dict[str, Any]]:
+        """Give every row of the run, none sampled away, read while it is iterated over.
+
+        Parameters
+        ----------
+        keys
+            Only rows that hold all of these, and of them only these; None for whole rows.
+        page_size
+            Rows a request should give, up to 5000.
+        min_step, max_step
+            The first step, and the one after the last.
+
+        Returns
+        -------
+        HistoryScan
+            Rows as dicts, by step; can be iterated over again. Wrong `keys` give an empty list and a
+            message on stderr, as in the SDK.
+        """
+        if not check_keys(keys, "default"):
+            return []
+        end = self.lastHistoryStep + 1
+        stop = end if max_step is None else min(max_step, end)
+        return HistoryScan(self, keys or [], page_size, min_step or 0, stop)
+
+
+class HistoryScan(Iterator[dict[str, Any]]):
+    """The rows of one run, read window by window of steps; `iter` begins anew.
+
+    Attributes
+    ----------
+    run, keys, page_size, min_step, max_step
+        As asked; `max_step` is the one after the last.
+    """
+
+    def __init__(self, run: Run, keys: list[str], page_size: int, min_step: int, max_step: int) -> None:
+        self.run = run
+        self.keys = keys
+        self.page_size = page_size
+        self.min_step = min_step
+        self.max_step = max_step
+        self._rows = self._read()
+
+    def __iter__(self) -> HistoryScan:
+        self._rows = self._read()
+        return self
+
+    def __next__(self) -> dict[str, Any]:
+        return next(self._rows)
+
+    next = __next__
+
+    def _read(self) -> Iterator[dict[str, Any]]:
+        windows = StepWindows(self.min_step, self.max_step, page=self.page_size)
+        path = RunPath(entity=self.run.entity, project=self.run.project)
+        return read_rows.scan_rows(self.run.client, path, self.run.id, self.keys, windows)
+
+
+# ---------------------------------------------------------------- shared with `Runs`
+
+
+def check_keys(keys: object, stream: str) -> bool:
+    """Check `keys` as the SDK does: what is wrong is told on stderr, and nothing is read."""
+    problem = None
+    if keys is not None and not isinstance(keys, list):
+        problem = "keys must be specified in a list"
+    elif keys and not isinstance(keys[0], str):
+        problem = "keys argument must be a list of strings"
+    elif keys and stream != "default":
+        problem = "stream must be default when specifying keys"
+    if problem is not None:
+        sys.stderr.write(f"wbframe: ERROR {problem}\n")
+    return problem is None
+
+
+def size_of(run: Run, asked: RowsAsked) -> int:
+    """Estimate the cells that a request for the run's rows will give."""
+    return asked.points(*known_size(run.load()))
+
+
+def text_keys(runs: list[Run]) -> frozenset[str]:
+    """Give the keys under which runs have logged text and no number, so that "NaN" there is a word."""
+    kinds: dict[str, set[str]] = {}
+    for run in runs:
+        info = run.load().get("historyKeys")
+        keys = info.get("keys") if isinstance(info, dict) else None
+        for key, each in keys.items() if isinstance(keys, dict) else ():
+            counts = each.get("typeCounts") if isinstance(each, dict) else None
+            kinds.setdefault(key, set()).update(one["type"] for one in counts or () if "type" in one)
+    return frozenset(key for key, found in kinds.items() if "string" in found and "number" not in found)
+
+
+def _open_object(value: object, where: str) -> dict[str, Any]:
+    """Open an object that came as such or as JSON text; {} for anything else."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value, strict=False)
+        except ValueError as error:
+            raise AnswerError(f"{where} is no JSON: {error}") from error
+    return value if isinstance(value, dict) else {}
+
+
+def _open_config(value: object, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Open a config: the user's entries and W&B's own, each out of its ``{"value": ...}``."""
+    own: dict[str, Any] = {}
+    internal: dict[str, Any] = {}
+    for key, each in _open_object(value, where).items():
+        into = internal if key in _INTERNAL else own
+        into[key] = each["value"] if isinstance(each, dict) and "value" in each else each
+    return own, internal

@@ -13,24 +13,33 @@ from typing import TYPE_CHECKING, Any
 import wrapt
 
 from wbframe import errors
-from wbframe import polars as _polars
+from wbframe import namespaces as _namespaces
 from wbframe._version import __version__
 from wbframe.core.model import ScanReport
 
 if TYPE_CHECKING:
     from wbframe import arrow, pandas, polars, server
+    from wbframe.api import Api
+    from wbframe.explain import Explanation, explain
     from wbframe.io.client import Client
     from wbframe.io.progress import Progress
     from wbframe.io.retry import RetryPolicy
+    from wbframe.run import Run
+    from wbframe.runs import Runs
 
 __all__ = [
+    "Api",
     "Client",
+    "Explanation",
     "Progress",
     "RetryPolicy",
+    "Run",
+    "Runs",
     "ScanReport",
     "__version__",
     "arrow",
     "errors",
+    "explain",
     "pandas",
     "polars",
     "server",
@@ -38,9 +47,14 @@ __all__ = [
 
 # Loaded when first used: HTTP, Arrow and pandas cost more to import than all the rest.
 _LAZY = {
+    "Api": "wbframe.api",
     "Client": "wbframe.io.client",
+    "Explanation": "wbframe.explain",
+    "explain": "wbframe.explain",
     "Progress": "wbframe.io.progress",
     "RetryPolicy": "wbframe.io.retry",
+    "Run": "wbframe.run",
+    "Runs": "wbframe.runs",
 }
 _LAZY_MODULES = frozenset({"arrow", "pandas", "server"})
 
@@ -63,6 +77,6 @@ def _register_pandas(_: object) -> None:
     importlib.import_module("wbframe.pandas").register()
 
 
-_polars.register()
+_namespaces.register()
 # At once if pandas is there already; else when somebody imports it.
 wrapt.register_post_import_hook(_register_pandas, "pandas")

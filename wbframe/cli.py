@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import shlex
 import shutil
 import sys
 import warnings
@@ -241,9 +242,8 @@ def _write(frame: pl.DataFrame, report: ScanReport | None, *, form: str, output:
     """Write a frame, and say on stderr if it is a sample."""
     if output is None:
         sys.stdout.flush()
-        out = click.get_binary_stream("stdout")
-        _FORMS[form](frame, report, out)
-        out.flush()
+        _FORMS[form](frame, report, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
     else:
         with output.open("wb") as file:
             _FORMS[form](frame, report, file)
@@ -381,8 +381,9 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _show_warning(message: Warning | str, *_: object) -> None:
-    """Show a warning in one line, without the line of code that gave it."""
-    _say(f"warning: {message}")
+    """Show a warning in one line, without the line of code that gave it, and with options for arguments."""
+    said = re.sub(r"schema_overrides=\{'(.*)': pl\.(\w+)\}", lambda m: f"--override {shlex.quote(f'{m[1]}={m[2]}')}", str(message))
+    _say(f"warning: {said}")
 
 
 def _say(text: str) -> None:

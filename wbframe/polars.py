@@ -1,14 +1,13 @@
-"""The polars face: readers as functions, and the ``wandb`` namespace of frames."""
+"""The polars face: readers and scans as functions."""
 
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from wbframe.core.arguments import history_scan, runs_scan
-from wbframe.core.frames import paths_of
+from wbframe.core.arguments import INFER_SCHEMA_RUNS, check_scan_options, history_scan, runs_scan
 from wbframe.core.model import DEFAULT_ORDER, DEFAULT_PER_PAGE, DEFAULT_SAMPLES
 from wbframe.docs import documented
 
@@ -16,12 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from wbframe.core.arguments import Filters, Overrides
-    from wbframe.core.model import RunPath, RunPaths, ScanReport
+    from wbframe.core.model import RunPath, ScanReport
     from wbframe.io.client import Client
     from wbframe.io.progress import Hook
     from wbframe.io.read_runs import Read
 
-__all__ = ["read_histories", "read_runs", "report_of"]
+__all__ = ["read_histories", "read_runs", "report_of", "scan_histories", "scan_runs"]
 
 
 @documented("runs")
@@ -154,6 +153,151 @@ def read_histories(
     return _reported(read(client_or_default(client), scan, hook_of(progress)))
 
 
+# ---------------------------------------------------------------- scans
+
+
+@documented("runs")
+def scan_runs(
+    path: str | RunPath | Iterable[str | RunPath],
+    *,
+    columns: Sequence[str] | None = None,
+    filters: Filters = None,
+    order: str = DEFAULT_ORDER,
+    limit: int | None = None,
+    per_page: int = DEFAULT_PER_PAGE,
+    schema_overrides: Overrides = None,
+    infer_schema_runs: int = INFER_SCHEMA_RUNS,
+    on_new_key: str = "raise",
+    client: Client | None = None,
+) -> pl.LazyFrame:
+    """Scan the runs of a project: nothing is read before the frame is collected, and then only what it takes.
+
+    Also `pl.scan_wandb_runs`. The columns that a query selects are the fields that the server is asked for, its
+    filter becomes the server's as far as that provably loses no row, ``head`` ends the paging.
+    `collect_schema` costs a request a thousand config and summary keys.
+
+    Parameters
+    ----------
+    {parameters}
+    infer_schema_runs
+        Runs that are looked at for the columns where a server has no index of them.
+    on_new_key
+        What to do with config and summary keys that the index does not name: ``"raise"``, or ``"ignore"``.
+
+    Returns
+    -------
+    polars.LazyFrame
+        The frame of `read_runs`, lazily. Works on both engines, pickles wherever polars can pickle plans, and
+        holds no key: where it runs, it finds its own.
+
+    Raises
+    ------
+    UsageError
+        An argument is wrong; other errors come when it is collected.
+
+    Examples
+    --------
+    >>> import wbframe.server
+    >>> with wbframe.server.serve(project="demo") as server:
+    ...     lazy = scan_runs("wbframe/demo", client=server.client())
+    ...     found = lazy.filter(pl.col("state") == "killed").select("run_id", "state").collect()
+    >>> found["state"].to_list()
+    ['killed']
+    """
+    from wbframe.io.source import RunsSource, registered
+
+    scan = runs_scan(
+        path,
+        columns=columns,
+        filters=filters,
+        order=order,
+        limit=limit,
+        per_page=per_page,
+        schema_overrides=schema_overrides,
+    )
+    options = check_scan_options(infer_schema_runs=infer_schema_runs, on_new_key=on_new_key)
+    return registered(RunsSource(scan, client, *options))
+
+
+@documented("histories")
+def scan_histories(
+    path: str | RunPath | Iterable[str | RunPath],
+    *,
+    keys: Sequence[str] | None = None,
+    samples: int = DEFAULT_SAMPLES,
+    x_axis: str = "_step",
+    stream: str = "default",
+    match: str = "any",
+    run_columns: Sequence[str] | None = None,
+    min_step: int | None = None,
+    max_step: int | None = None,
+    filters: Filters = None,
+    order: str = DEFAULT_ORDER,
+    limit: int | None = None,
+    schema_overrides: Overrides = None,
+    infer_schema_runs: int = INFER_SCHEMA_RUNS,
+    on_new_key: str = "raise",
+    client: Client | None = None,
+) -> pl.LazyFrame:
+    """Scan what the runs of a project have logged: nothing is read before the frame is collected.
+
+    Also `pl.scan_wandb_histories`. The keys that a query selects are what the server is asked for; a filter on
+    `run_columns` or `run_id` becomes the server's filter of runs, one on `_step` the window that is read; ``head``
+    ends the reading. A window that is pushed is sampled by itself: where a run has more than `samples`
+    rows, more of the window come than a filter after an eager read would leave.
+
+    `collect_schema` costs a request a project, and one a thousand config and summary keys if `run_columns` has
+    such. Only where runs are named or limited, or where a key has text among numbers, are runs listed for it.
+
+    Parameters
+    ----------
+    {parameters}
+    infer_schema_runs
+        Runs that are looked at for the keys where a server cannot tell those of all runs.
+    on_new_key
+        What to do with keys that were logged since: ``"raise"``, or ``"ignore"`` with a `NewKeyWarning`.
+
+    Returns
+    -------
+    polars.LazyFrame
+        The frame of `read_histories`, lazily. Works on both engines, pickles wherever polars can pickle plans,
+        and holds no key: where it runs, it finds its own.
+
+    Raises
+    ------
+    UsageError
+        An argument is wrong; other errors come when it is collected.
+
+    Examples
+    --------
+    >>> import wbframe.server
+    >>> with wbframe.server.serve(project="demo") as server:
+    ...     lazy = scan_histories("wbframe/demo", run_columns=["state"], client=server.client())
+    ...     rows = lazy.filter(pl.col("state") == "killed", pl.col("_step") < 3).select("_step").collect()
+    >>> rows["_step"].to_list()
+    [0, 1, 2]
+    """
+    from wbframe.io.source import HistorySource, registered
+
+    scan = history_scan(
+        path,
+        keys=keys,
+        samples=samples,
+        x_axis=x_axis,
+        stream=stream,
+        match=match,
+        run_columns=run_columns,
+        min_step=min_step,
+        max_step=max_step,
+        filters=filters,
+        order=order,
+        limit=limit,
+        schema_overrides=schema_overrides,
+    )
+    options = check_scan_options(infer_schema_runs=infer_schema_runs, on_new_key=on_new_key)
+    return registered(HistorySource(scan, client, *options))
+
+
 # ---------------------------------------------------------------- metadata
 
 # polars frames carry no metadata of their own, so reports wait here while their frames live.
@@ -171,127 +315,3 @@ def _reported(read: Read) -> pl.DataFrame:
 def report_of(frame: pl.DataFrame) -> ScanReport | None:
     """Say how a frame was read; None for a frame that no reader returned as it is."""
     return _reports.get(id(frame))
-
-
-# ---------------------------------------------------------------- the namespaces
-
-
-class _FrameNamespace:
-    """From a frame to the runs and histories that its rows name."""
-
-    def __init__(self, frame: pl.DataFrame) -> None:
-        self._frame = frame
-
-    def _paths(self, path: str | None) -> RunPaths:
-        names = [each for each in ("entity", "project", "run_id") if each in self._frame.columns]
-        return paths_of(
-            self._frame.select(names).unique(maintain_order=True).to_dicts(), names, path
-        )
-
-    @property
-    def report(self) -> ScanReport | None:
-        """How this frame was read; None if no reader returned it as it is."""
-        return report_of(self._frame)
-
-    @documented("rows")
-    def histories(
-        self,
-        *,
-        path: str | None = None,
-        keys: Sequence[str] | None = None,
-        samples: int = DEFAULT_SAMPLES,
-        x_axis: str = "_step",
-        stream: str = "default",
-        match: str = "any",
-        run_columns: Sequence[str] | None = None,
-        min_step: int | None = None,
-        max_step: int | None = None,
-        schema_overrides: Overrides = None,
-        client: Client | None = None,
-        progress: bool | Hook | None = None,
-    ) -> pl.DataFrame:
-        """Read the histories of exactly the runs in this frame, in its order.
-
-        Needs the columns `entity`, `project` and `run_id`, as the runs readers give them; or `run_id` and
-        `path`. Costs and returns as `read_histories`.
-
-        Parameters
-        ----------
-        path
-            ``"entity/project"`` for a frame that has `run_id` alone.
-        {parameters}
-
-        Raises
-        ------
-        {raises}
-        """
-        return read_histories(
-            self._paths(path),
-            keys=keys,
-            samples=samples,
-            x_axis=x_axis,
-            stream=stream,
-            match=match,
-            run_columns=run_columns,
-            min_step=min_step,
-            max_step=max_step,
-            schema_overrides=schema_overrides,
-            client=client,
-            progress=progress,
-        )
-
-    def runs(
-        self,
-        *,
-        path: str | None = None,
-        columns: Sequence[str] | None = None,
-        schema_overrides: Overrides = None,
-        client: Client | None = None,
-        progress: bool | Hook | None = None,
-    ) -> pl.DataFrame:
-        """Read the runs frame of exactly the runs in this frame, each once, in the order of their first rows.
-
-        Parameters
-        ----------
-        path
-            ``"entity/project"`` for a frame that has `run_id` alone.
-        columns, schema_overrides, client, progress
-            As of `read_runs`, which says what comes back and what is raised.
-        """
-        return read_runs(
-            self._paths(path),
-            columns=columns,
-            schema_overrides=schema_overrides,
-            client=client,
-            progress=progress,
-        )
-
-
-class _LazyNamespace:
-    """The same from a lazy frame, which is collected as far as its run ids."""
-
-    def __init__(self, frame: pl.LazyFrame) -> None:
-        self._frame = frame
-
-    def _eager(self) -> _FrameNamespace:
-        there = self._frame.collect_schema().names()
-        names = [each for each in ("entity", "project", "run_id") if each in there]
-        return _FrameNamespace(self._frame.select(names).unique(maintain_order=True).collect())
-
-    def histories(self, **options: Any) -> pl.LazyFrame:
-        """Read the histories of the runs in this frame; options as of the eager namespace."""
-        return self._eager().histories(**options).lazy()
-
-    def runs(self, **options: Any) -> pl.LazyFrame:
-        """Read the runs frame of the runs in this frame; options as of the eager namespace."""
-        return self._eager().runs(**options).lazy()
-
-
-def register() -> None:
-    """Set the readers on the polars module, and the ``wandb`` namespace on its frames."""
-    pl.read_wandb_runs = read_runs  # type: ignore[attr-defined]
-    pl.read_wandb_histories = read_histories  # type: ignore[attr-defined]
-    # Importing anew (a notebook's reload) must not warn that the namespace is taken.
-    if not hasattr(pl.DataFrame, "wandb"):
-        pl.api.register_dataframe_namespace("wandb")(_FrameNamespace)
-        pl.api.register_lazyframe_namespace("wandb")(_LazyNamespace)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
@@ -12,7 +13,7 @@ from wbframe.core.model import RunPath
 from wbframe.core.schema import STEP
 from wbframe.core.sdk_documents import HEAVY_FIELDS
 from wbframe.core.sdk_rows import RowsAsked, StepWindows, known_size
-from wbframe.errors import AnswerError
+from wbframe.errors import AnswerError, PrecisionWarning
 from wbframe.io import read_rows
 from wbframe.io.sdk_clients import app_url, client_of
 from wbframe.run_parts import Node, Summary, Sweep, User
@@ -201,6 +202,11 @@ class Run(Node):
             self._take(read_rows.read_node(self.client, self._run_path, self.id))
         return self._attrs
 
+    def fill(self, attrs: Mapping[str, Any]) -> None:
+        """Take over what the server told of a lazy run since."""
+        self._lazy = False
+        self._take(attrs)
+
     def _load_heavy(self) -> None:
         """Ask for what a lazy run has left out, when it is first looked at."""
         if self._lazy:
@@ -256,7 +262,9 @@ class Run(Node):
             return rows
         from wbframe.sdk_pandas import pandas_frame  # noqa: PLC0415 -- pandas costs half a second
 
-        return pandas_frame(rows, text=text_keys([self]))
+        frame, imprecise = pandas_frame(rows, text=text_keys([self]))
+        warn_imprecise(imprecise)
+        return frame
 
     def scan_history(
         self,
@@ -353,6 +361,13 @@ def text_keys(runs: list[Run]) -> frozenset[str]:
             counts = each.get("typeCounts") if isinstance(each, dict) else None
             kinds.setdefault(key, set()).update(one["type"] for one in counts or () if "type" in one)
     return frozenset(key for key, found in kinds.items() if "string" in found and "number" not in found)
+
+
+def warn_imprecise(names: Iterable[str]) -> None:
+    """Warn of columns whose digits Float64 cannot hold."""
+    for name in sorted(names):
+        msg = f"Float64 cannot hold every digit of {name!r}; dicts (pandas=False, format='default') have them"
+        warnings.warn(msg, PrecisionWarning, stacklevel=3)
 
 
 def _open_object(value: object, where: str) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class Node:
                 return attrs[key]
         msg = f"{type(self).__name__!r} object has no attribute {name!r}"
         if not name.startswith("_"):
-            msg += f"; wbframe reads runs and histories only, the rest is in wandb.Api() of the wandb package"
+            msg += "; wbframe reads runs and histories only, the rest is in wandb.Api() of the wandb package"
         raise AttributeError(msg)
 
 

@@ -16,6 +16,7 @@ from wbframe.core.model import (
     DEFAULT_SAMPLES,
     HistoryScan,
     Match,
+    OnNewKey,
     RunsScan,
     Selection,
     Stream,
@@ -114,6 +115,18 @@ def history_scan(
         max_step=max_step,
         overrides=overrides(schema_overrides, runs=False),
     )
+
+
+# Runs that are looked at where a server cannot tell the columns of all of them.
+INFER_SCHEMA_RUNS = 100
+
+
+def check_scan_options(*, infer_schema_runs: int, on_new_key: str) -> tuple[OnNewKey, int]:
+    """Check the arguments that only scans have."""
+    _whole_number("infer_schema_runs", infer_schema_runs, least=1)
+    if on_new_key not in get_args(OnNewKey):
+        raise one_of("on_new_key", on_new_key, get_args(OnNewKey))
+    return on_new_key, infer_schema_runs  # type: ignore[return-value]
 
 
 def selection(

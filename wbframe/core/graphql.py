@@ -296,7 +296,29 @@ def keys_answer(content: bytes, request: Request, path: RunPath) -> msgspec.Raw:
     """Parse the answer to `keys_request`: the bytes of the united historyKeys."""
     data: _KeysData = decode_answer(open_answer(content, request), _KeysData, request)
     runs = found_project(data.project, path).runs
-    return RAW_NULL if runs is None else runs.history_keys  # type: ignore[no-any-return]
+    return RAW_NULL if runs is None else runs.history_keys
+
+
+def count_request(path: RunPath, filters: str) -> Request:
+    """Ask how many runs pass the filters."""
+    document = (
+        "query Count($project: String!, $entity: String!, $filters: JSONString)"
+        " { project(name: $project, entityName: $entity) { runCount(filters: $filters) } }"
+    )
+    return Request(
+        document=document,
+        variables={**project_variables(path), "filters": filters},
+        asked=f"the number of runs of {name_of(path)}",
+    )
+
+
+def count_answer(content: bytes, request: Request, path: RunPath) -> int:
+    """Parse the answer to `count_request`."""
+    data: RunsData = decode_answer(open_answer(content, request), RunsData, request)
+    count: int | None = found_project(data.project, path).run_count
+    if count is None:
+        raise AnswerError(f"could not read {request.asked}: the answer has no runCount")
+    return count
 
 
 # ---------------------------------------------------------------- rows

@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from wbframe.core.plan import HistoryTask, RunRead
     from wbframe.core.schema import HistorySchema
 
-# Numbers rows of one run that share a step, so that specs are joined row by row.
-_TIE = "\0tie"
-
-
 @dataclass(slots=True)
 class TaskRows:
     """What one task gave.
@@ -64,10 +60,15 @@ def read_answer(task: HistoryTask, content: bytes, request: Request) -> TaskRows
     for run, raw in zip(task.runs, answers, strict=True):
         where = f"run {run.run_id!r} of {name_of(task.path)}"
         if run.field == "sampledHistory":
-            frame, wrong = _read_specs(task, run, raw, found, where)
+            frames, wrong = _read_specs(task, run, raw, found, where)
+            if len(frames) > 1 and any(each[STEP].is_duplicated().any() for each in frames):
+                # Which of the rows of one step a key belongs to is not in the specs: read whole rows.
+                again.append(replace(run, field="history", groups=()))
+                continue
             if wrong:
                 again.append(split_groups(run, wrong))
                 continue
+            frame = merge_specs(frames, tuple(task.schema.lead))
         else:
             frame = _read_texts(task, run, raw, found, where)
         if frame.height:
@@ -79,7 +80,7 @@ def read_answer(task: HistoryTask, content: bytes, request: Request) -> TaskRows
 
 def _read_specs(
     task: HistoryTask, run: RunRead, raw: msgspec.Raw, found: TaskRows, where: str
-) -> tuple[pl.DataFrame, list[int]]:
+) -> tuple[list[pl.DataFrame], list[int]]:
     """Decode one run's `sampledHistory`; also tell which groups were not logged together."""
     lists = row_lists(raw)
     if len(lists) != len(run.groups):
@@ -98,7 +99,7 @@ def _read_specs(
             found.sampled.add(run.ordinal)
         found.imprecise |= decoded.imprecise
         frames.append(decoded.frame)
-    return merge_specs(frames, tuple(task.schema.lead)), wrong
+    return frames, wrong
 
 
 def row_lists(raw: msgspec.Raw) -> list[msgspec.Raw]:
@@ -127,31 +128,24 @@ def merge_rows(into: TaskRows, more: TaskRows) -> TaskRows:
 def merge_specs(frames: Sequence[pl.DataFrame], lead: tuple[str, ...] = (STEP,)) -> pl.DataFrame:
     """Join the rows of several specs of one run on `_step`: every row that any of them has, once.
 
-    Rows that share a step stay apart, first with first and second with second.
-
     Parameters
     ----------
     frames
-        Each with `_step`, further lead columns (which coalesce), and keys of its own.
+        Each with `_step`, further lead columns (which coalesce), and keys of its own. If there are
+        several, no step stands twice in one of them.
     lead
         The columns that every frame has; the first is `_step`.
     """
     if len(frames) == 1:
         return by_step(frames[0])
     step, *axes = lead
-    if any(frame[step].is_duplicated().any() for frame in frames):
-        number = pl.int_range(pl.len()).over(step).alias(_TIE)
-        frames = [frame.with_columns(number) for frame in frames]
-        on = [step, _TIE]
-    else:
-        on = [step]
     merged = frames[0]
     for frame in frames[1:]:
-        merged = merged.join(frame, on=on, how="full", coalesce=True, nulls_equal=True)
+        merged = merged.join(frame, on=step, how="full", coalesce=True, nulls_equal=True)
         merged = merged.with_columns(pl.coalesce(axis, f"{axis}_right") for axis in axes).drop(
             f"{axis}_right" for axis in axes
         )
-    return merged.sort(on, maintain_order=True).drop(_TIE, strict=False)
+    return merged.sort(step)
 
 
 def by_step(frame: pl.DataFrame) -> pl.DataFrame:

@@ -22,7 +22,13 @@ from wbframe.core.graphql import (
 )
 from wbframe.core.model import Request
 from wbframe.core.runs_frame import RunsBuffer, runs_frame
-from wbframe.errors import AnswerError, SweepNotFoundError
+from wbframe.errors import (
+    AnswerError,
+    ColumnError,
+    FilterError,
+    SweepNotFoundError,
+    did_you_mean,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -249,8 +255,28 @@ class RunsTaken:
         buffer = RunsBuffer()
         buffer.add(path, nodes)
         frame, _ = runs_frame(buffer, self.schema)
-        kept = frame.with_row_index("\0at").filter(predicate)["\0at"]
-        return [nodes[i] for i in kept]
+        return [nodes[i] for i in rows_where(frame, predicate)]
+
+
+def rows_where(frame: pl.DataFrame, predicate: pl.Expr) -> list[int]:
+    """Give the places of the rows for which a predicate is true.
+
+    Raises
+    ------
+    ColumnError
+        If it looks at a column that the frame does not have.
+    FilterError
+        If it is no predicate, or does not suit the types of the columns.
+    """
+    try:
+        return frame.with_row_index("\0at").filter(predicate)["\0at"].to_list()
+    except pl.exceptions.ColumnNotFoundError as error:
+        missing = [each for each in predicate.meta.root_names() if each not in frame.columns]
+        hints = "".join(did_you_mean(each, frame.columns) for each in missing)
+        raise ColumnError(f"`filters`: no column {missing} in the runs frame.{hints}") from error
+    except pl.exceptions.PolarsError as error:
+        said = str(error).split("\n", maxsplit=1)[0]
+        raise FilterError(f"`filters`: the expression cannot be applied to the runs frame: {said}") from error
 
 
 def describe(paths: Iterable[RunPath]) -> str:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Stream = Literal["default", "system"]
 Match = Literal["any", "all"]
+OnNewKey = Literal["raise", "ignore"]
 
 DEFAULT_ORDER = "+created_at"
 DEFAULT_SAMPLES = 500

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from wbframe.core import filters as flt
 from wbframe.core.predicate import HistoryPushdown, Pushdown, push_history, push_runs
+from wbframe.core.separable import is_row_separable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -86,7 +87,12 @@ def narrow_runs(scan: RunsScan, schema: Mapping[str, pl.DataType], wanted: Wante
 
 
 def with_own_predicate(selection: Selection, schema: Mapping[str, pl.DataType]) -> Selection:
-    """Ask the server for what it can do of the scan's own expression, which a limit comes after."""
+    """Ask the server for what it can do of the scan's own expression, which a limit comes after.
+
+    Of one that looks at several rows at once, nothing: with fewer rows it would say something else.
+    """
+    if selection.predicate is None or not is_row_separable(selection.predicate):
+        return selection
     return filtered(selection, push_runs(selection.predicate, schema))
 
 

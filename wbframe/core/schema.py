@@ -209,6 +209,7 @@ def runs_schema(
     overrides: Mapping[str, pl.DataType],
     *,
     where: str = "the project",
+    complete: bool = True,
 ) -> RunsSchema:
     """Resolve names and globs against the index.
 
@@ -223,6 +224,8 @@ def runs_schema(
         Dtypes that win over the index.
     where
         The project, for messages.
+    complete
+        Whether a column outside the index is known to exist in no run.
 
     Raises
     ------
@@ -236,7 +239,9 @@ def runs_schema(
         names: Iterable[str] = known
     else:
         names = dict.fromkeys(
-            match for each in columns for match in _matches(each, known, index is None, where)
+            match
+            for each in columns
+            for match in _matches(each, known, index is None or not complete, where)
         )
     found = {name: overrides.get(name, known.get(name, pl.Float64())) for name in names}
     is_open = index is None and (columns is None or any(_is_glob(each) for each in columns))

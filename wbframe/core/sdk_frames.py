@@ -12,7 +12,15 @@ from wbframe.core.exact import NON_FINITE
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-__all__ = ["MISSING", "column", "dtype_of_values", "float_or_none", "keys_of", "polars_frame"]
+__all__ = [
+    "MISSING",
+    "column",
+    "dtype_of_values",
+    "float_or_none",
+    "keys_of",
+    "loses_digits",
+    "polars_frame",
+]
 
 Row = dict[str, Any]
 
@@ -85,7 +93,7 @@ def column(name: str, values: list[Any], *, text: bool = False) -> tuple[pl.Seri
     """
     dtype = dtype_of_values(values, text=text)
     kinds = set(map(type, values))
-    lost = dtype == pl.Float64 and int in kinds and any(map(_loses_digits, values))
+    lost = dtype == pl.Float64 and int in kinds and any(map(loses_digits, values))
     if not (kinds - {_NONE} <= _PLAIN.get(type(dtype), frozenset())):
         values = [_fit(value, dtype) for value in values]
     return pl.Series(name, values, dtype=dtype), lost
@@ -154,8 +162,14 @@ def _struct(values: Sequence[Row]) -> pl.DataType:
     )
 
 
-def _loses_digits(value: Any) -> bool:
-    """Tell whether a value is an integer that no Float64 equals."""
+def loses_digits(value: Any) -> bool:
+    """Tell whether a value is an integer that no Float64 equals.
+
+    Examples
+    --------
+    >>> loses_digits(2**53 + 1), loses_digits(2**60), loses_digits(0.5)
+    (True, False, False)
+    """
     if type(value) is not int or -_EXACT <= value <= _EXACT:
         return False
     try:

@@ -18,8 +18,8 @@ from wbframe.core.graphql import (
     spec,
 )
 from wbframe.core.histories import row_lists
-from wbframe.core.sdk_rows import RowsAsked, RowsTask, StepWindows, objects, rows_tasks
 from wbframe.core.schema import STEP
+from wbframe.core.sdk_rows import RowsAsked, RowsTask, StepWindows, objects, rows_tasks
 from wbframe.errors import AnswerError
 from wbframe.io.reader import send_or_split, side_by_side
 

@@ -10,11 +10,20 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from wbframe.core.listing import RunsTaken, describe
-from wbframe.core.model import ScanReport
+from wbframe.core.listing import RunsTaken, describe, rows_where
+from wbframe.core.model import ScanReport, Selection
+from wbframe.core.filters import EMPTY
 from wbframe.core.narrow import predicate_columns, with_own_predicate
 from wbframe.core.runs_frame import RunsBuffer, leaf_types, runs_frame
-from wbframe.core.schema import RUN_COLUMNS, merge_index, needs_index, runs_schema
+from wbframe.core.schema import (
+    RUN_COLUMNS,
+    RunsSchema,
+    is_mixed,
+    merge_index,
+    needs_index,
+    runs_schema,
+)
+from wbframe.core.separable import is_row_separable
 from wbframe.errors import PrecisionWarning, SchemaMismatchError
 from wbframe.io.progress import Progress, silent
 from wbframe.io.reader import read_index, read_pages, resolved
@@ -23,10 +32,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from wbframe.core.graphql import RunNode
-    from wbframe.core.model import RunPath, RunsScan, Selection
-    from wbframe.core.schema import Index, RunsSchema
+    from wbframe.core.model import RunPath, RunsScan
+    from wbframe.core.schema import Index
     from wbframe.io.client import Client, Traffic
     from wbframe.io.progress import Hook
+
+
+RUNS_LOOKED_AT_ONCE = 1000
+NUMBERS = frozenset({"number", "nil"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +72,14 @@ class RunsPlan:
     def resolve(self, columns: tuple[str, ...] | None, index: Index | None) -> RunsSchema:
         """Give the columns that names and globs mean."""
         where = describe(self.scan.selection.paths)
-        return runs_schema(columns, index, self.scan.overrides, where=where)
+        complete = self.index is not None
+        return runs_schema(columns, index, self.scan.overrides, where=where, complete=complete)
+
+    @property
+    def in_one_piece(self) -> bool:
+        """Whether it takes all runs to tell the types, or which of them the predicate keeps."""
+        predicate = self.scan.selection.predicate
+        return self.index is None or not (predicate is None or is_row_separable(predicate))
 
 
 def plan_runs(client: Client, scan: RunsScan) -> RunsPlan:
@@ -77,10 +97,35 @@ def plan_runs(client: Client, scan: RunsScan) -> RunsPlan:
     columns = None if whole else tuple(dict.fromkeys((*(scan.columns or ()), *(looked_at or ()))))
     index = read_index(client, paths) if needs_index(columns) else {}
     plan = RunsPlan(scan=scan, columns=columns, index=index)
+    if index:
+        index = _with_spelled_numbers(client, plan, index)
+        plan = replace(plan, index=index)
     known = plan.resolve(columns, index).columns
     # What no index vouches for may be text or number, so the server is not asked to compare it.
     sure = {name: known[name] for name in known if index is not None or name in RUN_COLUMNS}
     return replace(plan, scan=replace(scan, selection=with_own_predicate(scan.selection, sure)))
+
+
+def _with_spelled_numbers(client: Client, plan: RunsPlan, index: Index) -> Index:
+    """Find the summary keys whose only text is spelled-out NaN: in all runs, so that filters change no type."""
+    mixed = [
+        name
+        for name in plan.resolve(plan.columns, index).columns
+        if name.startswith("summary.") and is_mixed(index[name]) and name not in plan.scan.overrides
+    ]
+    if not mixed:
+        return index
+    paths = dict.fromkeys(
+        replace(each, run=None, sweep=None) for each in plan.scan.selection.paths
+    )
+    everything = Selection(paths=tuple(paths), filters=EMPTY, per_page=RUNS_LOOKED_AT_ONCE)
+    buffer = RunsBuffer()
+    schema = RunsSchema(columns=dict.fromkeys(mixed, pl.String()))
+    for path, nodes in iter_runs(client, everything, schema, silent):
+        buffer.add(path, nodes)
+    types = leaf_types(buffer)
+    sure = {name: types[name] for name in mixed if types.get(name, index[name]) <= NUMBERS}
+    return {**index, **sure}
 
 
 def read_runs(client: Client, scan: RunsScan, progress: Hook = silent) -> Read:
@@ -117,8 +162,7 @@ def collect_runs(
 ) -> RunsCollected:
     """Read all pages of a plan; `plain` names GraphQL fields that the caller wants besides."""
     selection = plan.scan.selection
-    # Without an index, types come from the runs themselves, so the predicate waits for all of them.
-    late = selection.predicate if plan.index is None else None
+    late = selection.predicate if plan.in_one_piece else None
     if late is not None:
         selection = replace(selection, predicate=None, limit=None)
     paths: list[RunPath] = []
@@ -130,7 +174,7 @@ def collect_runs(
     frame, index = _frame(buffer, plan)
     kept = pl.Series(range(len(buffer)), dtype=pl.Int64)
     if late is not None:
-        kept = frame.with_columns(kept.alias("\0at")).filter(late)["\0at"]
+        kept = pl.Series(rows_where(frame, late), dtype=pl.Int64)
         limit = plan.scan.selection.limit
         kept = kept if limit is None else kept.head(limit)
     return RunsCollected(
@@ -170,8 +214,12 @@ def iter_pages(
         If a run has a key, or a type of one, that the index does not name.
     """
     wanted = list(plan.resolve(plan.scan.columns, plan.index).columns)
-    if plan.index is None:
+    if plan.in_one_piece:
         whole = collect_runs(client, plan, progress, plain=plain)
+        promised = plan.resolve(plan.scan.columns, plan.index).columns
+        if plan.index is not None and dict(whole.frame.schema) != dict(promised):
+            where = describe(plan.scan.selection.paths)
+            raise SchemaMismatchError(f"the index of {where} does not name every key, or not its type")
         for path, places in groupby(range(len(whole.nodes)), key=whole.paths.__getitem__):
             at = list(places)
             yield ListedPage(path, [whole.nodes[i] for i in at], whole.frame[at])

@@ -6,17 +6,23 @@ query takes rows before it filters them, so the limit comes first here, always.
 
 from __future__ import annotations
 
+import inspect
 import threading
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from copy import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import polars as pl
+from polars.io.plugins import register_io_source
 
+from wbframe.core.arguments import INFER_SCHEMA_RUNS
 from wbframe.core.expression import without_dynamic
+from wbframe.core.explain import describe_scan
+from wbframe.core.frames import paths_of
 from wbframe.core.narrow import Wanted, narrow_histories, narrow_runs
 from wbframe.io.client import client_or_default
+from wbframe.io.probe import probe_of
 from wbframe.io.stream import (
-    INFER_SCHEMA_RUNS,
     promise_histories,
     promise_runs,
     stream_histories,
@@ -26,98 +32,190 @@ from wbframe.io.stream import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from wbframe.core.model import HistoryScan, RunsScan
+    from wbframe.core.model import HistoryScan, OnNewKey, RunsScan
+    from wbframe.core.narrow import NarrowedHistories, NarrowedRuns
     from wbframe.io.client import Client
-    from wbframe.io.stream import HistoryPromise, OnNewKey, RunsPromise
+    from wbframe.io.stream import HistoryPromise, RunsPromise
 
 
-@dataclass(slots=True)
-class _Promised:
-    """What is found out once for each source, however many threads ask."""
-
-    value: Any = None
-    lock: threading.Lock = field(default_factory=threading.Lock)
+_Promise = TypeVar("_Promise")
 
 
-@dataclass(frozen=True, slots=True)
-class RunsSource:
-    """A runs scan as polars calls it. Pickles as plain data: no key, no connection, nothing that was read."""
+class Source(Generic[_Promise]):
+    """What polars calls. Pickles as plain data: no key, no connection, nothing that was read.
 
-    scan: RunsScan
-    client: Client | None = None
-    on_new_key: OnNewKey = "raise"
-    infer_schema_runs: int = INFER_SCHEMA_RUNS
-    _promised: _Promised = field(default_factory=_Promised, compare=False, repr=False)
+    Parameters
+    ----------
+    client
+        The connection, or None for the default where it runs; a pickled one finds its key anew.
+    on_new_key
+        What to do with keys that the schema does not promise.
+    infer_schema_runs
+        Runs that are looked at for the schema where the server has no index.
+    """
+
+    label = ""
+
+    def __init__(
+        self,
+        client: Client | None = None,
+        on_new_key: OnNewKey = "raise",
+        infer_schema_runs: int = INFER_SCHEMA_RUNS,
+    ) -> None:
+        self.client = client
+        self.on_new_key = on_new_key
+        self.infer_schema_runs = infer_schema_runs
+        self._promise: _Promise | None = None
+        self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.scan, self.client, self.on_new_key, self.infer_schema_runs)
+        return probe_of(self) or (_restored, (type(self), self._plain()))
 
-    def promise(self) -> RunsPromise:
-        """Find the columns; asks the server once."""
-        with self._promised.lock:
-            if self._promised.value is None:
-                found = promise_runs(client_or_default(self.client), self.scan, self.infer_schema_runs)
-                self._promised.value = found
-            return self._promised.value  # type: ignore[no-any-return]
+    def _plain(self) -> dict[str, Any]:
+        """Give what pickles."""
+        hidden = {"_promise", "_lock"}
+        return {name: value for name, value in vars(self).items() if name not in hidden}
+
+    def connection(self) -> Client:
+        """Give the client that reads."""
+        return client_or_default(self.client)
+
+    def promise(self) -> _Promise:
+        """Find what the schema takes; asks the server once, however many threads ask."""
+        with self._lock:
+            if self._promise is None:
+                self._promise = self.make_promise()
+            return self._promise
+
+    def make_promise(self) -> _Promise:
+        """Ask the server."""
+        raise NotImplementedError
+
+    def schema(self) -> pl.Schema:
+        """Give the columns."""
+        raise NotImplementedError
+
+    def frames(self, wanted: Wanted) -> Iterable[pl.DataFrame]:
+        """Read what is wanted, or more."""
+        raise NotImplementedError
+
+    def __call__(
+        self,
+        with_columns: list[str] | None,
+        predicate: pl.Expr | None,
+        n_rows: int | None,
+        batch_size: int | None,
+    ) -> Iterator[pl.DataFrame]:
+        """Read what a query wants."""
+        wanted = Wanted(with_columns, own_predicate(predicate), n_rows)
+        yield from finished(self.frames(wanted), wanted, batch_size)
+
+
+def _restored(kind: type[Source[Any]], plain: dict[str, Any]) -> Source[Any]:
+    """Make a pickled source anew."""
+    return kind(**plain)
+
+
+class RunsSource(Source["RunsPromise"]):
+    """A runs scan as polars calls it."""
+
+    label = "WANDB RUNS"
+
+    def __init__(self, scan: RunsScan, *options: Any, **named: Any) -> None:
+        super().__init__(*options, **named)
+        self.scan = scan
+
+    def make_promise(self) -> RunsPromise:
+        """Ask for the index of columns."""
+        return promise_runs(self.connection(), self.scan, self.infer_schema_runs)
 
     def schema(self) -> pl.Schema:
         """Give the columns."""
         return pl.Schema(self.promise().columns)
 
-    def __call__(
-        self,
-        with_columns: list[str] | None,
-        predicate: pl.Expr | None,
-        n_rows: int | None,
-        batch_size: int | None,
-    ) -> Iterator[pl.DataFrame]:
-        """Read what a query wants."""
-        wanted = Wanted(with_columns, own_predicate(predicate), n_rows)
+    def narrowed(self, wanted: Wanted) -> NarrowedRuns:
+        """Decide what is read."""
         promise = self.promise()
-        narrowed = narrow_runs(promise.plan.scan, promise.columns, wanted)
-        frames = stream_runs(client_or_default(self.client), promise, narrowed, self.on_new_key)
-        yield from finished(frames, wanted, batch_size)
+        return narrow_runs(promise.plan.scan, promise.columns, wanted)
+
+    def frames(self, wanted: Wanted) -> Iterable[pl.DataFrame]:
+        """Read pages."""
+        narrowed = self.narrowed(wanted)
+        return stream_runs(self.connection(), self.promise(), narrowed, self.on_new_key)
 
 
-@dataclass(frozen=True, slots=True)
-class HistorySource:
-    """A histories scan as polars calls it. Pickles as plain data: no key, no connection, nothing that was read."""
+class HistorySource(Source["HistoryPromise"]):
+    """A histories scan as polars calls it."""
 
-    scan: HistoryScan
-    client: Client | None = None
-    on_new_key: OnNewKey = "raise"
-    infer_schema_runs: int = INFER_SCHEMA_RUNS
-    _promised: _Promised = field(default_factory=_Promised, compare=False, repr=False)
+    label = "WANDB HISTORIES"
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.scan, self.client, self.on_new_key, self.infer_schema_runs)
+    def __init__(self, scan: HistoryScan, *options: Any, **named: Any) -> None:
+        super().__init__(*options, **named)
+        self.scan = scan
 
-    def promise(self) -> HistoryPromise:
-        """Find the columns; asks the server once."""
-        with self._promised.lock:
-            if self._promised.value is None:
-                found = promise_histories(client_or_default(self.client), self.scan, self.infer_schema_runs)
-                self._promised.value = found
-            return self._promised.value  # type: ignore[no-any-return]
+    def make_promise(self) -> HistoryPromise:
+        """Ask for the keys of all runs."""
+        return promise_histories(self.connection(), self.scan, self.infer_schema_runs)
 
     def schema(self) -> pl.Schema:
         """Give the columns."""
         return pl.Schema(self.promise().schema.columns)
 
-    def __call__(
-        self,
-        with_columns: list[str] | None,
-        predicate: pl.Expr | None,
-        n_rows: int | None,
-        batch_size: int | None,
-    ) -> Iterator[pl.DataFrame]:
-        """Read what a query wants."""
-        wanted = Wanted(with_columns, own_predicate(predicate), n_rows)
+    def narrowed(self, wanted: Wanted) -> NarrowedHistories:
+        """Decide what is read."""
         promise = self.promise()
-        narrowed = narrow_histories(promise.scan, promise.schema, wanted)
-        client = client_or_default(self.client)
-        frames = stream_histories(client, promise, narrowed, self.on_new_key, n_rows)
-        yield from finished(frames, wanted, batch_size)
+        return narrow_histories(promise.scan, promise.schema, wanted)
+
+    def frames(self, wanted: Wanted) -> Iterable[pl.DataFrame]:
+        """Read batches of rows."""
+        narrowed = self.narrowed(wanted)
+        client = self.connection()
+        return stream_histories(client, self.promise(), narrowed, self.on_new_key, wanted.n_rows)
+
+
+class LeftSource(Source["RunsSource | HistorySource"]):
+    """A scan of exactly the runs that a lazy frame names; the frame is collected when they are needed."""
+
+    def __init__(
+        self, left: pl.LazyFrame, path: str | None, inner: RunsSource | HistorySource
+    ) -> None:
+        super().__init__(inner.client, inner.on_new_key, inner.infer_schema_runs)
+        self.left = left
+        self.path = path
+        self.inner = inner
+        self.label = inner.label
+
+    def _plain(self) -> dict[str, Any]:
+        return {"left": self.left, "path": self.path, "inner": self.inner}
+
+    def make_promise(self) -> RunsSource | HistorySource:
+        """Collect the frame as far as its run ids."""
+        there = self.left.collect_schema().names()
+        names = [each for each in ("entity", "project", "run_id") if each in there]
+        rows = self.left.select(names).unique(maintain_order=True).collect().to_dicts()
+        paths = tuple(paths_of(rows, names, self.path))
+        source = copy(self.inner)
+        source.scan = replace(  # type: ignore[assignment, type-var]
+            source.scan, selection=replace(source.scan.selection, paths=paths)
+        )
+        return source
+
+    def schema(self) -> pl.Schema:
+        """Give the columns."""
+        return self.promise().schema()
+
+    def frames(self, wanted: Wanted) -> Iterable[pl.DataFrame]:
+        """Read what is wanted of these runs."""
+        return self.promise().frames(wanted)
+
+
+def registered(source: RunsSource | HistorySource | LeftSource) -> pl.LazyFrame:
+    """Hand a source to polars; plans name it where polars lets them."""
+    inner = source.inner if isinstance(source, LeftSource) else source
+    labels: dict[str, Any] = {}
+    if "explain_name" in inspect.signature(register_io_source).parameters:
+        labels = {"explain_name": inner.label, "explain_detail": describe_scan(inner.scan)}
+    return register_io_source(source, schema=source.schema, is_pure=True, **labels)
 
 
 def own_predicate(predicate: pl.Expr | None) -> pl.Expr | None:

@@ -6,7 +6,7 @@ import time
 import warnings
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -37,15 +37,10 @@ from wbframe.io.reader import read_tasks
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from wbframe.core.model import HistoryScan
+    from wbframe.core.model import HistoryScan, OnNewKey
     from wbframe.core.narrow import NarrowedHistories, NarrowedRuns
     from wbframe.core.schema import HistorySchema, Index
     from wbframe.io.client import Client
-
-OnNewKey = Literal["raise", "ignore"]
-
-INFER_SCHEMA_RUNS = 100
-
 
 # ---------------------------------------------------------------- runs
 

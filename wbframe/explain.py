@@ -1,0 +1,154 @@
+"""Saying what a lazy query will do before it does it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from wbframe.core import filters as flt
+from wbframe.core import graphql
+from wbframe.core.explain import ScanExplanation, count_requests, path_text
+from wbframe.core.listing import server_filters
+from wbframe.core.model import HistoryScan
+from wbframe.core.plan import parse_keys
+from wbframe.errors import UsageError
+from wbframe.io.probe import probe
+from wbframe.io.reader import send_or_refuse
+from wbframe.io.source import HistorySource, LeftSource
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from wbframe.core.model import Selection
+    from wbframe.core.narrow import Wanted
+    from wbframe.io.client import Client
+    from wbframe.io.source import RunsSource
+
+__all__ = ["Explanation", "explain"]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What each wbframe scan of a query does; prints as text."""
+
+    scans: tuple[ScanExplanation, ...]
+
+    def __str__(self) -> str:
+        return "\n\n".join(map(str, self.scans))
+
+    @property
+    def requests(self) -> int:
+        """About how many requests collecting the query takes."""
+        return sum(scan.requests or 0 for scan in self.scans)
+
+
+def explain(frame: pl.LazyFrame) -> Explanation:
+    """Say what the wbframe scans of a query will do: what is pushed, what stays here and why, how many requests.
+
+    A copy of the query is run in which these scans give no rows. It costs the requests for their schemas, and
+    one or two a project to count its runs and rows; sources of other kinds in the query are really read.
+
+    Parameters
+    ----------
+    frame
+        The query.
+
+    Returns
+    -------
+    Explanation
+        One `ScanExplanation` a scan, in the order in which polars asks for them; ``str`` gives the text.
+
+    Raises
+    ------
+    UsageError
+        If the query has no wbframe scan.
+
+    Examples
+    --------
+    >>> import polars as pl, wbframe.server
+    >>> with wbframe.server.serve(project="demo") as server:
+    ...     lazy = pl.scan_wandb_runs("wbframe/demo", client=server.client())
+    ...     print(explain(lazy.filter(pl.col("state") == "killed").select("run_id", "state")))
+    runs of wbframe/demo
+      columns: run_id, state
+      server filter: {"state":"killed"}
+      pushed exactly: state == "killed" as {"state":"killed"}
+      requests: about 1
+    """
+    asked = probe(frame)
+    if not asked:
+        raise UsageError("the query has no scan of wbframe; make one by pl.scan_wandb_runs or _histories")
+    return Explanation(tuple(_explained(source, wanted) for source, wanted in asked))  # type: ignore[arg-type]
+
+
+def _explained(source: RunsSource | HistorySource | LeftSource, wanted: Wanted) -> ScanExplanation:
+    """Explain one scan."""
+    if isinstance(source, LeftSource):
+        source = source.promise()
+    if isinstance(source, HistorySource):
+        return _histories(source, wanted)
+    client = source.connection()
+    narrowed = source.narrowed(wanted)
+    selection = narrowed.scan.selection
+    runs = _count_runs(client, selection)
+    return ScanExplanation(
+        kind="runs",
+        paths=tuple(map(path_text, selection.paths)),
+        columns=tuple(narrowed.scan.columns or ()),
+        filters=flt.to_json(selection.filters),
+        conjuncts=narrowed.pushdown.conjuncts if narrowed.pushdown else (),
+        n_rows=wanted.n_rows,
+        requests=count_requests(runs, selection.per_page),
+        replaced=tuple(sorted(client.refused)),
+    )
+
+
+def _histories(source: HistorySource, wanted: Wanted) -> ScanExplanation:
+    """Explain a scan of histories."""
+    client = source.connection()
+    narrowed = source.narrowed(wanted)
+    scan = narrowed.scan
+    runs = _count_runs(client, scan.selection)
+    keys = tuple(narrowed.schema.keys)
+    rows = scan.samples * runs if wanted.n_rows is None else wanted.n_rows
+    cells = min(_count_cells(client, scan, keys), rows * (len(keys) + 1))
+    return ScanExplanation(
+        kind="histories",
+        paths=tuple(map(path_text, scan.selection.paths)),
+        columns=tuple(wanted.needed(list(source.schema()))),
+        filters=flt.to_json(scan.selection.filters),
+        conjuncts=narrowed.pushdown.conjuncts if narrowed.pushdown else (),
+        n_rows=wanted.n_rows,
+        min_step=scan.min_step,
+        max_step=scan.max_step,
+        keys=keys if scan.narrowed or scan.keys is not None else None,
+        samples=scan.samples,
+        stream=scan.stream,
+        requests=0 if narrowed.empty else count_requests(runs, scan.selection.per_page, cells),
+        replaced=tuple(sorted(client.refused)),
+    )
+
+
+def _count_runs(client: Client, selection: Selection) -> int:
+    """Count the runs that will be listed."""
+    named = sum(path.run is not None for path in selection.paths)
+    for path in selection.paths:
+        if path.run is None:
+            request = graphql.count_request(path, flt.to_json(server_filters(selection.filters, path)))
+            named += graphql.count_answer(client.send(request), request, path)
+    return named if selection.limit is None else min(named, selection.limit)
+
+
+def _count_cells(client: Client, scan: HistoryScan, keys: tuple[str, ...]) -> int:
+    """Count the cells that the runs hold, as far as the server says."""
+    cells = 0
+    for path in dict.fromkeys(replace(each, run=None) for each in scan.selection.paths):
+        request = graphql.keys_request(path, flt.to_json(server_filters(scan.selection.filters, path)))
+        content = None if graphql.KEYS in client.refused else send_or_refuse(client, request)
+        found = None
+        if content is not None:
+            found = parse_keys(graphql.keys_answer(content, request, path), where=request.asked)
+        if found is None:
+            return scan.samples * (len(keys) + 1) * _count_runs(client, scan.selection)
+        cells += sum(sum(found.get(key, {}).values()) for key in (*keys, "_step"))
+    return cells

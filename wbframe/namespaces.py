@@ -1,0 +1,218 @@
+"""The ``wandb`` namespace of polars frames: from a frame to the runs and histories that its rows name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from wbframe.core.arguments import INFER_SCHEMA_RUNS, check_scan_options, history_scan, runs_scan
+from wbframe.core.frames import paths_of
+from wbframe.core.model import DEFAULT_SAMPLES, RunPaths
+from wbframe.docs import documented
+from wbframe.polars import (
+    read_histories,
+    read_runs,
+    report_of,
+    scan_histories,
+    scan_runs,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wbframe.core.arguments import Overrides
+    from wbframe.core.model import ScanReport
+    from wbframe.io.client import Client
+    from wbframe.io.progress import Hook
+
+
+class FrameNamespace:
+    """From a frame to the runs and histories that its rows name."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self._frame = frame
+
+    def _paths(self, path: str | None) -> RunPaths:
+        names = [each for each in ("entity", "project", "run_id") if each in self._frame.columns]
+        return paths_of(
+            self._frame.select(names).unique(maintain_order=True).to_dicts(), names, path
+        )
+
+    @property
+    def report(self) -> ScanReport | None:
+        """How this frame was read; None if no reader returned it as it is."""
+        return report_of(self._frame)
+
+    @documented("rows")
+    def histories(
+        self,
+        *,
+        path: str | None = None,
+        keys: Sequence[str] | None = None,
+        samples: int = DEFAULT_SAMPLES,
+        x_axis: str = "_step",
+        stream: str = "default",
+        match: str = "any",
+        run_columns: Sequence[str] | None = None,
+        min_step: int | None = None,
+        max_step: int | None = None,
+        schema_overrides: Overrides = None,
+        client: Client | None = None,
+        progress: bool | Hook | None = None,
+    ) -> pl.DataFrame:
+        """Read the histories of exactly the runs in this frame, in its order.
+
+        Needs the columns `entity`, `project` and `run_id`, as the runs readers give them; or `run_id` and
+        `path`. Costs and returns as `read_histories`.
+
+        Parameters
+        ----------
+        path
+            ``"entity/project"`` for a frame that has `run_id` alone.
+        {parameters}
+
+        Raises
+        ------
+        {raises}
+        """
+        return read_histories(
+            self._paths(path),
+            keys=keys,
+            samples=samples,
+            x_axis=x_axis,
+            stream=stream,
+            match=match,
+            run_columns=run_columns,
+            min_step=min_step,
+            max_step=max_step,
+            schema_overrides=schema_overrides,
+            client=client,
+            progress=progress,
+        )
+
+    def runs(
+        self,
+        *,
+        path: str | None = None,
+        columns: Sequence[str] | None = None,
+        schema_overrides: Overrides = None,
+        client: Client | None = None,
+        progress: bool | Hook | None = None,
+    ) -> pl.DataFrame:
+        """Read the runs frame of exactly the runs in this frame, each once, in the order of their first rows.
+
+        Parameters
+        ----------
+        path
+            ``"entity/project"`` for a frame that has `run_id` alone.
+        columns, schema_overrides, client, progress
+            As of `read_runs`, which says what comes back and what is raised.
+        """
+        return read_runs(
+            self._paths(path),
+            columns=columns,
+            schema_overrides=schema_overrides,
+            client=client,
+            progress=progress,
+        )
+
+
+class LazyFrameNamespace:
+    """The same from a lazy frame, staying lazy: its runs are found when the result is collected."""
+
+    def __init__(self, frame: pl.LazyFrame) -> None:
+        self._frame = frame
+
+    @documented("rows")
+    def histories(
+        self,
+        *,
+        path: str | None = None,
+        keys: Sequence[str] | None = None,
+        samples: int = DEFAULT_SAMPLES,
+        x_axis: str = "_step",
+        stream: str = "default",
+        match: str = "any",
+        run_columns: Sequence[str] | None = None,
+        min_step: int | None = None,
+        max_step: int | None = None,
+        schema_overrides: Overrides = None,
+        infer_schema_runs: int = INFER_SCHEMA_RUNS,
+        on_new_key: str = "raise",
+        client: Client | None = None,
+    ) -> pl.LazyFrame:
+        """Scan the histories of exactly the runs in this frame, in its order.
+
+        Needs the columns `entity`, `project` and `run_id`, or `run_id` and `path`. This frame is collected
+        as far as these columns when the result's schema or rows are asked for; its runs then are the run
+        list of the scan.
+
+        Parameters
+        ----------
+        path
+            ``"entity/project"`` for a frame that has `run_id` alone.
+        {parameters}
+        infer_schema_runs, on_new_key
+            As of `scan_histories`.
+
+        Raises
+        ------
+        {raises}
+        """
+        from wbframe.io.source import HistorySource, LeftSource, registered
+
+        scan = history_scan(
+            RunPaths(),
+            keys=keys,
+            samples=samples,
+            x_axis=x_axis,
+            stream=stream,
+            match=match,
+            run_columns=run_columns,
+            min_step=min_step,
+            max_step=max_step,
+            schema_overrides=schema_overrides,
+        )
+        options = check_scan_options(infer_schema_runs=infer_schema_runs, on_new_key=on_new_key)
+        return registered(LeftSource(self._frame, path, HistorySource(scan, client, *options)))
+
+    def runs(
+        self,
+        *,
+        path: str | None = None,
+        columns: Sequence[str] | None = None,
+        schema_overrides: Overrides = None,
+        infer_schema_runs: int = INFER_SCHEMA_RUNS,
+        on_new_key: str = "raise",
+        client: Client | None = None,
+    ) -> pl.LazyFrame:
+        """Scan the runs frame of exactly the runs in this frame, each once, in the order of their first rows.
+
+        Parameters
+        ----------
+        path
+            ``"entity/project"`` for a frame that has `run_id` alone.
+        columns, schema_overrides, infer_schema_runs, on_new_key, client
+            As of `scan_runs`, which says what comes back and what is raised.
+        """
+        from wbframe.io.source import LeftSource, RunsSource, registered
+
+        scan = runs_scan(RunPaths(), columns=columns, schema_overrides=schema_overrides)
+        options = check_scan_options(infer_schema_runs=infer_schema_runs, on_new_key=on_new_key)
+        return registered(LeftSource(self._frame, path, RunsSource(scan, client, *options)))
+
+
+def register() -> None:
+    """Set the readers and scans on the polars module, and the ``wandb`` namespace on its frames."""
+    for name, function in (
+        ("read_wandb_runs", read_runs),
+        ("read_wandb_histories", read_histories),
+        ("scan_wandb_runs", scan_runs),
+        ("scan_wandb_histories", scan_histories),
+    ):
+        setattr(pl, name, function)
+    # Importing anew (a notebook's reload) must not warn that the namespace is taken.
+    if not hasattr(pl.DataFrame, "wandb"):
+        pl.api.register_dataframe_namespace("wandb")(FrameNamespace)
+        pl.api.register_lazyframe_namespace("wandb")(LazyFrameNamespace)

@@ -75,7 +75,7 @@ class ScanExplanation:
             lines.append(f"  limit: {self.n_rows} rows, taken before the predicate")
         for each in self.conjuncts:
             reason = f" ({each.reason})" if each.reason else ""
-            pushed = f" as {json.dumps(each.pushed, separators=(",", ":"), ensure_ascii=False)}" if each.pushed else ""
+            pushed = f" as {_json(each.pushed)}" if each.pushed else ""
             lines.append(f"  {_STATUS[each.status]}: {each.text}{pushed}{reason}")
         if self.requests is not None:
             lines.append(f"  requests: about {self.requests}")
@@ -85,6 +85,11 @@ class ScanExplanation:
 
 _STATUS = {"exact": "pushed exactly", "superset": "pushed as a superset", "local": "stays local"}
 _SHOWN = 12
+
+
+def _json(value: object) -> str:
+    """Spell what is pushed."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def _some(names: tuple[str, ...]) -> str:

@@ -20,7 +20,7 @@ from wbframe.core.model import ScanReport
 if TYPE_CHECKING:
     from wbframe import arrow, pandas, polars, server
     from wbframe.api import Api
-    from wbframe.explain import Explanation, explain
+    from wbframe.explanation import Explanation, explain
     from wbframe.io.client import Client
     from wbframe.io.progress import Progress
     from wbframe.io.retry import RetryPolicy
@@ -49,8 +49,8 @@ __all__ = [
 _LAZY = {
     "Api": "wbframe.api",
     "Client": "wbframe.io.client",
-    "Explanation": "wbframe.explain",
-    "explain": "wbframe.explain",
+    "Explanation": "wbframe.explanation",
+    "explain": "wbframe.explanation",
     "Progress": "wbframe.io.progress",
     "RetryPolicy": "wbframe.io.retry",
     "Run": "wbframe.run",

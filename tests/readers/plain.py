@@ -37,7 +37,8 @@ SPELLED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 def column(values: list[Any]) -> tuple[pl.DataType, list[Any]]:
     """Type the values of one key as rule R3 says."""
     spelled = [SPELLED.get(value, value) if isinstance(value, str) else value for value in values]
-    if any(kind(value) == "number" for value in values) and not any(isinstance(value, str) for value in spelled):
+    numbers = {kind(value) for value in spelled if value is not None} == {"number"}
+    if numbers and any(kind(value) == "number" for value in values):
         values = spelled
     kinds = {kind(value) for value in values if value is not None}
     if kinds == {"bool"}:

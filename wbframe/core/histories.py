@@ -95,7 +95,7 @@ def _read_specs(
         decoded = decode_rows(rows, columns, where=where)
         if not group.proven and decoded.frame.height < min(group.known or 0, task.samples):
             wrong.append(i)
-        if task.is_sampled(run.field, group.known, decoded.frame.height):
+        elif task.is_sampled(run.field, group.known, decoded.frame.height):
             found.sampled.add(run.ordinal)
         found.imprecise |= decoded.imprecise
         frames.append(decoded.frame)

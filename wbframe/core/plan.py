@@ -301,7 +301,7 @@ def run_read(scan: HistoryScan, entry: RunEntry, schema: HistorySchema) -> RunRe
         rows = max((entry.count(key) for key in entry.keys or {} if system_column(key) in system), default=None)
         return _whole_read(scan, entry, "events", rows, columns)
     if scan.keys is None:
-        if entry.keys is not None and not entry.keys and not entry.line_count:
+        if not entry.keys and (entry.line_count == 0 or entry.keys is not None and not entry.line_count):
             return None
         groups = all_rows_groups(scan, entry, tuple(schema.keys)) if scan.narrowed else None
         if groups is None:
@@ -395,7 +395,7 @@ def group_keys(scan: HistoryScan, entry: RunEntry, keys: Sequence[str]) -> tuple
             return (Group(keys=tuple(keys)),)
         return (Group(keys=tuple(keys), known=min(counts)),) if all(counts) else ()
     if entry.keys is None:
-        return tuple(Group(keys=(key,)) for key in keys)
+        return tuple(Group(keys=(key,)) for key in keys) if entry.line_count != 0 else ()
     unbounded = scan.min_step is None and scan.max_step is None
     shared: dict[int, list[str]] = defaultdict(list)
     groups: list[Group] = []

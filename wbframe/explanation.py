@@ -72,7 +72,7 @@ def explain(frame: pl.LazyFrame) -> Explanation:
     runs of wbframe/demo
       columns: run_id, state
       server filter: {"state":"killed"}
-      pushed exactly: state == "killed" as {"state":"killed"}
+      pushed exactly: state == 'killed' as {"state":"killed"}
       requests: about 1
     """
     asked = probe(frame)

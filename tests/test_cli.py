@@ -73,10 +73,10 @@ def program(*args, **options):
 
 
 READS = [
-    (["runs", RAGGED], "read_runs", {}),
-    (["runs", RAGGED, "-c", "name", "-c", "config.*"], "read_runs", {"columns": ["name", "config.*"]}),
-    (["runs", RAGGED, "--filters", '{"state": "finished"}', "--limit", "3"], "read_runs", {"filters": {"state": "finished"}, "limit": 3}),
-    (["runs", RAGGED, "--order", "-created_at", "--per-page", "2"], "read_runs", {"order": "-created_at", "per_page": 2}),
+    (["runs", "wbframe/demo"], "read_runs", {}),
+    (["runs", RAGGED, "-c", "name", "-c", "config.l*"], "read_runs", {"columns": ["name", "config.l*"]}),
+    (["runs", RAGGED, "--filters", '{"state": "finished"}', "--limit", "3", "-c", "state"], "read_runs", {"filters": {"state": "finished"}, "limit": 3, "columns": ["state"]}),
+    (["runs", "wbframe/demo", "--order", "-created_at", "--per-page", "5"], "read_runs", {"order": "-created_at", "per_page": 5}),
     (["runs", "wbframe/demo", "--override", "summary.train/loss=Float64"], "read_runs", {"schema_overrides": {"summary.train/loss": pl.Float64}}),
     (["histories", RAGGED, "-k", "train/loss", "-k", "eval/loss"], "read_histories", {"keys": ["train/loss", "eval/loss"]}),
     (["histories", RAGGED, "-k", "train/loss", "-k", "eval/loss", "--match", "all"], "read_histories", {"keys": ["train/loss", "eval/loss"], "match": "all"}),
@@ -297,16 +297,17 @@ def test_ctrl_c_is_quiet(run, monkeypatch, interruption):
         raise interruption
 
     monkeypatch.setattr(wbframe.polars, "read_runs", interrupted)
-    assert run("runs", RAGGED) == (130, b"", "")
+    code, out, err = run("runs", RAGGED)
+    # click ends the line in which a terminal has shown ^C.
+    assert (code, out, err.strip()) == (130, b"", "")
 
 
 def test_a_closed_pipe_is_quiet():
-    with program("histories", "wbframe/demo", "--format", "csv") as started:
-        started.stdout.read(10)
+    with program("histories", "wbframe/demo", "--format", "ndjson") as started:
+        assert started.stdout.readline().startswith(b'{"run_id":')
         started.stdout.close()
-        said = started.stderr.read().decode()
-    assert started.returncode == 141
-    assert said.startswith("wbframe: sampled") or not said
+        said = started.stderr.read()
+    assert (started.returncode, said) == (1, b"")
 
 
 # ---------------------------------------------------------------- on stderr
@@ -334,9 +335,9 @@ def test_a_warning_is_one_line_and_goes_with_the_override(run):
 
 def test_progress_is_for_terminals(run, monkeypatch):
     pytest.importorskip("tqdm")
-    assert run("runs", RAGGED, "--progress")[2] == ""
+    assert run("runs", RAGGED, "-c", "name", "--progress")[2] == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    assert "runs: 100%" in run("runs", RAGGED, "--progress")[2]
+    assert "runs: 100%" in run("runs", RAGGED, "-c", "name", "--progress")[2]
 
 
 # ---------------------------------------------------------------- help
@@ -365,7 +366,9 @@ def test_version_and_help_of_the_program():
 
 
 def test_serve_prints_what_other_shells_need_and_ends_quietly():
-    with program("serve", "--project", "empty", "--project", "demo") as started:
+    # A shell that runs this in its background may have SIGINT ignored, which processes inherit.
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
+    with program("serve", "--project", "empty", "--project", "demo", **heard) as started:
         lines = [started.stdout.readline().decode().rstrip("\n") for _ in range(4)]
         exports = dict(line.removeprefix("export ").split("=", 1) for line in lines[2:])
         with program("runs", "wbframe/demo", "--format", "csv", "-c", "run_id", env={**os.environ, **exports}) as other:
@@ -402,7 +405,7 @@ def test_the_demo_shows_what_the_readers_give(run, served):
     assert f"{rows.height:,} of 9,725 rows of 24 runs" in text
     assert 'pl.read_wandb_runs("<entity>/<project>")' in text
     for name in ("mlp-long", "softmax-long"):
-        assert f" {name}" in text.splitlines()[-12]
+        assert f" {name}" in text.split("train/loss by _step")[1]
 
 
 def test_the_demo_without_aiohttp_says_what_to_install(run, monkeypatch):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import os
 import re
 import shlex
 import shutil
@@ -33,8 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["command", "main"]
 
-# What a shell sees of a program that SIGINT or SIGPIPE ended.
-_INTERRUPTED, _PIPE_CLOSED = 130, 141
+# What a shell sees of a program that SIGINT ended.
+_INTERRUPTED = 130
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _TABLE_ROWS, _DEMO_ROWS = 20, 8
 _CHARS_A_COLUMN = 14
@@ -348,8 +347,8 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        For `sys.exit`: 0; 1 for what went wrong; 2 for a wrong call; 130 and 141 after Ctrl-C and a closed
-        pipe, which say nothing.
+        For `sys.exit`: 0; 1 for what went wrong; 2 for a wrong call; 130 after Ctrl-C. A closed pipe is
+        1 without a word.
 
     Examples
     --------
@@ -368,10 +367,6 @@ def main(args: Sequence[str] | None = None) -> int:
             return error.exit_code
         except (click.Abort, KeyboardInterrupt):
             return _INTERRUPTED
-        except BrokenPipeError:
-            # What is still buffered must not fail again when the interpreter ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return _PIPE_CLOSED
         except UsageError as error:
             _say(f"error: {error}")
             return 2

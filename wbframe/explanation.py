@@ -150,5 +150,8 @@ def _count_cells(client: Client, scan: HistoryScan, keys: tuple[str, ...]) -> in
             found = parse_keys(graphql.keys_answer(content, request, path), where=request.asked)
         if found is None:
             return scan.samples * (len(keys) + 1) * _count_runs(client, scan.selection)
-        cells += sum(sum(found.get(key, {}).values()) for key in (*keys, "_step"))
+        counts = [sum(found.get(key, {}).values()) for key in keys]
+        # All keys of a stream come row by row; chosen keys come each with its own rows.
+        whole = scan.keys is None and not scan.narrowed
+        cells += max(counts, default=0) * len(keys) if whole else 2 * sum(counts)
     return cells

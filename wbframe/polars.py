@@ -173,7 +173,8 @@ def scan_runs(
     """Scan the runs of a project: nothing is read before the frame is collected, and then only what it takes.
 
     Also `pl.scan_wandb_runs`. The columns that a query selects are the fields that the server is asked for, its
-    filter becomes the server's as far as that provably loses no row, ``head`` ends the paging.
+    filter becomes the server's as far as that provably loses no row, ``head`` ends the paging, and
+    ``select(pl.len())`` is the server's own count (one request) where the filter is pushed exactly.
     `collect_schema` costs a request a thousand config and summary keys.
 
     Parameters
@@ -204,6 +205,7 @@ def scan_runs(
     >>> found["state"].to_list()
     ['killed']
     """
+    from wbframe.counting import counting
     from wbframe.io.source import RunsSource, registered
 
     scan = runs_scan(
@@ -216,7 +218,8 @@ def scan_runs(
         schema_overrides=schema_overrides,
     )
     options = check_scan_options(infer_schema_runs=infer_schema_runs, on_new_key=on_new_key)
-    return registered(RunsSource(scan, client, *options))
+    source = RunsSource(scan, client, *options)
+    return counting(registered(source), source)
 
 
 @documented("histories")

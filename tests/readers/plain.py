@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections import defaultdict
+from collections import Counter
 from typing import Any
 
 import polars as pl
@@ -80,17 +80,15 @@ def history_rows(run) -> list[dict[str, Any]]:
 
 
 def outer_join(run, keys: list[str]) -> list[dict[str, Any]]:
-    """The rows that hold any of `keys`, in step order; rows of a step are joined first with first."""
-    joined: dict[tuple[int, int], dict[str, Any]] = {}
-    times: dict[tuple[str, int], int] = defaultdict(int)
-    for row in history_rows(run):
-        for key in keys:
-            if key in row:
-                step = row["_step"]
-                place = (step, times[key, step])
-                times[key, step] += 1
-                joined.setdefault(place, {"_step": step})[key] = row[key]
-    return [joined[place] for place in sorted(joined)]
+    """The rows that hold any of `keys`: joined by step, or as logged where a key has a step twice."""
+    rows = [row for row in history_rows(run) if any(key in row for key in keys)]
+    logged = Counter((key, row["_step"]) for row in rows for key in keys if key in row)
+    if any(times > 1 for times in logged.values()):
+        return rows
+    joined: dict[int, dict[str, Any]] = {}
+    for row in rows:
+        joined.setdefault(row["_step"], {}).update(row)
+    return [joined[step] for step in sorted(joined)]
 
 
 def same(left: Any, right: Any) -> bool:

@@ -643,6 +643,7 @@ def test_the_plain_reference_itself():
     """The reference must tell a 1 from a True and keep an unmatched row, or the tests above test nothing."""
     run = RunRecord(name="r", history=History([{"a": 1}, {"b": True}, {"a": None}]))
     assert outer_join(run, ["a", "b"]) == [{"_step": 0, "a": 1}, {"_step": 1, "b": True}, {"_step": 2, "a": None}]
+    assert outer_join(run, ["b"]) == [{"_step": 1, "b": True}]
     assert text(True) == "true"
     with pytest.raises(AssertionError):
         assert_column(pl.Series("x", [1.0]), pl.Float64(), [True])

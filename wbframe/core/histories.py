@@ -9,6 +9,7 @@ import msgspec
 import polars as pl
 
 from wbframe.core.decode import decode_rows, infer_types, join_texts
+from wbframe.core.exact import decode_any
 from wbframe.core.graphql import name_of, rows_answer
 from wbframe.core.plan import split_groups
 from wbframe.core.schema import STEP, SYSTEM_PREFIXES, Index
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from wbframe.core.model import Request
     from wbframe.core.plan import HistoryTask, RunRead
     from wbframe.core.schema import HistorySchema
+
+_row_dicts = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+
 
 @dataclass(slots=True)
 class TaskRows:
@@ -172,13 +176,21 @@ def _read_texts(
     frame = decoded.frame
     if task.is_sampled(run.field, run.known, frame.height):
         found.sampled.add(run.ordinal)
+    if row_keys:
+        frame = frame.filter(_held(rows, row_keys, match_all=task.match_all))
     axes = [axis for axis in task.schema.lead if axis != STEP and run.field == "history"]
     if axes:
         frame = frame.drop_nulls(axes)
-    if row_keys:
-        held = pl.col(list(row_keys)).is_not_null()
-        frame = frame.filter(pl.all_horizontal(held) if task.match_all else pl.any_horizontal(held))
     return by_step(frame)
+
+
+def _held(rows: bytes, keys: Sequence[str], *, match_all: bool) -> pl.Series:
+    """Tell which rows hold any (or all) of the keys; a logged null is held, as it is by a spec."""
+    wanted = set(keys) - {STEP}
+    there = decode_any(_row_dicts, rows, where="")
+    if match_all:
+        return pl.Series([wanted <= row.keys() for row in there], dtype=pl.Boolean)
+    return pl.Series([not wanted.isdisjoint(row) for row in there], dtype=pl.Boolean)
 
 
 def _new_keys(

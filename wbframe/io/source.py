@@ -195,7 +195,7 @@ class LeftSource(Source["RunsSource | HistorySource"]):
         rows = self.left.select(names).unique(maintain_order=True).collect().to_dicts()
         paths = tuple(paths_of(rows, names, self.path))
         source = copy(self.inner)
-        source.scan = replace(  # type: ignore[assignment, type-var]
+        source.scan = replace(
             source.scan, selection=replace(source.scan.selection, paths=paths)
         )
         return source

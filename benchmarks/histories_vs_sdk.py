@@ -98,7 +98,9 @@ def report(project: Project, args: dict[str, Any], options: argparse.Namespace) 
     for latency in options.latency or [0, 20, 100]:
         with serve(project, latency=latency / 1000) as server:
             mine = measure("wbframe", server, args, options.repeats)
-            found = [mine] + [measure(sdk, server, args, 1) for sdk in options.sdk or [CURRENT, OLDEST]]
+            found = [mine] + [
+                measure(sdk, server, args, 1) for sdk in options.sdk or [CURRENT, OLDEST]
+            ]
         for each in found:
             ratio = each["seconds"] / mine["seconds"]
             print(
@@ -118,10 +120,16 @@ def main() -> None:
     parser.add_argument("--keys", type=int, default=10)
     parser.add_argument("--per-page", type=int, default=50)
     parser.add_argument("--format", default="pandas", choices=["default", "pandas", "polars"])
-    parser.add_argument("--projected", action="store_true", help="name the keys, rather than whole rows")
-    parser.add_argument("--latency", type=float, action="append", help="milliseconds; 0, 20 and 100 unless told")
+    parser.add_argument(
+        "--projected", action="store_true", help="name the keys, rather than whole rows"
+    )
+    parser.add_argument(
+        "--latency", type=float, action="append", help="milliseconds; 0, 20 and 100 unless told"
+    )
     parser.add_argument("--sdk", action="append", help="such as wandb==0.31.0")
-    parser.add_argument("--repeats", type=int, default=3, help="of wbframe; an SDK is measured once")
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="of wbframe; an SDK is measured once"
+    )
     options = parser.parse_args()
     project = synthetic(runs=options.runs, rows=options.rows, keys=options.keys)
     keys = [f"metric/{i:02d}" for i in range(options.keys)] if options.projected else None

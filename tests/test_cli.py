@@ -89,14 +89,20 @@ READS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("args", "reader", "options"), READS, ids=lambda each: " ".join(each) if isinstance(each, list) else "")
+@pytest.mark.parametrize(
+    ("args", "reader", "options"),
+    READS,
+    ids=lambda each: " ".join(each) if isinstance(each, list) else "",
+)
 def test_an_option_is_an_argument(run, args, reader, options):
     code, out, _ = run(*args, "--format", "parquet")
     assert code == 0
     assert_frame_equal(pl.read_parquet(out), getattr(wbframe.polars, reader)(args[1], **options))
 
 
-@pytest.mark.parametrize(("name", "reader"), [("runs", "read_runs"), ("histories", "read_histories")])
+@pytest.mark.parametrize(
+    ("name", "reader"), [("runs", "read_runs"), ("histories", "read_histories")]
+)
 def test_every_argument_has_its_option_and_the_key_has_none(name, reader):
     options = {each.name for each in cli.command.commands[name].params}
     arguments = set(inspect.signature(getattr(wbframe.polars, reader)).parameters)
@@ -277,7 +283,7 @@ def test_a_file_that_cannot_be_written_is_one_line(run, tmp_path, frame, monkeyp
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setitem(cli._FORMS, "csv", full)
+    monkeypatch.setitem(cli.FORMS, "csv", full)
     code, _, err = run("runs", RAGGED, "-o", tmp_path / "runs.csv")
     assert code == 1
     assert "No space left" in one_line(err)
@@ -327,7 +333,9 @@ def test_a_warning_is_one_line_and_goes_with_the_override(run):
     assert err.startswith("wbframe: warning: Float64 cannot hold every digit of 'big'")
     assert err.endswith("--override big=Int64\n")
     assert err.count("\n") == 1
-    code, out, err = run("histories", RAGGED, "-k", "big", "--override", "big=Int64", "--format", "csv")
+    code, out, err = run(
+        "histories", RAGGED, "-k", "big", "--override", "big=Int64", "--format", "csv"
+    )
     assert (code, err) == (0, "")
     exact = wbframe.polars.read_histories(RAGGED, keys=["big"], schema_overrides={"big": pl.Int64})
     assert out.decode() == exact.write_csv()
@@ -347,7 +355,11 @@ def test_progress_is_for_terminals(run, monkeypatch):
 def test_help_has_examples_that_parse(run, name, monkeypatch):
     code, out, _ = run(name, "--help")
     assert code == 0
-    examples = [line.split("wbframe ", 1)[1] for line in out.decode().splitlines() if line.startswith("  wbframe ")]
+    examples = [
+        line.split("wbframe ", 1)[1]
+        for line in out.decode().splitlines()
+        if line.startswith("  wbframe ")
+    ]
     assert len(examples) >= 2
     for example in examples:
         first, *rest = shlex.split(example)
@@ -359,7 +371,11 @@ def test_help_has_examples_that_parse(run, name, monkeypatch):
 def test_version_and_help_of_the_program():
     with program("--version") as started:
         out, err = started.communicate()
-    assert (started.returncode, out.split(), err) == (0, [b"wbframe,", b"version", wbframe.__version__.encode()], b"")
+    assert (started.returncode, out.split(), err) == (
+        0,
+        [b"wbframe,", b"version", wbframe.__version__.encode()],
+        b"",
+    )
 
 
 # ---------------------------------------------------------------- serve
@@ -371,7 +387,9 @@ def test_serve_prints_what_other_shells_need_and_ends_quietly():
     with program("serve", "--project", "empty", "--project", "demo", **heard) as started:
         lines = [started.stdout.readline().decode().rstrip("\n") for _ in range(4)]
         exports = dict(line.removeprefix("export ").split("=", 1) for line in lines[2:])
-        with program("runs", "wbframe/demo", "--format", "csv", "-c", "run_id", env={**os.environ, **exports}) as other:
+        with program(
+            "runs", "wbframe/demo", "--format", "csv", "-c", "run_id", env={**os.environ, **exports}
+        ) as other:
             out, err = other.communicate()
         started.send_signal(signal.SIGINT)
         rest, said = started.communicate(timeout=30)
@@ -383,12 +401,24 @@ def test_serve_prints_what_other_shells_need_and_ends_quietly():
 
 def test_serve_hands_its_options_on_and_warns_of_the_network(run, monkeypatch):
     given = {}
-    monkeypatch.setattr(wbframe.server, "serve_forever", lambda projects, **options: given.update(options, projects=projects))
+    monkeypatch.setattr(
+        wbframe.server,
+        "serve_forever",
+        lambda projects, **options: given.update(options, projects=projects),
+    )
     assert run("serve") == (0, b"", "")
-    assert given == {"projects": None, "port": 0, "host": "127.0.0.1", "latency": 0.0, "ready": cli._announce}
-    code, _, err = run("serve", "--host", "0.0.0.0", "--port", "8080", "--latency", "0.1", "--project", "demo")  # noqa: S104
+    assert given == {
+        "projects": None,
+        "port": 0,
+        "host": "127.0.0.1",
+        "latency": 0.0,
+        "ready": cli._announce,
+    }
+    code, _, err = run(
+        "serve", "--host", "0.0.0.0", "--port", "8080", "--latency", "0.1", "--project", "demo"
+    )
     assert code == 0
-    assert err.startswith("wbframe: warning: 0.0.0.0 is not this machine alone")
+    assert err.startswith("wbframe: warning: whoever reaches 0.0.0.0")
     assert given["projects"] == ["demo"]
     assert (given["port"], given["latency"], given["host"]) == (8080, 0.1, "0.0.0.0")
 
@@ -417,14 +447,26 @@ def test_the_demo_without_aiohttp_says_what_to_install(run, monkeypatch):
 
 
 def test_curves_put_each_value_where_it_belongs():
-    rows = pl.DataFrame({"name": ["up", "down"] * 3, "_step": [0, 0, 1, 1, 2, 2], "y": [1.0, 100.0, 10.0, 10.0, 100.0, 1.0]})
+    rows = pl.DataFrame(
+        {
+            "name": ["up", "down"] * 3,
+            "_step": [0, 0, 1, 1, 2, 2],
+            "y": [1.0, 100.0, 10.0, 10.0, 100.0, 1.0],
+        }
+    )
     drawn = demo.curves(rows, "y", ["up", "down"], width=3, height=3).splitlines()
-    assert drawn[:3] == ["     100 |b a", "      10 | b" if drawn[1].endswith("b") else "      10 | a", "       1 |a b"]
+    assert drawn[:3] == [
+        "     100 |b a",
+        "      10 | b" if drawn[1].endswith("b") else "      10 | a",
+        "       1 |a b",
+    ]
     assert drawn[-1].split() == ["a", "up", "b", "down"]
 
 
 def test_curves_leave_out_what_a_logarithm_has_not():
-    rows = pl.DataFrame({"name": ["x"] * 5, "_step": range(5), "y": [math.nan, math.inf, 0.0, -1.0, None]})
+    rows = pl.DataFrame(
+        {"name": ["x"] * 5, "_step": range(5), "y": [math.nan, math.inf, 0.0, -1.0, None]}
+    )
     assert demo.curves(rows, "y", ["x"]) == "  nothing to draw"
     flat = rows.with_columns(y=pl.lit(2.0))
     drawn = demo.curves(flat, "y", ["x"], width=5, height=3).splitlines()

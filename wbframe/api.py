@@ -97,7 +97,7 @@ class Api:
         """Forget what `runs` and `run` gave before, so that it is read again."""
         self._known.clear()
 
-    def runs(
+    def runs(  # noqa: PLR0917 -- the SDK's signature
         self,
         path: str | None = None,
         filters: Mapping[str, Any] | None = None,
@@ -124,7 +124,9 @@ class Api:
         asked = ("runs", path, str(filters or {}), order, per_page, include_sweeps, lazy)
         found = self._known.get(asked)
         if not isinstance(found, Runs):
-            found = Runs(self.client, entity, project, filters, order, per_page, include_sweeps, lazy)
+            found = Runs(
+                self.client, entity, project, filters, order, per_page, include_sweeps, lazy
+            )
             self._known[asked] = found
         return found
 
@@ -180,7 +182,9 @@ class Api:
             head = f"{head}/{project}" if head else project
         parts = [part for part in head.split("/") if part] if head else []
         if not last or len(parts) > 2:  # noqa: PLR2004 -- entity and project
-            raise PathError(f"cannot read the path {path!r}; a run is 'entity/project/id', 'project/id' or 'id'")
+            raise PathError(
+                f"cannot read the path {path!r}; a run is 'entity/project/id', 'project/id' or 'id'"
+            )
         project = parts[-1] if parts else self._default_project()
         entity = parts[0] if len(parts) > 1 else self.client.default_entity()
         return entity, project, last

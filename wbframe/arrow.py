@@ -78,7 +78,7 @@ def read_histories(
     path: str | RunPath | Iterable[str | RunPath],
     *,
     keys: Sequence[str] | None = None,
-    samples: int = DEFAULT_SAMPLES,
+    samples: int | None = DEFAULT_SAMPLES,
     x_axis: str = "_step",
     stream: str = "default",
     match: str = "any",
@@ -89,6 +89,7 @@ def read_histories(
     order: str = DEFAULT_ORDER,
     limit: int | None = None,
     schema_overrides: Overrides = None,
+    on_incomplete: str = "raise",
     client: Client | None = None,
     progress: bool | Hook | None = None,
 ) -> pa.Table:
@@ -121,6 +122,7 @@ def read_histories(
         order=order,
         limit=limit,
         schema_overrides=schema_overrides,
+        on_incomplete=on_incomplete,
     )
     return table_of(_read_histories(client_or_default(client), scan, hook_of(progress)))
 
@@ -171,7 +173,7 @@ def histories_reader(
     path: str | RunPath | Iterable[str | RunPath],
     *,
     keys: Sequence[str] | None = None,
-    samples: int = DEFAULT_SAMPLES,
+    samples: int | None = DEFAULT_SAMPLES,
     x_axis: str = "_step",
     stream: str = "default",
     match: str = "any",
@@ -182,6 +184,7 @@ def histories_reader(
     order: str = DEFAULT_ORDER,
     limit: int | None = None,
     schema_overrides: Overrides = None,
+    on_incomplete: str = "raise",
     client: Client | None = None,
 ) -> pa.RecordBatchReader:
     """Read histories batch by batch, a batch a request, while later ones are on their way.
@@ -216,6 +219,7 @@ def histories_reader(
         order=order,
         limit=limit,
         schema_overrides=schema_overrides,
+        on_incomplete=on_incomplete,
     )
     source = HistorySource(scan, client_or_default(client))
     return _reader(source.schema(), source(None, None, None, None))

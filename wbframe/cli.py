@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import io
 import json
-import math
 import re
 import shlex
-import shutil
+import signal
 import sys
 import warnings
-from contextlib import contextmanager
-from dataclasses import asdict
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 import polars as pl
 
 import wbframe
 from wbframe.core.model import DEFAULT_ORDER, DEFAULT_PER_PAGE, DEFAULT_SAMPLES
 from wbframe.errors import UsageError, WbframeError, WbframeWarning
+from wbframe.export import ENDINGS, FORMS, table_format
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from wbframe.core.model import ScanReport
     from wbframe.server.http import Server
@@ -35,29 +31,25 @@ __all__ = ["command", "main"]
 # What a shell sees of a program that SIGINT ended.
 _INTERRUPTED = 130
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-_TABLE_ROWS, _DEMO_ROWS = 20, 8
-_CHARS_A_COLUMN = 14
+_DEMO_ROWS = 8
+# As messages write it; a shell needs it otherwise.
+_OVERRIDE = re.compile(r"schema_overrides=\{'(.*)': pl\.(\w+)\}")
 
 
 # ---------------------------------------------------------------- values of options
 
 
-class _JsonObject(click.ParamType):
-    """A JSON object."""
-
-    name = "json"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> dict[str, Any]:
-        """Parse it."""
-        try:
-            found = json.loads(value)
-        except ValueError as error:
-            self.fail(f"{value!r} is no JSON: {error}", param, ctx)
-        if not isinstance(found, dict):
-            self.fail(f"{value!r} is JSON, but no object like '{{\"state\": \"finished\"}}'", param, ctx)
-        return found
+def _json_object(text: str) -> dict[str, Any]:
+    """Parse the JSON object of `--filters`."""
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise click.BadParameter(
+            f'{text!r} is JSON, but no object like \'{{"state": "finished"}}\''
+        )
+    return found
 
 
 _DTYPES = {
@@ -69,22 +61,17 @@ _DTYPES = {
 }  # fmt: skip
 
 
-class _Override(click.ParamType):
-    """A column and its dtype: ``tokens=Int64``, ``bins=List(Float64)``."""
-
-    name = "column=dtype"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, Any]:
-        """Take it apart; the column's name may hold ``=`` itself."""
-        column, _, spelled = value.rpartition("=")
-        in_list = re.fullmatch(r"List\((\w+)\)", spelled)
-        dtype = _DTYPES.get(in_list[1] if in_list else spelled)
-        if not column or dtype is None:
-            known = ", ".join(_DTYPES)
-            self.fail(f"{value!r} is not COLUMN=DTYPE; dtypes are {known}, and List(...) of these", param, ctx)
-        return column, pl.List(dtype) if in_list else dtype
+def _override(text: str) -> tuple[str, Any]:
+    """Take apart a column and its dtype; the column's name may hold ``=`` itself."""
+    column, _, spelled = text.rpartition("=")
+    in_list = re.fullmatch(r"List\((\w+)\)", spelled)
+    dtype = _DTYPES.get(in_list[1] if in_list else spelled)
+    if not column or dtype is None:
+        known = ", ".join(_DTYPES)
+        raise click.BadParameter(
+            f"{text!r} is not COLUMN=DTYPE; dtypes are {known}, and List(...) of these"
+        )
+    return column, pl.List(dtype) if in_list else dtype
 
 
 def _with(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -94,17 +81,53 @@ def _with(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 _PATHS = click.argument("paths", metavar="PATH...", nargs=-1, required=True)
 _WHICH = _with(
-    click.option("--filters", type=_JsonObject(), help='Which runs, as the server filters them: \'{"config.lr": {"$gt": 0.01}}\'.'),
-    click.option("--order", default=DEFAULT_ORDER, show_default=True, help="A sign and a field: -created_at, +config.lr, -summary.loss."),
-    click.option("--limit", type=click.IntRange(min=0), help="The most runs, counted after the filters."),
-)  # fmt: skip
+    click.option(
+        "--filters",
+        type=_json_object,
+        metavar="JSON",
+        help='Which runs, as the server filters them: \'{"config.lr": {"$gt": 0.01}}\'.',
+    ),
+    click.option(
+        "--order",
+        default=DEFAULT_ORDER,
+        show_default=True,
+        help="A sign and a field: -created_at, +config.lr, -summary.loss.",
+    ),
+    click.option(
+        "--limit", type=click.IntRange(min=0), help="The most runs, counted after the filters."
+    ),
+)
 _HOW = _with(
-    click.option("--override", "overrides", type=_Override(), multiple=True, help="A column's dtype: tokens=Int64 keeps every digit. Repeatable."),
-    click.option("--base-url", help="The API's address; default as the W&B SDK finds it, first in WANDB_BASE_URL."),
-    click.option("--progress", is_flag=True, help="Show a bar where stderr is a terminal (needs tqdm)."),
-    click.option("-f", "--format", "form", type=click.Choice(["table", "csv", "json", "ndjson", "parquet"]), help="Default: what the ending of FILE says, else a table."),
-    click.option("-o", "--output", metavar="FILE", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Write here instead of to stdout."),
-)  # fmt: skip
+    click.option(
+        "--override",
+        "overrides",
+        type=_override,
+        metavar="COLUMN=DTYPE",
+        multiple=True,
+        help="A column's dtype: tokens=Int64 keeps every digit. Repeatable.",
+    ),
+    click.option(
+        "--base-url",
+        help="The API's address; default as the W&B SDK finds it, first in WANDB_BASE_URL.",
+    ),
+    click.option(
+        "--progress", is_flag=True, help="Show a bar where stderr is a terminal (needs tqdm)."
+    ),
+    click.option(
+        "-f",
+        "--format",
+        "form",
+        type=click.Choice(list(FORMS)),
+        help="Default: what the ending of FILE says, else a table.",
+    ),
+    click.option(
+        "-o",
+        "--output",
+        metavar="FILE",
+        type=click.Path(dir_okay=False, writable=True, path_type=Path),
+        help="Write here instead of to stdout.",
+    ),
+)
 
 
 # ---------------------------------------------------------------- the commands
@@ -122,11 +145,24 @@ def command() -> None:
 
 @command.command()
 @_PATHS
-@click.option("-c", "--columns", multiple=True, help="A column or glob, in the order wanted: name, config.lr, 'summary.*'. Repeatable.")  # fmt: skip
+@click.option(
+    "-c",
+    "--columns",
+    multiple=True,
+    help="A column or glob, in the order wanted: name, config.lr, 'summary.*'. Repeatable.",
+)
 @_WHICH
-@click.option("--per-page", type=int, default=DEFAULT_PER_PAGE, show_default=True, help="Runs a request, 1 to 1000.")  # fmt: skip
+@click.option(
+    "--per-page",
+    type=int,
+    default=DEFAULT_PER_PAGE,
+    show_default=True,
+    help="Runs a request, 1 to 1000.",
+)
 @_HOW
-def runs(paths: tuple[str, ...], columns: tuple[str, ...], base_url: str | None, **options: Any) -> None:
+def runs(
+    paths: tuple[str, ...], columns: tuple[str, ...], base_url: str | None, **options: Any
+) -> None:
     """Read the runs of a project, one row a run.
 
     PATH is entity/project, entity/project/sweeps/<id>, entity/project/<run id>, or the web address of one.
@@ -135,7 +171,7 @@ def runs(paths: tuple[str, ...], columns: tuple[str, ...], base_url: str | None,
     wbframe runs ent/proj
     wbframe runs ent/proj -c name -c state -c config.lr -c 'summary.*' --order -created_at --limit 20
     wbframe runs ent/proj --filters '{"state": "finished"}' -o runs.parquet
-    """
+    """  # noqa: D301 -- click wants the character
     out, reading = _split(options)
     with wbframe.Client(base_url) as client:
         frame = wbframe.polars.read_runs(paths, columns=columns or None, client=client, **reading)
@@ -144,12 +180,44 @@ def runs(paths: tuple[str, ...], columns: tuple[str, ...], base_url: str | None,
 
 @command.command()
 @_PATHS
-@click.option("-k", "--keys", multiple=True, help="A logged key or glob, in the order wanted; default all. Repeatable.")  # fmt: skip
-@click.option("--samples", type=int, default=DEFAULT_SAMPLES, show_default=True, help="Rows of a run at the most, of each group of keys that is logged together.")  # fmt: skip
-@click.option("--x-axis", default="_step", show_default=True, help="A key to have beside _step; only rows with it are read.")  # fmt: skip
-@click.option("--stream", type=click.Choice(["default", "system"]), default="default", show_default=True, help="What was logged, or machine metrics.")  # fmt: skip
-@click.option("--match", type=click.Choice(["any", "all"]), default="any", show_default=True, help="Rows with any of the keys, or with all.")  # fmt: skip
-@click.option("--run-columns", multiple=True, help="A column of the runs to repeat beside each row. Repeatable.")  # fmt: skip
+@click.option(
+    "-k",
+    "--keys",
+    multiple=True,
+    help="A logged key or glob, in the order wanted; default all. Repeatable.",
+)
+@click.option(
+    "--samples",
+    type=int,
+    default=DEFAULT_SAMPLES,
+    show_default=True,
+    help="Rows of a run at the most, of each group of keys that is logged together.",
+)
+@click.option(
+    "--x-axis",
+    default="_step",
+    show_default=True,
+    help="A key to have beside _step; only rows with it are read.",
+)
+@click.option(
+    "--stream",
+    type=click.Choice(["default", "system"]),
+    default="default",
+    show_default=True,
+    help="What was logged, or machine metrics.",
+)
+@click.option(
+    "--match",
+    type=click.Choice(["any", "all"]),
+    default="any",
+    show_default=True,
+    help="Rows with any of the keys, or with all.",
+)
+@click.option(
+    "--run-columns",
+    multiple=True,
+    help="A column of the runs to repeat beside each row. Repeatable.",
+)
 @click.option("--min-step", type=int, help="The first step to read.")
 @click.option("--max-step", type=int, help="The step to stop before.")
 @_WHICH
@@ -169,7 +237,7 @@ def histories(
     wbframe histories ent/proj -k train/loss -k eval/loss
     wbframe histories ent/proj -k 'eval/*' --run-columns config.lr --max-step 1000 -o eval.csv
     wbframe histories ent/proj/ab12cd34 --stream system -k cpu --format ndjson
-    """
+    """  # noqa: D301 -- click wants the character
     out, reading = _split(options)
     with wbframe.Client(base_url) as client:
         frame = wbframe.polars.read_histories(
@@ -179,19 +247,36 @@ def histories(
 
 
 @command.command()
-@click.option("--project", "projects", multiple=True, help="demo, ragged, empty, odd, or a project's folder; default all four. Repeatable.")  # fmt: skip
-@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 takes any free one.")  # fmt: skip
+@click.option(
+    "--project",
+    "projects",
+    multiple=True,
+    help="demo, ragged, empty, odd, or a project's folder; default all four. Repeatable.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default=True,
+    help="0 takes any free one.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--latency", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Seconds that each answer is held back.")  # fmt: skip
+@click.option(
+    "--latency",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="Seconds that each answer is held back.",
+)
 def serve(projects: tuple[str, ...], port: int, host: str, latency: float) -> None:
     """Serve projects on this machine as W&B does, until Ctrl-C.
 
     \b
     wbframe serve
     wbframe serve --project demo --project ./my-project --port 8080 --latency 0.1
-    """
+    """  # noqa: D301 -- click wants the character
     if host not in _LOOPBACK:
-        _say(f"warning: {host} is not this machine alone: whoever reaches it can read all that is served; the key is public")
+        _say(f"warning: whoever reaches {host} can read all that is served; the key is public")
     wbframe.server.serve_forever(
         list(projects) or None, port=port, host=host, latency=latency, ready=_announce
     )
@@ -205,7 +290,7 @@ def demo() -> None:
     """
     from wbframe.demo import show  # noqa: PLC0415 -- the other commands do without it
 
-    with _table_format(_DEMO_ROWS):
+    with table_format(_DEMO_ROWS):
         show(click.echo)
 
 
@@ -227,110 +312,38 @@ def _split(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     if output is not None and not output.parent.is_dir():
         raise UsageError(f"--output: there is no folder {str(output.parent)!r}")
     if form is None and output is not None:
-        form = _ENDINGS.get(output.suffix.lower())
+        form = ENDINGS.get(output.suffix.lower())
         if form is None:
-            raise UsageError(f"--output: the ending of {output.name!r} says no format; add --format csv, json, ndjson, parquet or table")
+            raise UsageError(
+                f"--output: the ending of {output.name!r} says no format; add --format,"
+                f" one of {', '.join(FORMS)}"
+            )
     if form == "parquet" and output is None and sys.stdout.isatty():
-        raise UsageError("parquet is bytes that no terminal shows: add --output FILE, or redirect stdout")
+        raise UsageError(
+            "parquet is bytes that no terminal shows: add --output FILE, or redirect stdout"
+        )
     options["schema_overrides"] = dict(options.pop("overrides"))
     options["progress"] = options["progress"] and sys.stderr.isatty()
     return {"form": form or "table", "output": output}, options
 
 
-def _write(frame: pl.DataFrame, report: ScanReport | None, *, form: str, output: Path | None) -> None:
+def _write(
+    frame: pl.DataFrame, report: ScanReport | None, *, form: str, output: Path | None
+) -> None:
     """Write a frame, and say on stderr if it is a sample."""
     if output is None:
         sys.stdout.flush()
-        _FORMS[form](frame, report, sys.stdout.buffer)
+        FORMS[form](frame, report, sys.stdout.buffer)
         sys.stdout.buffer.flush()
     else:
         with output.open("wb") as file:
-            _FORMS[form](frame, report, file)
+            FORMS[form](frame, report, file)
     if report is not None and report.sampled:
         known = "" if report.rows_known is None else f" of {report.rows_known}"
         _say(
             f"sampled: {report.rows}{known} rows; {report.sampled_runs} of {report.runs} runs have"
             f" logged more than the --samples {report.samples} asked for"
         )
-
-
-@contextmanager
-def _table_format(rows: int = _TABLE_ROWS) -> Iterator[None]:
-    """Let frames take the width of the terminal."""
-    width = shutil.get_terminal_size((100, 24)).columns
-    columns = max(3, width // _CHARS_A_COLUMN)
-    with pl.Config(
-        tbl_width_chars=width, tbl_cols=columns, tbl_rows=rows, fmt_str_lengths=40
-    ):
-        yield
-
-
-def _table(frame: pl.DataFrame, _: ScanReport | None, out: BinaryIO) -> None:
-    """Write what a person reads."""
-    with _table_format():
-        out.write(f"{frame}\n".encode())
-
-
-def _csv(frame: pl.DataFrame, _: ScanReport | None, out: BinaryIO) -> None:
-    """Write CSV: lists as JSON text, times as ISO 8601."""
-    texts = [
-        pl.Series(each.name, [None if v is None else msgspec.json.encode(v).decode() for v in _plain(each)], pl.String)
-        for each in frame
-        if each.dtype.is_nested()
-    ]
-    out.write(frame.with_columns(texts).write_csv(datetime_format="%Y-%m-%dT%H:%M:%S%.6fZ").encode())
-
-
-def _json(frame: pl.DataFrame, _: ScanReport | None, out: BinaryIO) -> None:
-    """Write an array with an object a line."""
-    between = b"[\n"
-    for row in _json_rows(frame):
-        out.write(between + row)
-        between = b",\n"
-    out.write(b"[]\n" if frame.is_empty() else b"\n]\n")
-
-
-def _ndjson(frame: pl.DataFrame, _: ScanReport | None, out: BinaryIO) -> None:
-    """Write an object a line."""
-    for row in _json_rows(frame):
-        out.write(row + b"\n")
-
-
-def _parquet(frame: pl.DataFrame, report: ScanReport | None, out: BinaryIO) -> None:
-    """Write Parquet, with the report in the file's metadata as Arrow tables have it."""
-    buffer = io.BytesIO()
-    metadata = {} if report is None else {"wbframe": json.dumps(asdict(report))}
-    frame.write_parquet(buffer, metadata=metadata)
-    out.write(buffer.getbuffer())
-
-
-_FORMS = {"table": _table, "csv": _csv, "json": _json, "ndjson": _ndjson, "parquet": _parquet}
-_ENDINGS = {".csv": "csv", ".json": "json", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet", ".pq": "parquet", ".txt": "table"}  # fmt: skip
-
-
-def _json_rows(frame: pl.DataFrame) -> Iterator[bytes]:
-    """Give each row as a JSON object."""
-    encode = msgspec.json.Encoder().encode
-    for row in zip(*(_plain(each) for each in frame), strict=True):
-        yield encode(dict(zip(frame.columns, row, strict=True)))
-
-
-def _plain(series: pl.Series) -> Iterable[object]:
-    """Give values that JSON has; NaN and the infinities as W&B spells them, not as null."""
-    values = series.to_list()
-    simple = series.is_finite().all() if series.dtype.is_float() else not series.dtype.is_nested()
-    return values if simple else map(_spelled, values)
-
-
-def _spelled(value: object) -> object:
-    """Spell a float that JSON has not, also within lists and dicts."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, list):
-        return [_spelled(each) for each in value]
-    if isinstance(value, dict):
-        return {key: _spelled(each) for key, each in value.items()}
-    return value
 
 
 # ---------------------------------------------------------------- the program
@@ -356,9 +369,12 @@ def main(args: Sequence[str] | None = None) -> int:
     wbframe, version ...
     0
     """
+    if hasattr(signal, "siginterrupt"):
+        # polars handles SIGINT so that waits begin anew; Ctrl-C would be heard only when they end.
+        signal.siginterrupt(signal.SIGINT, True)
     with warnings.catch_warnings():
         warnings.simplefilter("always", WbframeWarning)
-        warnings.showwarning = _show_warning
+        warnings.showwarning = _show_warning  # type: ignore[assignment]
         try:
             # From --help and --version click gives 0; from a command, what the function returned.
             return command.main(args, prog_name="wbframe", standalone_mode=False) or 0
@@ -376,9 +392,12 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _show_warning(message: Warning | str, *_: object) -> None:
-    """Show a warning in one line, without the line of code that gave it, and with options for arguments."""
-    said = re.sub(r"schema_overrides=\{'(.*)': pl\.(\w+)\}", lambda m: f"--override {shlex.quote(f'{m[1]}={m[2]}')}", str(message))
-    _say(f"warning: {said}")
+    """Show a warning in one line, without the place that gave it, and with an option for an argument."""
+
+    def option(found: re.Match[str]) -> str:
+        return f"--override {shlex.quote('='.join(found.groups()))}"
+
+    _say(f"warning: {re.sub(_OVERRIDE, option, str(message))}")
 
 
 def _say(text: str) -> None:

@@ -47,14 +47,14 @@ def show(say: Callable[[str], object]) -> None:
         wbframe.server.serve("demo") as server,
         wbframe.Client(server.url, server.api_key) as client,
     ):
-        say(f"A server in this process has the project {_PATH}: small trainings on images of digits.")
+        say(
+            f"A server in this process has the project {_PATH}: small trainings on images of digits."
+        )
         runs = wbframe.polars.read_runs(_PATH, client=client)
         listed = wbframe.polars.report_of(runs)
         say(f"\n>>> runs = pl.read_wandb_runs({_PATH!r})")
         say(f">>> runs.shape\n{runs.shape}\n>>> runs.select({_SHOWN})\n{runs.select(_SHOWN)}")
-        rows = wbframe.polars.read_histories(
-            _PATH, keys=_KEYS, run_columns=["name"], client=client
-        )
+        rows = wbframe.polars.read_histories(_PATH, keys=_KEYS, run_columns=["name"], client=client)
         read = wbframe.polars.report_of(rows)
         say(f"\n>>> rows = pl.read_wandb_histories({_PATH!r}, keys={_KEYS}, run_columns=['name'])")
         say(f">>> rows\n{rows}")
@@ -67,13 +67,15 @@ def show(say: Callable[[str], object]) -> None:
         say(
             f"\n{requests} requests, {received:,} bytes, {listed.seconds + read.seconds:.2f} s:"
             f" {read.rows:,} of {read.rows_known:,} rows of {read.runs} runs."
-            f"\n{read.sampled_runs} runs have logged more than `samples` ({read.samples}, the default of W&B's own API)"
-            f" and were sampled by the server."
+            f"\nThe server sampled the {read.sampled_runs} runs that have logged more than `samples`,"
+            f" which is {read.samples} as in W&B's own API."
         )
     say(_OWN)
 
 
-def curves(rows: pl.DataFrame, key: str, names: list[str], *, width: int = 68, height: int = 12) -> str:
+def curves(
+    rows: pl.DataFrame, key: str, names: list[str], *, width: int = 68, height: int = 12
+) -> str:
     """Draw a key of a few runs over `_step`, on a logarithmic scale, as text.
 
     Parameters

@@ -56,7 +56,8 @@ keys
     ``"cpu"``, ``"system.cpu"``, ``"system/cpu"``.
 samples
     Rows of a run at the most. More are sampled down by the server, evenly; each group of keys that is
-    logged together is sampled by itself. The frame's metadata says whether it happened.
+    logged together is sampled by itself. The frame's metadata says whether it happened. None for every
+    logged row: from exported files, and live for what is not exported, checked to be complete.
 x_axis
     A key that stands beside `_step`; other than `_step`, only rows that hold it are read.
 stream
@@ -67,6 +68,9 @@ run_columns
     Columns of the runs frame to repeat beside each row.
 min_step, max_step
     Steps to read: `min_step` is inclusive, `max_step` exclusive.
+on_incomplete
+    With ``samples=None``, what to do when fewer rows of a run come than the server says it has:
+    ``"raise"``, or ``"warn"``.
 """
 
 PARAMETERS = {
@@ -80,6 +84,8 @@ UsageError
     An argument is wrong; found before any request where it can be known.
 CredentialsError, AccessError, NotFoundError
     No or a refused key; no permission; no such project, run or sweep.
+IncompleteHistoryError
+    With ``samples=None``: rows of a run are missing.
 RequestError, QueryError, AnswerError
     The server could not be reached, refused the query, or answered something else.
 """

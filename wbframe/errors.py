@@ -24,10 +24,12 @@
     ├── AnswerError                      the answer is not what the protocol says
     │   └── SchemaMismatchError          a value does not fit the promised column
     └── IncompleteError                  fewer rows or runs came than the server says exist
+        └── IncompleteHistoryError       of one run's history
 
     WbframeWarning (UserWarning)
     ├── PrecisionWarning                 Float64 cannot hold every digit of a key
-    └── NewKeyWarning                    keys were left out that the schema did not promise
+    ├── NewKeyWarning                    keys were left out that the schema did not promise
+    └── IncompleteHistoryWarning         fewer rows of a run came than the server says exist
 
 Messages are one line: what was asked, what went wrong, what to do next. They never hold a key or a signed URL.
 """
@@ -48,6 +50,8 @@ __all__ = [
     "CredentialsError",
     "FilterError",
     "IncompleteError",
+    "IncompleteHistoryError",
+    "IncompleteHistoryWarning",
     "MissingKeyError",
     "NewKeyWarning",
     "NotFoundError",
@@ -172,6 +176,10 @@ class IncompleteError(WbframeError):
     """Fewer runs or rows came than the server says exist."""
 
 
+class IncompleteHistoryError(IncompleteError):
+    """Fewer rows of a run came than the server says it has."""
+
+
 class WbframeWarning(UserWarning):
     """The base of every warning that wbframe gives."""
 
@@ -182,6 +190,10 @@ class PrecisionWarning(WbframeWarning):
 
 class NewKeyWarning(WbframeWarning):
     """Keys were left out, as asked, because the schema did not promise them."""
+
+
+class IncompleteHistoryWarning(WbframeWarning):
+    """Fewer rows of a run came than the server says it has, and ``on_incomplete="warn"`` was asked for."""
 
 
 def did_you_mean(name: str, known: Iterable[str], *, most: int = 3) -> str:

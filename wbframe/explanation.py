@@ -10,7 +10,7 @@ from wbframe.core import graphql
 from wbframe.core.explain import ScanExplanation, count_requests, path_text
 from wbframe.core.listing import server_filters
 from wbframe.core.model import HistoryScan
-from wbframe.core.plan import parse_keys
+from wbframe.core.plan import parse_keys, rows_asked
 from wbframe.errors import UsageError
 from wbframe.io.probe import probe
 from wbframe.io.reader import send_or_refuse
@@ -96,7 +96,7 @@ def _explained(source: RunsSource | HistorySource | LeftSource, wanted: Wanted) 
         paths=tuple(map(path_text, selection.paths)),
         columns=tuple(narrowed.scan.columns or ()),
         filters=flt.to_json(selection.filters),
-        conjuncts=narrowed.pushdown.conjuncts if narrowed.pushdown else (),
+        conjuncts=narrowed.pushdown.conjuncts,
         n_rows=wanted.n_rows,
         requests=count_requests(runs, selection.per_page),
         replaced=tuple(sorted(client.refused)),
@@ -110,14 +110,14 @@ def _histories(source: HistorySource, wanted: Wanted) -> ScanExplanation:
     scan = narrowed.scan
     runs = _count_runs(client, scan.selection)
     keys = tuple(narrowed.schema.keys)
-    rows = scan.samples * runs if wanted.n_rows is None else wanted.n_rows
+    rows = rows_asked(scan.samples) * runs if wanted.n_rows is None else wanted.n_rows
     cells = min(_count_cells(client, scan, keys), rows * (len(keys) + 1))
     return ScanExplanation(
         kind="histories",
         paths=tuple(map(path_text, scan.selection.paths)),
         columns=tuple(wanted.needed(list(source.schema()))),
         filters=flt.to_json(scan.selection.filters),
-        conjuncts=narrowed.pushdown.conjuncts if narrowed.pushdown else (),
+        conjuncts=narrowed.conjuncts,
         n_rows=wanted.n_rows,
         min_step=scan.min_step,
         max_step=scan.max_step,
@@ -149,7 +149,7 @@ def _count_cells(client: Client, scan: HistoryScan, keys: tuple[str, ...]) -> in
         if content is not None:
             found = parse_keys(graphql.keys_answer(content, request, path), where=request.asked)
         if found is None:
-            return scan.samples * (len(keys) + 1) * _count_runs(client, scan.selection)
+            return rows_asked(scan.samples) * (len(keys) + 1) * _count_runs(client, scan.selection)
         counts = [sum(found.get(key, {}).values()) for key in keys]
         # All keys of a stream come row by row; chosen keys come each with its own rows.
         whole = scan.keys is None and not scan.narrowed

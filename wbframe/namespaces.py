@@ -50,7 +50,7 @@ class FrameNamespace:
         *,
         path: str | None = None,
         keys: Sequence[str] | None = None,
-        samples: int = DEFAULT_SAMPLES,
+        samples: int | None = DEFAULT_SAMPLES,
         x_axis: str = "_step",
         stream: str = "default",
         match: str = "any",
@@ -58,6 +58,7 @@ class FrameNamespace:
         min_step: int | None = None,
         max_step: int | None = None,
         schema_overrides: Overrides = None,
+        on_incomplete: str = "raise",
         client: Client | None = None,
         progress: bool | Hook | None = None,
     ) -> pl.DataFrame:
@@ -87,6 +88,7 @@ class FrameNamespace:
             min_step=min_step,
             max_step=max_step,
             schema_overrides=schema_overrides,
+            on_incomplete=on_incomplete,
             client=client,
             progress=progress,
         )
@@ -130,7 +132,7 @@ class LazyFrameNamespace:
         *,
         path: str | None = None,
         keys: Sequence[str] | None = None,
-        samples: int = DEFAULT_SAMPLES,
+        samples: int | None = DEFAULT_SAMPLES,
         x_axis: str = "_step",
         stream: str = "default",
         match: str = "any",
@@ -138,6 +140,7 @@ class LazyFrameNamespace:
         min_step: int | None = None,
         max_step: int | None = None,
         schema_overrides: Overrides = None,
+        on_incomplete: str = "raise",
         infer_schema_runs: int = INFER_SCHEMA_RUNS,
         on_new_key: str = "raise",
         client: Client | None = None,
@@ -173,6 +176,7 @@ class LazyFrameNamespace:
             min_step=min_step,
             max_step=max_step,
             schema_overrides=schema_overrides,
+            on_incomplete=on_incomplete,
         )
         options = check_scan_options(infer_schema_runs=infer_schema_runs, on_new_key=on_new_key)
         return registered(LeftSource(self._frame, path, HistorySource(scan, client, *options)))

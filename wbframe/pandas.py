@@ -88,7 +88,7 @@ def read_histories(
     path: str | RunPath | Iterable[str | RunPath],
     *,
     keys: Sequence[str] | None = None,
-    samples: int = DEFAULT_SAMPLES,
+    samples: int | None = DEFAULT_SAMPLES,
     x_axis: str = "_step",
     stream: str = "default",
     match: str = "any",
@@ -99,6 +99,7 @@ def read_histories(
     order: str = DEFAULT_ORDER,
     limit: int | None = None,
     schema_overrides: Overrides = None,
+    on_incomplete: str = "raise",
     dtype_backend: str = "numpy",
     client: Client | None = None,
     progress: bool | Hook | None = None,
@@ -136,6 +137,7 @@ def read_histories(
         order=order,
         limit=limit,
         schema_overrides=schema_overrides,
+        on_incomplete=on_incomplete,
     )
     backend = check_backend(dtype_backend)
     return frame_of(_read_histories(client_or_default(client), scan, hook_of(progress)), backend)
@@ -176,6 +178,12 @@ def to_pandas(table: pa.Table, dtype_backend: DtypeBackend) -> pd.DataFrame:
     """Turn a table into a frame of one of pandas' three families of dtypes."""
     mapper = {"pyarrow": pd.ArrowDtype, "numpy_nullable": _NULLABLE.get}.get(dtype_backend)
     frame: pd.DataFrame = table.to_pandas(types_mapper=mapper)
+    if dtype_backend == "numpy_nullable":
+        # pandas 3 would take NaN for null.
+        for i, column in enumerate(table.columns):
+            if pa.types.is_floating(column.type) and pc.any(pc.is_nan(column)).as_py():
+                values, mask = column.to_numpy(), column.is_null().to_numpy()
+                frame.isetitem(i, pd.arrays.FloatingArray(values, mask))
     if mapper is not None:
         return frame
     # numpy has no integer null: such a column becomes float64, or Python ints where that would cost digits.
@@ -221,7 +229,7 @@ class _Accessor:
         *,
         path: str | None = None,
         keys: Sequence[str] | None = None,
-        samples: int = DEFAULT_SAMPLES,
+        samples: int | None = DEFAULT_SAMPLES,
         x_axis: str = "_step",
         stream: str = "default",
         match: str = "any",
@@ -229,6 +237,7 @@ class _Accessor:
         min_step: int | None = None,
         max_step: int | None = None,
         schema_overrides: Overrides = None,
+        on_incomplete: str = "raise",
         dtype_backend: str = "numpy",
         client: Client | None = None,
         progress: bool | Hook | None = None,
@@ -261,6 +270,7 @@ class _Accessor:
             min_step=min_step,
             max_step=max_step,
             schema_overrides=schema_overrides,
+            on_incomplete=on_incomplete,
             dtype_backend=dtype_backend,
             client=client,
             progress=progress,

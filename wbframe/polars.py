@@ -87,7 +87,7 @@ def read_histories(
     path: str | RunPath | Iterable[str | RunPath],
     *,
     keys: Sequence[str] | None = None,
-    samples: int = DEFAULT_SAMPLES,
+    samples: int | None = DEFAULT_SAMPLES,
     x_axis: str = "_step",
     stream: str = "default",
     match: str = "any",
@@ -98,6 +98,7 @@ def read_histories(
     order: str = DEFAULT_ORDER,
     limit: int | None = None,
     schema_overrides: Overrides = None,
+    on_incomplete: str = "raise",
     client: Client | None = None,
     progress: bool | Hook | None = None,
 ) -> pl.DataFrame:
@@ -149,6 +150,7 @@ def read_histories(
         order=order,
         limit=limit,
         schema_overrides=schema_overrides,
+        on_incomplete=on_incomplete,
     )
     return _reported(read(client_or_default(client), scan, hook_of(progress)))
 
@@ -227,7 +229,7 @@ def scan_histories(
     path: str | RunPath | Iterable[str | RunPath],
     *,
     keys: Sequence[str] | None = None,
-    samples: int = DEFAULT_SAMPLES,
+    samples: int | None = DEFAULT_SAMPLES,
     x_axis: str = "_step",
     stream: str = "default",
     match: str = "any",
@@ -238,6 +240,7 @@ def scan_histories(
     order: str = DEFAULT_ORDER,
     limit: int | None = None,
     schema_overrides: Overrides = None,
+    on_incomplete: str = "raise",
     infer_schema_runs: int = INFER_SCHEMA_RUNS,
     on_new_key: str = "raise",
     client: Client | None = None,
@@ -296,6 +299,7 @@ def scan_histories(
         order=order,
         limit=limit,
         schema_overrides=schema_overrides,
+        on_incomplete=on_incomplete,
     )
     options = check_scan_options(infer_schema_runs=infer_schema_runs, on_new_key=on_new_key)
     return registered(HistorySource(scan, client, *options))

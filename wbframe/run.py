@@ -55,7 +55,7 @@ class Run(Node):
         If there is no such project or run; both are ValueErrors.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 -- the SDK's signature
         self,
         client: Any,
         entity: str,
@@ -74,7 +74,7 @@ class Run(Node):
         self._include_sweeps = include_sweeps
         self._lazy = lazy
         self._metadata: dict[str, Any] | None = None
-        self._take({"name": run_id, **(attrs or {})})
+        self._take({**(attrs or {}), "name": run_id})
         if not attrs:
             self.load(force=True)
 
@@ -127,8 +127,11 @@ class Run(Node):
 
     @property
     def json_config(self) -> str:
-        """The config as JSON text in the server's form."""
-        return json.dumps({key: {"value": value, "desc": None} for key, value in self.config.items()})
+        """The config as JSON text in the server's form, with what W&B keeps under ``_wandb``."""
+        kept = {key: value for key, value in self.rawconfig.items() if key == "_wandb"}
+        return json.dumps(
+            {key: {"value": value, "desc": None} for key, value in (kept | self.config).items()}
+        )
 
     @property
     def summary_metrics(self) -> dict[str, Any]:
@@ -193,7 +196,9 @@ class Run(Node):
             name = self._attrs.get("sweepName")
             if self._include_sweeps and name and self.sweep is None:
                 attrs = read_rows.read_sweeps(self.client, self._run_path, [name])[name]
-                self.sweep = None if attrs is None else Sweep(self.client, self.entity, self.project, attrs)
+                self.sweep = (
+                    None if attrs is None else Sweep(self.client, self.entity, self.project, attrs)
+                )
         return self._attrs
 
     def load_full_data(self, force: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 -- as in the SDK
@@ -306,7 +311,9 @@ class HistoryScan(Iterator[dict[str, Any]]):
         As asked; `max_step` is the one after the last.
     """
 
-    def __init__(self, run: Run, keys: list[str], page_size: int, min_step: int, max_step: int) -> None:
+    def __init__(
+        self, run: Run, keys: list[str], page_size: int, min_step: int, max_step: int
+    ) -> None:
         self.run = run
         self.keys = keys
         self.page_size = page_size
@@ -359,8 +366,12 @@ def text_keys(runs: list[Run]) -> frozenset[str]:
         keys = info.get("keys") if isinstance(info, dict) else None
         for key, each in keys.items() if isinstance(keys, dict) else ():
             counts = each.get("typeCounts") if isinstance(each, dict) else None
-            kinds.setdefault(key, set()).update(one["type"] for one in counts or () if "type" in one)
-    return frozenset(key for key, found in kinds.items() if "string" in found and "number" not in found)
+            kinds.setdefault(key, set()).update(
+                one["type"] for one in counts or () if "type" in one
+            )
+    return frozenset(
+        key for key, found in kinds.items() if "string" in found and "number" not in found
+    )
 
 
 def warn_imprecise(names: Iterable[str]) -> None:

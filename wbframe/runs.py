@@ -26,6 +26,8 @@ Wrong `keys` of ``histories``          a message for every run            one me
 ``match="any"`` of ``histories``       does not exist                     rows that hold any of `keys`
 ``runs[:]``, ``runs[5:]``,             TypeError, or a part of the        loads what it takes
 ``runs[:-1]``                          runs that happen to be loaded
+`length`                               0.31 does not have it              as in 0.18, 0.19.8
+`per_page=None`                        0.31 sends null                    50
 `cursor` of an empty page              0.18, 0.19.8 IndexError            None
 After "Could not find project"         0.31 gives a length of 0 and no    the same error again
                                        run
@@ -35,6 +37,8 @@ After "Could not find project"         0.31 gives a length of 0 and no    the sa
 `lazy`                                 0.31: True                         False: config and summary come
                                                                           with the page
 Sweeps of a page                       a request each, 0.31 more          one request
+`name` of a sweep                      0.31: also a name given later      as in 0.18, 0.19.8
+`json_config`                          0.18 drops ``_wandb``              keeps it
 ``run.user`` of a run without a user   0.18, 0.19.8 AttributeError;       None
                                        0.31 TypeError for the page
 Config that is no object               0.18, 0.19.8 raise                 ``{}``
@@ -45,7 +49,9 @@ Config that is no object               0.18, 0.19.8 raise                 ``{}``
                                        at page bounds with `keys`
 ``scan_history`` of sparse steps       a request a 1000 steps             wider windows where little comes
 ``scan_history`` without historyKeys   no rows                            all rows
-``scan_history(keys=)``                0.31 adds ``_step`` to each row    just `keys`
+``scan_history`` values                0.31 turns 1.0 into 1, and thins   as they came, all
+                                       out steps that stand in two rows
+``scan_history`` with wrong `keys`     0.31 raises                        an empty list and a message
 Files, artifacts, anything written     in the SDK                         not here: AttributeError
 =====================================  =================================  ==================================
 """
@@ -129,14 +135,14 @@ class Runs(Iterator[Run]):
     --------
     >>> import wbframe.server
     >>> with wbframe.server.serve("ragged") as server:
-    ...     runs = Runs(server.client(), "wbframe", "ragged", order="+created_at")
+    ...     runs = Runs(wbframe.Client(server.url, server.api_key), "wbframe", "ragged", order="+created_at")
     ...     len(runs), runs[0].id, runs[0].config["lr"]
     (13, 'cadence1', 0.1)
     """
 
     QUERY: str = RUNS
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 -- the SDK's signature
         self,
         client: Any = None,
         entity: str | None = None,
@@ -243,7 +249,9 @@ class Runs(Iterator[Run]):
         if new:
             for name, attrs in read_rows.read_sweeps(self.client, self._path, new).items():
                 self._sweeps[name] = (
-                    None if attrs is None else Sweep(self.client, str(self.entity), self.project, attrs)
+                    None
+                    if attrs is None
+                    else Sweep(self.client, str(self.entity), self.project, attrs)
                 )
         for run in runs:
             run.sweep = self._sweeps.get(run.sweep_name)
@@ -264,7 +272,9 @@ class Runs(Iterator[Run]):
         self.last_response = read_rows.ask(self.client, request)
         self.objects.extend(self.convert_objects())
         if self.more and self.cursor == before:
-            raise AnswerError(f"could not read {request.asked}: the server repeats the cursor of a page; try again")
+            raise AnswerError(
+                f"could not read {request.asked}: the server repeats the cursor of a page; try again"
+            )
         return True
 
     # ------------------------------------------------------------ as a sequence, as an iterator
@@ -401,12 +411,14 @@ class Runs(Iterator[Run]):
         --------
         >>> import wbframe.server
         >>> with wbframe.server.serve("ragged") as server:
-        ...     runs = Runs(server.client(), "wbframe", "ragged", order="+created_at")
+        ...     runs = Runs(wbframe.Client(server.url, server.api_key), "wbframe", "ragged", order="+created_at")
         ...     runs.histories(samples=2, keys=["eval/loss"], format="polars").columns
         ['_step', 'eval/loss', 'run_id']
         """
         if format not in {"default", "pandas", "polars"}:
-            raise UsageError(f"Invalid format: {format}. Must be one of 'default', 'pandas', 'polars'")
+            raise UsageError(
+                f"Invalid format: {format}. Must be one of 'default', 'pandas', 'polars'"
+            )
         if match not in {"all", "any"}:
             raise one_of("match", match, ("all", "any"))
         rows: Rows = []
@@ -414,7 +426,9 @@ class Runs(Iterator[Run]):
             asked = RowsAsked(
                 samples=samples, keys=tuple(keys or ()), x_axis=x_axis, stream=stream, match=match
             )
-            for run_id, found in read_rows.read_rows(self.client, self._path_known, asked, self._sized(asked)):
+            for run_id, found in read_rows.read_rows(
+                self.client, self._path_known, asked, self._sized(asked)
+            ):
                 for row in found:
                     row["run_id"] = run_id
                 rows += found
@@ -457,11 +471,13 @@ class Runs(Iterator[Run]):
 
     def to_polars(self, **options: Any) -> pl.DataFrame:
         """Read the runs frame of this query: `wbframe.polars.read_runs` with its further options."""
-        return self._read("polars", "read_runs", options)
+        found: pl.DataFrame = self._read("polars", "read_runs", options)
+        return found
 
     def to_pandas(self, **options: Any) -> pd.DataFrame:
         """Read the runs frame of this query: `wbframe.pandas.read_runs` with its further options."""
-        return self._read("pandas", "read_runs", options)
+        found: pd.DataFrame = self._read("pandas", "read_runs", options)
+        return found
 
     def to_arrow(self, **options: Any) -> pa.Table:
         """Read the runs frame of this query: `wbframe.arrow.read_runs` with its further options."""
@@ -469,7 +485,8 @@ class Runs(Iterator[Run]):
 
     def scan_histories(self, **options: Any) -> pl.LazyFrame:
         """Give the histories of this query lazily: `wbframe.polars.scan_histories` with its further options."""
-        return self._read("polars", "scan_histories", options)
+        found: pl.LazyFrame = self._read("polars", "scan_histories", options)
+        return found
 
     def _read(self, face: str, function: str, options: dict[str, Any]) -> Any:
         """Call a function of a face with this query."""

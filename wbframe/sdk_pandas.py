@@ -63,12 +63,14 @@ def pandas_frame(
 def _series(values: list[Any], *, text: bool) -> tuple[pd.Series[Any], bool]:
     """Build one column; also tell whether float64 lost digits of an integer."""
     kinds = set(map(type, values)) - _ABSENT
+    if not kinds:
+        return pd.Series(_filled(values, math.nan), dtype=object), False
     if kinds == {float}:
         return pd.Series(_filled(values, math.nan), dtype="float64"), False
     whole = len(set(map(type, values))) == 1
     if kinds == {int} and whole:
         return pd.Series(values), False
-    if kinds and kinds <= _NUMERIC:
+    if kinds <= _NUMERIC:
         plain = _filled(values, None)
         numbers, lost = column("", plain, text=text)
         if kinds == {int}:

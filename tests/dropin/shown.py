@@ -26,7 +26,7 @@ def plain(value, *, frame=None):
     if kind == "Run":
         return {"run": value.id}
     if kind == "Sweep":
-        return {"sweep": [value.id, value.state, value.name, value.config, value.best_loss, value.url]}
+        return {"sweep": [value.id, value.state, value.config, value.best_loss, value.url]}
     if kind == "User":
         return {"user": [value.username, value.name]}
     if kind in {"HTTPSummary", "SummarySubDict", "Summary"}:
@@ -49,7 +49,10 @@ def _frame(frame):
         dtypes = [str(each) for each in frame.dtypes]
         return {"polars": list(frame.columns), "dtypes": dtypes, "rows": plain(frame.to_dicts())}
     dtypes = [each.kind if each.kind in "ifbu" else "O" for each in frame.dtypes]
-    rows = [dict(zip(frame.columns, row)) for row in frame.itertuples(index=False, name=None)]
+    rows = [
+        dict(zip(frame.columns, row, strict=True))
+        for row in frame.itertuples(index=False, name=None)
+    ]
     return {
         "pandas": list(frame.columns),
         "dtypes": dtypes,
@@ -66,8 +69,8 @@ def attempt(code, names):
             warnings.simplefilter("ignore")
             scope = dict(names)
             *lines, last = code.strip().splitlines()
-            exec("\n".join(lines), scope)  # noqa: S102
-            value = plain(eval(last.strip(), scope))  # noqa: S307
+            exec("\n".join(lines), scope)
+            value = plain(eval(last.strip(), scope))
     except StopIteration:
         return {"error": ["StopIteration"], "message": ""}
     except Exception as error:  # noqa: BLE001

@@ -49,7 +49,7 @@ def column(values: list[Any]) -> tuple[pl.DataType, list[Any]]:
 
 
 def text(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else encode(value).decode()
+    return value if value is None or isinstance(value, str) else encode(value).decode().strip('"')
 
 
 def run_rows(project) -> list[dict[str, Any]]:

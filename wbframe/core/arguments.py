@@ -16,14 +16,16 @@ from wbframe.core.model import (
     DEFAULT_SAMPLES,
     HistoryScan,
     Match,
+    OnIncomplete,
     OnNewKey,
     RunsScan,
     Selection,
     Stream,
 )
 from wbframe.core.paths import parse_paths
+from wbframe.core.plan import MOST_SAMPLES
 from wbframe.core.schema import RUN_COLUMNS, STEP, check_columns
-from wbframe.errors import UsageError, did_you_mean, one_of
+from wbframe.errors import ColumnError, UsageError, did_you_mean, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,7 +68,7 @@ def history_scan(
     path: str | RunPath | Iterable[str | RunPath],
     *,
     keys: Sequence[str] | str | None = None,
-    samples: int = DEFAULT_SAMPLES,
+    samples: int | None = DEFAULT_SAMPLES,
     x_axis: str = STEP,
     stream: str = "default",
     match: str = "any",
@@ -77,6 +79,7 @@ def history_scan(
     order: str = DEFAULT_ORDER,
     limit: int | None = None,
     schema_overrides: Overrides = None,
+    on_incomplete: str = "raise",
 ) -> HistoryScan:
     """Check the arguments of the histories readers; raises as `runs_scan` does."""
     if stream not in get_args(Stream):
@@ -86,7 +89,13 @@ def history_scan(
     asked = _keys(keys)
     if match == "all" and asked is None:
         raise UsageError("`match='all'` asks for rows that hold all `keys`; name the keys")
-    _whole_number("samples", samples, least=1)
+    if on_incomplete not in get_args(OnIncomplete):
+        raise one_of("on_incomplete", on_incomplete, get_args(OnIncomplete))
+    if samples is not None:
+        _whole_number("samples", samples, least=1)
+    elif stream == "system":
+        # Machine metrics are only to be had thinned out; the report says whether they were.
+        samples = MOST_SAMPLES
     for name, step in (("min_step", min_step), ("max_step", max_step)):
         if step is not None:
             _whole_number(name, step, least=0)
@@ -113,6 +122,7 @@ def history_scan(
         run_columns=tuple(name for name in checked if name != "run_id"),
         min_step=min_step,
         max_step=max_step,
+        on_incomplete=on_incomplete,  # type: ignore[arg-type]
         overrides=overrides(schema_overrides, runs=False),
     )
 
@@ -233,6 +243,9 @@ def overrides(given: Overrides, *, runs: bool) -> dict[str, pl.DataType]:
             raise UsageError(
                 f"`schema_overrides`: the dtype of {name!r} is fixed, so that frames can be joined"
             )
+        if runs and not name.startswith(("config.", "summary.")):
+            msg = f"`schema_overrides`: no column {name!r} in a runs frame; a key is 'config.{name}' or 'summary.{name}'"
+            raise ColumnError(msg)
         found[name] = dtype
     return found
 

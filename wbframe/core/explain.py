@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from wbframe.core.model import RunPath, RunsScan
     from wbframe.core.predicate import Conjunct
 
-Ordering = Literal["no limit", "limit only", "limit before the predicate"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanExplanation:
@@ -70,7 +68,8 @@ class ScanExplanation:
             lines.append(f"  keys: {keys}; stream: {self.stream}")
             low = "start" if self.min_step is None else self.min_step
             high = "end" if self.max_step is None else self.max_step
-            lines.append(f"  steps: {low} to {high} (exclusive); at most {self.samples} rows a run")
+            rows = "every row" if self.samples is None else f"at most {self.samples} rows a run"
+            lines.append(f"  steps: {low} to {high} (exclusive); {rows}")
         if self.n_rows is not None:
             lines.append(f"  limit: {self.n_rows} rows, taken before the predicate")
         for each in self.conjuncts:
@@ -123,7 +122,7 @@ def describe_scan(scan: RunsScan | HistoryScan) -> str:
             parts.append(f"stream {scan.stream}")
         if scan.min_step is not None or scan.max_step is not None:
             parts.append(f"steps [{scan.min_step or 0}, {scan.max_step or 'end'})")
-        parts.append(f"at most {scan.samples} rows a run")
+        parts.append("every row" if scan.samples is None else f"at most {scan.samples} rows a run")
     return "; ".join(parts)
 
 

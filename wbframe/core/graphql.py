@@ -33,7 +33,9 @@ FIELDS_PER_PAGE = 1000
 FIELDS = "project.fields"
 PROJECTION = "config(keys:)"
 KEYS = "runs.historyKeys"
+EXPORTS = "run.parquetHistory"
 _REFUSALS = {
+    EXPORTS: re.compile(r"""[Cc]annot query field ["']parquetHistory["']"""),
     KEYS: re.compile(r"""[Cc]annot query field ["']historyKeys["'] on type ["']RunConnection["']"""),
     FIELDS: re.compile(r"""[Cc]annot query field ["']fields["']"""),
     PROJECTION: re.compile(r"""[Uu]nknown argument ["']keys["']"""),

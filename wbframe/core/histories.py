@@ -11,7 +11,7 @@ import polars as pl
 from wbframe.core.decode import decode_rows, infer_types, join_texts
 from wbframe.core.exact import decode_any
 from wbframe.core.graphql import name_of, rows_answer
-from wbframe.core.plan import split_groups
+from wbframe.core.plan import rows_asked, split_groups
 from wbframe.core.schema import STEP, SYSTEM_PREFIXES, Index
 from wbframe.errors import AnswerError
 
@@ -97,7 +97,7 @@ def _read_specs(
         typed = task.schema.keys
         columns = {**task.schema.lead, **{key: typed[key] for key in group.keys if key in typed}}
         decoded = decode_rows(rows, columns, where=where)
-        if not group.proven and decoded.frame.height < min(group.known or 0, task.samples):
+        if not group.proven and decoded.frame.height < min(group.known or 0, rows_asked(task.samples)):
             wrong.append(i)
         elif task.is_sampled(run.field, group.known, decoded.frame.height):
             found.sampled.add(run.ordinal)
@@ -168,7 +168,7 @@ def _read_texts(
     promised = {**dict.fromkeys(row_keys, pl.String()), **task.schema.lead, **task.schema.keys}
     # Only a run that has ended cannot have logged a new key since its keys were listed.
     if task.row_keys is None and not task.narrowed and (not run.ended or run.field == "events"):
-        new = _new_keys(infer_types(rows), promised, system=run.field == "events")
+        new = new_keys(infer_types(rows), promised, system=run.field == "events")
         if new:
             found.new_keys[run.ordinal] = new
     decoded = decode_rows(rows, promised, where=where)
@@ -193,7 +193,7 @@ def _held(rows: bytes, keys: Sequence[str], *, match_all: bool) -> pl.Series:
     return pl.Series([not wanted.isdisjoint(row) for row in there], dtype=pl.Boolean)
 
 
-def _new_keys(
+def new_keys(
     types: Mapping[str, Mapping[str, int]], promised: Mapping[str, pl.DataType], *, system: bool
 ) -> Index:
     """Give the keys of the rows that the schema does not have."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Stream = Literal["default", "system"]
 Match = Literal["any", "all"]
 OnNewKey = Literal["raise", "ignore"]
+OnIncomplete = Literal["raise", "warn"]
 
 DEFAULT_ORDER = "+created_at"
 DEFAULT_SAMPLES = 500
@@ -92,12 +93,13 @@ class RunsScan:
 class HistoryScan:
     """A read of the histories frame; `min_step` is inclusive, `max_step` exclusive.
 
-    `keys` make the rows; `narrowed` says that not all of their columns are wanted.
+    `keys` make the rows; `narrowed` says that not all of their columns are wanted. `samples` is None for
+    every row.
     """
 
     selection: Selection
     keys: tuple[str, ...] | None = None
-    samples: int = DEFAULT_SAMPLES
+    samples: int | None = DEFAULT_SAMPLES
     x_axis: str = "_step"
     stream: Stream = "default"
     match: Match = "any"
@@ -105,6 +107,7 @@ class HistoryScan:
     min_step: int | None = None
     max_step: int | None = None
     narrowed: bool = False
+    on_incomplete: OnIncomplete = "raise"
     overrides: Mapping[str, pl.DataType] = field(default_factory=dict)
 
 
@@ -146,6 +149,8 @@ class ScanReport:
         Rows a run (and group of keys) asked for at the most, or None.
     sampled_runs
         Runs of which the server holds more rows than it was asked for.
+    growing_runs
+        Runs that were still running, so that there may be more rows by now.
     requests, retries
         HTTP requests sent, and how many of them were second tries.
     bytes_received
@@ -163,6 +168,7 @@ class ScanReport:
     rows_known: int | None = None
     samples: int | None = None
     sampled_runs: int = 0
+    growing_runs: int = 0
     requests: int = 0
     retries: int = 0
     bytes_received: int = 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wbframe.core import filters as flt
-from wbframe.core.predicate import HistoryPushdown, Pushdown, push_history, push_runs
+from wbframe.core.predicate import Conjunct, Pushdown, push_history, push_runs
 from wbframe.core.separable import is_row_separable
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from wbframe.core.model import HistoryScan, RunsScan, Selection
+    from wbframe.core.predicate import HistoryPushdown
     from wbframe.core.schema import HistorySchema
 
 
@@ -56,10 +57,10 @@ def predicate_columns(predicate: pl.Expr | None) -> list[str] | None:
 
 @dataclass(frozen=True, slots=True)
 class NarrowedRuns:
-    """A runs scan narrowed to a query; `pushdown` is None where a limit comes before the predicate."""
+    """A runs scan narrowed to a query, and what became of the query's predicate."""
 
     scan: RunsScan
-    pushdown: Pushdown | None
+    pushdown: Pushdown
 
 
 def narrow_runs(scan: RunsScan, schema: Mapping[str, pl.DataType], wanted: Wanted) -> NarrowedRuns:
@@ -73,17 +74,40 @@ def narrow_runs(scan: RunsScan, schema: Mapping[str, pl.DataType], wanted: Wante
         Its promised columns.
     wanted
         What the query asks. A limit and a predicate never go to the server together: the limit comes
-        first, so a predicate would take rows from behind it.
+        first, so a predicate would take rows from behind it. Nor does a predicate behind a filter of
+        the scan that says of a run how it stands among the others: with fewer runs it would say
+        something else.
     """
     columns = tuple(wanted.needed(list(schema)))
-    pushdown = None
-    selection = with_own_predicate(scan.selection, schema)
+    pushdown = push_runs(wanted.predicate, schema)
+    selection = scan.selection
+    reason = _why_local(selection, wanted)
+    if reason:
+        pushdown = _kept_local(pushdown, reason)
     if wanted.n_rows is not None:
         selection = _limited(selection, wanted.n_rows)
-    elif wanted.predicate is not None and selection.limit is None:
-        pushdown = push_runs(wanted.predicate, schema)
-        selection = filtered(selection, pushdown)
-    return NarrowedRuns(replace(scan, selection=selection, columns=columns), pushdown)
+    return NarrowedRuns(
+        replace(scan, selection=filtered(selection, pushdown), columns=columns), pushdown
+    )
+
+
+def _why_local(selection: Selection, wanted: Wanted) -> str:
+    """Say why the server may not filter runs for a query, whatever its predicate; empty if it may."""
+    if wanted.n_rows is not None:
+        return "the query takes its rows before it filters them"
+    if selection.limit is not None:
+        return "the scan's own limit comes first"
+    if selection.predicate is not None and not is_row_separable(selection.predicate):
+        return "the scan's own filter looks at all its runs at once"
+    return ""
+
+
+def _kept_local(pushdown: Pushdown, reason: str) -> Pushdown:
+    """Push nothing of a predicate."""
+    local = tuple(
+        Conjunct(text=each.text, status="local", reason=reason) for each in pushdown.conjuncts
+    )
+    return Pushdown(exact=not local, conjuncts=local)
 
 
 def with_own_predicate(selection: Selection, schema: Mapping[str, pl.DataType]) -> Selection:
@@ -104,8 +128,10 @@ def filtered(selection: Selection, pushdown: Pushdown) -> Selection:
 
 
 def _limited(selection: Selection, n_rows: int) -> Selection:
-    """Take no more than `n_rows` runs, nor larger pages."""
+    """Take no more than `n_rows` runs, nor larger pages, unless most of a page may be dropped."""
     limit = n_rows if selection.limit is None else min(n_rows, selection.limit)
+    if selection.predicate is not None:
+        return replace(selection, limit=limit)
     return replace(selection, limit=limit, per_page=max(min(selection.per_page, limit), 1))
 
 
@@ -117,15 +143,15 @@ class NarrowedHistories:
     ----------
     scan, schema
         What is read, into which columns.
-    pushdown
-        What became of the predicate; None where a limit comes before it.
+    conjuncts
+        What became of the predicate.
     empty
         Whether no row can be wanted.
     """
 
     scan: HistoryScan
     schema: HistorySchema
-    pushdown: HistoryPushdown | None
+    conjuncts: tuple[Conjunct, ...] = ()
     empty: bool = False
 
 
@@ -151,17 +177,43 @@ def narrow_histories(scan: HistoryScan, schema: HistorySchema, wanted: Wanted) -
     changed = replace(
         scan, run_columns=tuple(narrow.run_columns), narrowed=len(narrow.keys) < len(schema.keys)
     )
-    if wanted.predicate is None or wanted.n_rows is not None:
-        return NarrowedHistories(changed, narrow, None, empty=wanted.n_rows == 0)
     pushdown = push_history(wanted.predicate, columns, run_columns=tuple(schema.run_columns))
-    if changed.selection.limit is None:
+    reason = _why_local(scan.selection, wanted)
+    if not reason:
         changed = replace(changed, selection=filtered(changed.selection, pushdown.run))
+    conjuncts = tuple(_as_sent(each, reason, limited=wanted.n_rows is not None) for each in pushdown.conjuncts)
+    if wanted.n_rows is not None:
+        return NarrowedHistories(changed, narrow, conjuncts, empty=wanted.n_rows == 0)
     empty = pushdown.run_ids is not None and not pushdown.run_ids
     if scan.stream == "default":
         low, high = window(scan, pushdown)
         changed = replace(changed, min_step=low, max_step=high)
         empty = empty or (high is not None and high <= (low or 0))
-    return NarrowedHistories(changed, narrow, pushdown, empty=empty)
+    return NarrowedHistories(changed, narrow, conjuncts, empty=empty)
+
+
+# What a condition may bound besides runs, by its column in `Conjunct.pushed`. Times are compared here: the
+# server has no window of them, and a list of runs goes to it as a filter or not at all.
+_STEP_WINDOW = "_step"
+_NEVER_SENT = frozenset({"_timestamp", "run_id"})
+
+
+def _as_sent(conjunct: Conjunct, reason: str, *, limited: bool) -> Conjunct:
+    """Say what is really sent of a condition; `reason` is why no filter of runs is, or empty."""
+    pushed = conjunct.pushed or {}
+    sent = {
+        name: value
+        for name, value in pushed.items()
+        if name not in _NEVER_SENT and not (limited if name == _STEP_WINDOW else reason)
+    }
+    if sent == pushed:
+        return conjunct
+    if "_timestamp" in pushed and not reason:
+        reason = "the server has no window of times"
+    reason = reason or conjunct.reason or "it names more runs than a filter holds"
+    if not sent:
+        return Conjunct(text=conjunct.text, status="local", reason=reason)
+    return Conjunct(text=conjunct.text, status="superset", pushed=sent, reason=reason)
 
 
 def window(scan: HistoryScan, pushdown: HistoryPushdown) -> tuple[int | None, int | None]:

@@ -114,7 +114,10 @@ def _from_parts(parts: list[str], host: str | None = None) -> RunPath | None:
 
 def _parse_address(address: str) -> RunPath:
     """Parse the address of a page of the web app."""
-    split = urlsplit(address.strip())
+    try:
+        split = urlsplit(address.strip())
+    except ValueError:
+        raise _wrong(address) from None
     if split.scheme not in {"http", "https"} or not split.hostname:
         raise _wrong(address)
     prefix = _APP_PREFIXES.get(split.hostname, "")

@@ -23,13 +23,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from wbframe.core.graphql import RunNode
-    from wbframe.core.model import HistoryScan, Request, RunPath
+    from wbframe.core.model import HistoryScan, OnIncomplete, Request, RunPath
 
 Field = Literal["sampledHistory", "history", "events"]
 
 # Cells that one request asks for at the most, and runs: about 2-4 MB of JSON.
 POINTS_PER_REQUEST = 120_000
 RUNS_PER_REQUEST = 100
+# Rows that servers give at the most, whatever is asked for.
+MOST_SAMPLES = 10_000
+# Of whole histories a task holds more runs and rows, since most come from files; it bounds memory.
+WHOLE_POINTS_PER_TASK = 1_000_000
+WHOLE_RUNS_PER_TASK = 16
 # Rows of machine metrics that no server exceeds, and columns where it names none; they size requests.
 _EVENTS_CAP = 1000
 _SYSTEM_KEYS = 20
@@ -63,6 +68,8 @@ class RunEntry:
         Whether it logs no more, so that counts are final.
     line_count
         Rows logged, or None.
+    last_step
+        The last step logged, or None.
     keys
         Logged key -> type -> rows that hold it; None if the server does not say.
     """
@@ -72,6 +79,7 @@ class RunEntry:
     run_id: str
     ended: bool = True
     line_count: int | None = None
+    last_step: int | None = None
     keys: Mapping[str, Mapping[str, int]] | None = None
 
     def types(self, *, system: bool) -> dict[str, Types]:
@@ -92,6 +100,7 @@ def run_entry(ordinal: int, path: RunPath, node: RunNode) -> RunEntry:
         run_id=node.name,
         ended=node.state in _ENDED,
         line_count=None if node.history_line_count is None else int(node.history_line_count),
+        last_step=parse_last_step(node.history_keys, where=f"run {node.name!r}"),
         keys=keys,
     )
 
@@ -103,6 +112,13 @@ def parse_keys(history_keys: msgspec.Raw, *, where: str) -> dict[str, dict[str, 
     if raw is None:
         return None
     return {key: _counts(info) for key, info in json_object(raw, where=where).items()}
+
+
+def parse_last_step(history_keys: msgspec.Raw, *, where: str) -> int | None:
+    """Read the last step off historyKeys; None if the server does not say, or there is none."""
+    raw = json_object(history_keys, where=f"the history keys of {where}").get("lastStep")
+    step = None if raw is None else msgspec.json.decode(raw, type=int | float | None)
+    return None if step is None or step < 0 else int(step)
 
 
 def _counts(info: msgspec.Raw) -> dict[str, int]:
@@ -129,6 +145,11 @@ def index_of(entries: Iterable[RunEntry], *, system: bool) -> Index:
 
 
 # ---------------------------------------------------------------- tasks
+
+
+def rows_asked(samples: int | None) -> int:
+    """Give the rows to ask for where rows are sampled: `samples`, or for every row what servers give at the most."""
+    return MOST_SAMPLES if samples is None else samples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +180,7 @@ class RunRead:
     field: Field = "sampledHistory"
     groups: tuple[Group, ...] = ()
     known: int | None = None
+    last_step: int | None = None
     ended: bool = True
     points: int = 0
 
@@ -173,8 +195,8 @@ class HistoryTask:
         The project, and what is read of each run.
     schema
         The columns to decode.
-    samples, min_step, max_step
-        As of the scan.
+    samples, min_step, max_step, on_incomplete
+        As of the scan; `samples` is None for every row.
     match_all
         Whether a row must hold all keys.
     row_keys
@@ -186,9 +208,10 @@ class HistoryTask:
     path: RunPath
     runs: tuple[RunRead, ...]
     schema: HistorySchema
-    samples: int
+    samples: int | None
     min_step: int | None = None
     max_step: int | None = None
+    on_incomplete: OnIncomplete = "raise"
     match_all: bool = False
     row_keys: tuple[str, ...] | None = None
     narrowed: bool = False
@@ -201,7 +224,7 @@ class HistoryTask:
                 field=run.field,
                 specs=tuple(
                     spec(
-                        (*self.schema.lead, *group.keys), self.samples, self.min_step, self.max_step
+                        (*self.schema.lead, *group.keys), rows_asked(self.samples), self.min_step, self.max_step
                     )
                     for group in run.groups
                 ),
@@ -230,14 +253,14 @@ class HistoryTask:
 
     def rows_at_most(self, field: Field) -> int:
         """Rows from which on an answer may have been thinned out."""
-        return min(self.samples, _ROWS_AT_MOST[field])
+        return min(rows_asked(self.samples), _ROWS_AT_MOST[field])
 
     def request(self) -> Request:
         """Build the request."""
         return rows_request(
             self.path,
             self.rows_of(),
-            samples=self.samples,
+            samples=rows_asked(self.samples),
             min_step=self.min_step,
             max_step=self.max_step,
         )
@@ -265,7 +288,9 @@ def history_tasks(
         run = run_read(scan, entry, schema)
         if run is None:
             continue
-        full = points + run.points > budget() or len(batch) >= RUNS_PER_REQUEST
+        most = budget() if scan.samples is not None else WHOLE_POINTS_PER_TASK
+        runs = RUNS_PER_REQUEST if scan.samples is not None else WHOLE_RUNS_PER_TASK
+        full = points + run.points > most or len(batch) >= runs
         if batch and path is not None and (path != entry.path or full):
             yield _task(scan, path, batch, schema)
             batch, points = [], 0
@@ -287,6 +312,7 @@ def _task(
         samples=scan.samples,
         min_step=scan.min_step,
         max_step=scan.max_step,
+        on_incomplete=scan.on_incomplete,
         match_all=scan.match == "all",
         row_keys=scan.keys,
         narrowed=scan.narrowed,
@@ -295,6 +321,9 @@ def _task(
 
 def run_read(scan: HistoryScan, entry: RunEntry, schema: HistorySchema) -> RunRead | None:
     """Decide what is read of one run; None if it holds nothing that was asked."""
+    samples = scan.samples
+    if samples is None:
+        return _every_row(scan, entry, schema)
     if scan.stream == "system":
         system = entry.types(system=True)
         columns = max(len(system), _SYSTEM_KEYS)
@@ -316,7 +345,25 @@ def run_read(scan: HistoryScan, entry: RunEntry, schema: HistorySchema) -> RunRe
         ended=entry.ended,
         groups=groups,
         known=max((group.known for group in groups if group.known is not None), default=None),
-        points=sum(min(scan.samples, g.known or scan.samples) * (len(g.keys) + 1) for g in groups),
+        points=sum(min(samples, g.known or samples) * (len(g.keys) + 1) for g in groups),
+    )
+
+
+def _every_row(scan: HistoryScan, entry: RunEntry, schema: HistorySchema) -> RunRead | None:
+    """Decide whether a run is read whole; None if it holds nothing that was asked."""
+    empty = entry.line_count == 0 or (entry.keys is not None and not entry.keys)
+    asked = [*(scan.keys or ()), *([] if scan.x_axis == STEP else [scan.x_axis])]
+    held = not asked or entry.keys is None or any(entry.count(key) for key in asked)
+    if (empty and entry.ended) or (not held and entry.ended):
+        return None
+    return RunRead(
+        ordinal=entry.ordinal,
+        run_id=entry.run_id,
+        field="history",
+        ended=entry.ended,
+        known=entry.line_count,
+        last_step=entry.last_step,
+        points=(entry.line_count or 0) * (len(schema.keys) + 1),
     )
 
 
@@ -324,7 +371,8 @@ def _whole_read(
     scan: HistoryScan, entry: RunEntry, field: Field, rows: int | None, columns: int
 ) -> RunRead:
     """Read all keys of a run."""
-    most = min(scan.samples, _EVENTS_CAP) if field == "events" else scan.samples
+    samples = rows_asked(scan.samples)
+    most = min(samples, _EVENTS_CAP) if field == "events" else samples
     return RunRead(
         ordinal=entry.ordinal,
         run_id=entry.run_id,
@@ -350,7 +398,7 @@ def all_rows_groups(
         return None
     if all(entry.count(key) == total for key in keys):
         return (Group(keys=tuple(keys), known=total),)
-    if total > scan.samples:
+    if total > rows_asked(scan.samples):
         return None
     return (Group(keys=(), known=total), *group_keys(scan, entry, keys))
 
@@ -364,7 +412,7 @@ def row_groups(scan: HistoryScan, entry: RunEntry, wanted: Container[str]) -> tu
     groups = group_keys(scan, entry, scan.keys or ())
     if scan.match == "all" or entry.line_count is None:
         return groups
-    every_row = [g for g in groups if g.known == entry.line_count and g.known <= scan.samples]
+    every_row = [g for g in groups if g.known == entry.line_count and g.known <= rows_asked(scan.samples)]
     if not every_row or not entry.ended:
         return groups
     kept = tuple(group for group in groups if any(key in wanted for key in group.keys))
@@ -401,13 +449,13 @@ def group_keys(scan: HistoryScan, entry: RunEntry, keys: Sequence[str]) -> tuple
     groups: list[Group] = []
     for key in keys:
         count = entry.count(key)
-        checkable = entry.ended and unbounded and axis_everywhere and count <= scan.samples
+        checkable = entry.ended and unbounded and axis_everywhere and count <= rows_asked(scan.samples)
         if count and (count == entry.line_count or checkable):
             shared[count].append(key)
         elif count:
             groups.append(Group(keys=(key,), known=count))
     for count, together in shared.items():
-        checked = entry.ended and unbounded and axis_everywhere and count <= scan.samples
+        checked = entry.ended and unbounded and axis_everywhere and count <= rows_asked(scan.samples)
         proven = len(together) == 1 or not checked
         groups.append(Group(keys=tuple(together), known=count, proven=proven))
     return tuple(groups)

@@ -230,7 +230,7 @@ def runs_schema(
     Raises
     ------
     ColumnError
-        If a name, or every match of a glob, is in neither the metadata nor the index.
+        If a name, or every match of a glob, is in neither the metadata nor the index, or an override is not.
     """
     known = {**{name: dtype for name, (dtype, _) in RUN_COLUMNS.items()}}
     for name in _in_frame_order(index or {}):
@@ -244,7 +244,12 @@ def runs_schema(
             for match in _matches(each, known, index is None or not complete, where)
         )
     found = {name: overrides.get(name, known.get(name, pl.Float64())) for name in names}
-    is_open = index is None and (columns is None or any(_is_glob(each) for each in columns))
+    if complete and index:
+        for name in overrides.keys() - known.keys():
+            msg = f"`schema_overrides`: no column {name!r} in the runs of {where}.{did_you_mean(name, known)}"
+            raise ColumnError(msg)
+    # An index may lag behind the runs: whoever reads all columns gets also those that it does not name.
+    is_open = columns is None or (index is None and any(_is_glob(each) for each in columns))
     return RunsSchema(columns=found, open=is_open)
 
 

@@ -71,8 +71,8 @@ def polars_frame(
     Examples
     --------
     >>> frame, _ = polars_frame([{"b": 1}, {"b": 2.5, "a": "x"}])
-    >>> frame.schema
-    Schema({'a': String, 'b': Float64})
+    >>> frame.columns, frame.dtypes
+    (['a', 'b'], [String, Float64])
     """
     columns = {}
     imprecise = set()
@@ -132,7 +132,9 @@ def dtype_of_values(values: Sequence[Any], *, text: bool = False) -> pl.DataType
     if kinds <= {int, float, str} and not text and _are_numbers(values):
         return _FLOAT
     if kinds == {list}:
-        return pl.List(dtype_of_values([item for each in values if type(each) is list for item in each]))
+        return pl.List(
+            dtype_of_values([item for each in values if type(each) is list for item in each])
+        )
     if kinds == {dict}:
         return _struct([each for each in values if type(each) is dict])
     return _TEXT
@@ -203,7 +205,11 @@ def _fit(value: Any, dtype: pl.DataType) -> Any:
     if dtype == pl.Float64:
         return float_or_none(value)
     if dtype == pl.String:
-        return value if type(value) is str else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return (
+            value
+            if type(value) is str
+            else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        )
     if isinstance(dtype, pl.List):
         inner: Any = dtype.inner
         return [_fit(item, inner) for item in value]

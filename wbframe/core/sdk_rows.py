@@ -27,6 +27,7 @@ __all__ = [
     "StepWindows",
     "known_size",
     "objects",
+    "rows_of",
     "rows_tasks",
 ]
 
@@ -86,14 +87,26 @@ class RowsAsked:
 
     def parse(self, raw: msgspec.Raw, *, where: str) -> list[Row]:
         """Read the rows of one run."""
-        if not self.keys:
-            return objects(join_texts(raw, where=where), where=where)
-        parts = [objects(part, where=where) for part in row_lists(raw)]
-        if len(parts) == 1:
-            return parts[0]
-        if not parts:
-            raise AnswerError(f"{where}: no spec was answered")
-        return _joined(parts)
+        of_all = self.match == "all" or not self.keys
+        if of_all:
+            return rows_of(raw, self.of("").field, where=where)
+        return _joined(objects(part, where=where) for part in row_lists(raw))
+
+
+def rows_of(raw: msgspec.Raw, field: str, *, where: str) -> list[Row]:
+    """Read the rows of one field of a run: the JSON texts of `history`, the one spec of `sampledHistory`.
+
+    Raises
+    ------
+    AnswerError
+        If they are no rows, or if `sampledHistory` does not answer just one spec.
+    """
+    if field != "sampledHistory":
+        return objects(join_texts(raw, where=where), where=where)
+    lists = row_lists(raw)
+    if len(lists) != 1:
+        raise AnswerError(f"{where}: one spec was asked and {len(lists)} answered")
+    return objects(lists[0], where=where)
 
 
 def _joined(parts: Iterable[list[Row]]) -> list[Row]:

@@ -189,6 +189,22 @@ class Client:
         """What has gone over the wire since the client was made."""
         return self._traffic
 
+    def count(self, *, bytes_received: int = 0, retried: bool = False) -> None:
+        """Count a request that was sent."""
+        with self._lock:
+            old = self._traffic
+            self._traffic = Traffic(
+                old.requests + 1, old.retries + retried, old.bytes_received + bytes_received
+            )
+
+    def http_options(self) -> dict[str, Any]:
+        """Give the options that requests to other hosts share with those to the server; no key among them."""
+        return {"timeout": self.timeout, "verify": self._verify, "proxies": self._proxies}
+
+    def sleep(self, seconds: float) -> None:
+        """Wait between tries."""
+        self._sleep(seconds)
+
     def refuse(self, features: frozenset[str]) -> None:
         """Remember that the server does not have these features."""
         with self._lock:
@@ -296,11 +312,7 @@ class Client:
             content = response.content
         except requests.RequestException as error:
             failure = error
-        with self._lock:
-            old = self._traffic
-            self._traffic = Traffic(
-                old.requests + 1, old.retries + again, old.bytes_received + len(content)
-            )
+        self.count(bytes_received=len(content), retried=again)
         if failure is not None or response is None:
             timed_out = isinstance(failure, requests.Timeout)
             kind = f"no answer within {self.timeout:g} s" if timed_out else _reason(failure)

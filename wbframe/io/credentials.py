@@ -42,7 +42,7 @@ def read_settings() -> Settings:
     files = [Path(config_dir).expanduser() / "settings", Path(local) / "settings"]
     try:
         parser.read(files, encoding="utf-8")
-    except configparser.Error as error:
+    except (configparser.Error, UnicodeDecodeError) as error:
         raise CredentialsError(
             f"cannot read the settings file: {str(error).splitlines()[0]}"
         ) from error
@@ -67,16 +67,15 @@ def find_base_url(base_url: str | None) -> str:
         base_url or os.environ.get("WANDB_BASE_URL") or read_settings().base_url or DEFAULT_BASE_URL
     )
     found = found.strip().rstrip("/")
-    split = urlsplit(found)
-    if (
-        split.scheme not in {"http", "https"}
-        or not split.hostname
-        or split.username
-        or split.password
-    ):
-        raise UsageError(
-            "`base_url` must be an address like 'https://api.wandb.ai', without a user or key in it"
-        )
+    wrong = UsageError(
+        "`base_url` must be an address like 'https://api.wandb.ai', without a user or key in it"
+    )
+    try:
+        split = urlsplit(found)
+    except ValueError:
+        raise wrong from None
+    if split.scheme not in {"http", "https"} or not split.hostname or "@" in split.netloc:
+        raise wrong
     if split.hostname == "wandb.ai":
         raise UsageError(
             "`base_url` must name the API host: 'https://api.wandb.ai', not 'https://wandb.ai'"
@@ -108,7 +107,10 @@ def find_key(base_url: str, api_key: str | None) -> str:
             f" (it writes {netrc_path()})"
         )
         raise MissingKeyError(msg)
-    return found.strip()
+    found = found.strip()
+    if not (found.isascii() and found.isprintable()) or " " in found:
+        raise CredentialsError("the API key holds blanks, or characters that no key has; copy it anew")
+    return found
 
 
 def netrc_path() -> Path:
@@ -127,7 +129,7 @@ def _netrc_key(host: str) -> str | None:
         entries = netrc.netrc(netrc_path())
     except FileNotFoundError:
         return None
-    except (netrc.NetrcParseError, OSError) as error:
+    except (netrc.NetrcParseError, UnicodeDecodeError, OSError) as error:
         raise CredentialsError(
             f"cannot read {netrc_path()}: {type(error).__name__}; mend or remove the file"
         ) from None

@@ -20,6 +20,7 @@ from wbframe.core.plan import (
     index_of,
     key_types,
     parse_keys,
+    rows_asked,
     run_entry,
     runs_to_look_at,
 )
@@ -30,11 +31,12 @@ from wbframe.io.read_runs import Read, collect_runs, plan_runs, warn_imprecise
 from wbframe.io.reader import read_tasks, send_or_refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Iterable, Sequence
 
     import polars as pl
 
     from wbframe.core.model import HistoryScan, Selection
+    from wbframe.core.plan import HistoryTask
     from wbframe.core.schema import Index
     from wbframe.io.client import Client, Traffic
     from wbframe.io.progress import Hook
@@ -61,6 +63,8 @@ class HistoryPlan:
         The columns of the frame.
     beside
         The run columns, a row an entry; None if none is asked.
+    complete
+        Whether a key outside the index is known to be logged by no run.
     """
 
     scan: HistoryScan
@@ -68,10 +72,20 @@ class HistoryPlan:
     index: Index
     schema: HistorySchema
     beside: pl.DataFrame | None
+    complete: bool = True
 
 
-def plan_histories(client: Client, scan: HistoryScan, progress: Hook = silent) -> HistoryPlan:
+def plan_histories(
+    client: Client, scan: HistoryScan, progress: Hook = silent, *, most: int | None = None
+) -> HistoryPlan:
     """List the runs of a scan with their keys: a request a page, and one where types must be looked at.
+
+    Parameters
+    ----------
+    client, scan, progress
+        What is read, and how.
+    most
+        List no more runs than that.
 
     Raises
     ------
@@ -79,9 +93,8 @@ def plan_histories(client: Client, scan: HistoryScan, progress: Hook = silent) -
         If no run has logged a key that is asked for.
     """
     leaves = {k: v for k, v in scan.overrides.items() if k.startswith(("config.", "summary."))}
-    runs = RunsScan(
-        selection=scan.selection, columns=scan.run_columns or ("run_id",), overrides=leaves
-    )
+    selection = scan.selection if most is None else replace(scan.selection, limit=most)
+    runs = RunsScan(selection=selection, columns=scan.run_columns or ("run_id",), overrides=leaves)
     plan = plan_runs(client, runs)
     collected = collect_runs(client, plan, progress, plain=ENTRY_FIELDS)
     entries = tuple(
@@ -96,10 +109,15 @@ def plan_histories(client: Client, scan: HistoryScan, progress: Hook = silent) -
     look(client, scan, entries, index)
     beside = collected.frame if scan.run_columns else None
     columns = dict(beside.schema) if beside is not None else {}
-    schema = _schema(scan, entries, index, columns)
+    told = all(entry.keys is not None or entry.line_count == 0 for entry in entries)
+    complete = told and (most is None or len(entries) < most)
+    where = describe(scan.selection.paths)
+    schema = history_schema(scan, index, columns, where=where, complete=complete)
     if scan.keys is not None:
         scan = replace(scan, keys=tuple(schema.keys))
-    return HistoryPlan(scan=scan, entries=entries, index=index, schema=schema, beside=beside)
+    return HistoryPlan(
+        scan=scan, entries=entries, index=index, schema=schema, beside=beside, complete=complete
+    )
 
 
 def is_listed(selection: Selection) -> bool:
@@ -125,18 +143,6 @@ def read_keys(client: Client, scan: HistoryScan) -> Index | None:
     return found
 
 
-def _schema(
-    scan: HistoryScan,
-    entries: tuple[RunEntry, ...],
-    index: Index,
-    run_columns: dict[str, pl.DataType],
-) -> HistorySchema:
-    """Decide the columns from the index as it is now."""
-    complete = all(entry.keys is not None or entry.line_count == 0 for entry in entries)
-    where = describe(scan.selection.paths)
-    return history_schema(scan, index, run_columns, where=where, complete=complete)
-
-
 def look(client: Client, scan: HistoryScan, entries: tuple[RunEntry, ...], index: Index) -> None:
     """Find from rows what the index leaves open: keys of runs without one, and text that is only NaN."""
     asked = index if scan.keys is None else [key for key in scan.keys if key in index]
@@ -144,9 +150,9 @@ def look(client: Client, scan: HistoryScan, entries: tuple[RunEntry, ...], index
     seen: Index = {}
     for entry, keys in runs_to_look_at(entries, mixed):
         field = "sampledHistory" if keys else ("events" if scan.stream == "system" else "history")
-        specs = tuple(spec((key,), scan.samples, None, None) for key in keys)
+        specs = tuple(spec((key,), rows_asked(scan.samples), None, None) for key in keys)
         rows = [RowsOf(run_id=entry.run_id, field=field, specs=specs)]
-        request = rows_request(entry.path, rows, samples=scan.samples)
+        request = rows_request(entry.path, rows, samples=rows_asked(scan.samples))
         [raw] = rows_answer(client.send(request), request, entry.path, rows)
         for part in row_lists(raw) if keys else [join_texts(raw)]:
             merge_index(seen, {key: frozenset(counts) for key, counts in infer_types(part).items()})
@@ -199,7 +205,7 @@ def _read_entries(
     tasks = history_tasks(plan.scan, entries, plan.schema, lambda: client.budget.points)
     height = 0
     new: dict[int, Index] = {}
-    with closing(read_tasks(client, tasks)) as results:
+    with closing(read_any_tasks(client, plan.scan, tasks)) as results:
         for result in results:
             new |= result.new_keys
             height += sum(frame.height for frame in result.frames.values())
@@ -212,6 +218,17 @@ def _read_entries(
     return new
 
 
+def read_any_tasks(
+    client: Client, scan: HistoryScan, tasks: Iterable[HistoryTask], *, ahead: int | None = None
+) -> Generator[TaskRows]:
+    """Read the tasks of a scan: sampled, or every row."""
+    if scan.samples is not None:
+        return read_tasks(client, tasks, ahead=ahead)
+    from wbframe.io.whole import read_whole_tasks  # noqa: PLC0415 -- Parquet costs more to import than all the rest
+
+    return read_whole_tasks(client, tasks, ahead=ahead)
+
+
 def _with_new_keys(
     plan: HistoryPlan, new: dict[int, Index]
 ) -> tuple[HistoryPlan, tuple[RunEntry, ...]]:
@@ -219,7 +236,9 @@ def _with_new_keys(
     index = dict(plan.index)
     for keys in new.values():
         merge_index(index, keys)
-    schema = _schema(plan.scan, plan.entries, index, dict(plan.schema.run_columns))
+    where = describe(plan.scan.selection.paths)
+    run_columns = plan.schema.run_columns
+    schema = history_schema(plan.scan, index, run_columns, where=where, complete=plan.complete)
     again = tuple(entry for entry in plan.entries if entry.ordinal in new)
     return replace(plan, index=index, schema=schema), again
 
@@ -245,6 +264,7 @@ def histories_report(
         rows_known=_rows_known(scan, entries),
         samples=scan.samples,
         sampled_runs=len(rows.sampled),
+        growing_runs=sum(not entry.ended for entry in entries),
         requests=traffic.requests,
         retries=traffic.retries,
         bytes_received=traffic.bytes_received,

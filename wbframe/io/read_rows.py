@@ -17,9 +17,8 @@ from wbframe.core.graphql import (
     rows_request,
     spec,
 )
-from wbframe.core.histories import row_lists
 from wbframe.core.schema import STEP
-from wbframe.core.sdk_rows import RowsAsked, RowsTask, StepWindows, objects, rows_tasks
+from wbframe.core.sdk_rows import RowsAsked, RowsTask, StepWindows, rows_of, rows_tasks
 from wbframe.errors import AnswerError
 from wbframe.io.reader import send_or_split, side_by_side
 
@@ -129,32 +128,19 @@ def scan_rows(
     client: Client, path: RunPath, name: str, keys: Sequence[str], windows: StepWindows
 ) -> Iterator[Row]:
     """Read every row of one run, window by window; with keys, the rows that hold all of them."""
+    where = f"run {name!r} of {name_of(path)}"
+    samples = windows.samples
     while (window := windows.window) is not None:
-        rows = _window_rows(client, path, name, keys, windows.samples, window)
+        low, high = window
+        if keys:
+            asked = RowsOf(run_id=name, specs=(spec(keys, samples, low, high),))
+        else:
+            asked = RowsOf(run_id=name, field="history")
+        request = rows_request(path, [asked], samples=samples, min_step=low, max_step=high)
+        [raw] = rows_answer(client.send(request), request, path, [asked])
+        rows = rows_of(raw, asked.field, where=where)
         if windows.took(len(rows)):
             yield from rows
-
-
-def _window_rows(
-    client: Client,
-    path: RunPath,
-    name: str,
-    keys: Sequence[str],
-    samples: int,
-    window: tuple[int, int],
-) -> list[Row]:
-    """Read the rows of one window of steps."""
-    low, high = window
-    where = f"run {name!r} of {name_of(path)}"
-    if not keys:
-        runs = [RowsOf(run_id=name, field="history")]
-    else:
-        runs = [RowsOf(run_id=name, specs=(spec(keys, samples, low, high),))]
-    request = rows_request(path, runs, samples=samples, min_step=low, max_step=high)
-    [raw] = rows_answer(client.send(request), request, path, runs)
-    if not keys:
-        return RowsAsked().parse(raw, where=where)
-    return [row for part in row_lists(raw) for row in objects(part, where=where)]
 
 
 def read_run_file(client: Client, path: RunPath, name: str, file: str) -> bytes | None:

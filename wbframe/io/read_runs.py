@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fnmatch
 import time
 import warnings
+from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -24,15 +26,15 @@ from wbframe.core.schema import (
     runs_schema,
 )
 from wbframe.core.separable import is_row_separable
-from wbframe.errors import PrecisionWarning, SchemaMismatchError
+from wbframe.errors import NewKeyWarning, PrecisionWarning, SchemaMismatchError
 from wbframe.io.progress import Progress, silent
 from wbframe.io.reader import read_index, read_pages, resolved
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from wbframe.core.graphql import RunNode
-    from wbframe.core.model import RunPath, RunsScan
+    from wbframe.core.model import OnNewKey, RunPath, RunsScan
     from wbframe.core.schema import Index
     from wbframe.io.client import Client, Traffic
     from wbframe.io.progress import Hook
@@ -63,17 +65,26 @@ class RunsPlan:
     index
         The config and summary columns of the projects: empty where none is needed, None where the
         server has no index.
+    sampled
+        Whether the index is that of some runs, so that others may have more columns.
     """
 
     scan: RunsScan
     columns: tuple[str, ...] | None
     index: Index | None
+    sampled: bool = False
 
     def resolve(self, columns: tuple[str, ...] | None, index: Index | None) -> RunsSchema:
         """Give the columns that names and globs mean."""
         where = describe(self.scan.selection.paths)
-        complete = self.index is not None
+        complete = self.index is not None and not self.sampled
         return runs_schema(columns, index, self.scan.overrides, where=where, complete=complete)
+
+    def unnamed(self, names: set[str]) -> set[str]:
+        """Give those of some names without a column that are wanted all the same: by a glob, or all."""
+        if not names or self.columns is None:
+            return names
+        return {name for name in names if any(fnmatch.fnmatchcase(name, each) for each in self.columns)}
 
     @property
     def in_one_piece(self) -> bool:
@@ -100,6 +111,8 @@ def plan_runs(client: Client, scan: RunsScan) -> RunsPlan:
     if index:
         index = _with_spelled_numbers(client, plan, index)
         plan = replace(plan, index=index)
+    if index is not None:
+        plan.resolve(tuple(looked_at or ()), index)
     known = plan.resolve(columns, index).columns
     # What no index vouches for may be text or number, so the server is not asked to compare it.
     sure = {name: known[name] for name in known if index is not None or name in RUN_COLUMNS}
@@ -195,7 +208,12 @@ class ListedPage:
 
 
 def iter_pages(
-    client: Client, plan: RunsPlan, progress: Hook = silent, *, plain: tuple[str, ...] = (), closed: bool = True
+    client: Client,
+    plan: RunsPlan,
+    progress: Hook = silent,
+    *,
+    plain: tuple[str, ...] = (),
+    on_new_key: OnNewKey = "raise",
 ) -> Iterator[ListedPage]:
     """Read a plan page by page; in one piece where the server has no index to promise types from.
 
@@ -205,8 +223,9 @@ def iter_pages(
         What is read, and how.
     plain
         GraphQL fields that the caller wants besides.
-    closed
-        Whether a config or summary key that the index does not name is an error.
+    on_new_key
+        Whether a config or summary key that is wanted, and that the index does not name, is an error, or is
+        left out with a warning.
 
     Raises
     ------
@@ -226,20 +245,23 @@ def iter_pages(
         return
     needed = plan.resolve(plan.columns, plan.index)
     imprecise: set[str] = set()
+    new: Counter[str] = Counter()
     for path, nodes in iter_runs(client, plan.scan.selection, needed, progress, plain=plain):
         buffer = RunsBuffer()
         buffer.add(path, nodes)
-        unnamed = buffer.names - needed.columns.keys() if plan.columns is None and closed else set()
-        if unnamed:
+        unnamed = plan.unnamed(buffer.names - needed.columns.keys())
+        if unnamed and on_new_key == "raise":
             msg = (
                 f"the index of {describe([path])} does not name {sorted(unnamed)};"
-                " read them by name, or set on_new_key='ignore'"
+                " scan again, read them by name, or set on_new_key='ignore'"
             )
             raise SchemaMismatchError(msg)
+        new.update(unnamed)
         frame, lost = runs_frame(buffer, needed)
         imprecise |= lost
         yield ListedPage(path, nodes, frame.select(wanted))
     warn_imprecise(imprecise)
+    warn_new_keys(new, "pages")
 
 
 def iter_runs(
@@ -296,6 +318,14 @@ def warn_imprecise(names: frozenset[str] | set[str]) -> None:
             f" schema_overrides={{{name!r}: pl.Int64}}"
         )
         warnings.warn(msg, PrecisionWarning, stacklevel=2)
+
+
+def warn_new_keys(new: Mapping[str, int], where: str) -> None:
+    """Warn of keys that were left out because no column was promised for them."""
+    if new:
+        listed = ", ".join(f"{key!r} ({count} {where})" for key, count in sorted(new.items()))
+        msg = f"left out {len(new)} keys that the schema does not name: {listed}"
+        warnings.warn(msg, NewKeyWarning, stacklevel=2)
 
 
 def runs_report(

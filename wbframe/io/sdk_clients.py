@@ -12,7 +12,10 @@ from wbframe.io.client import Client, client_or_default
 
 __all__ = ["app_url", "client_of"]
 
-_SAAS_APIS = {"api.wandb.ai": "https://wandb.ai", "api.forge.coreweave.com": "https://forge.coreweave.com/wandb"}
+_SAAS_APIS = {
+    "api.wandb.ai": "https://wandb.ai",
+    "api.forge.coreweave.com": "https://forge.coreweave.com/wandb",
+}
 
 _made: dict[tuple[str, str | None], Client] = {}
 _made_lock = threading.Lock()
@@ -39,7 +42,9 @@ def client_of(given: object) -> Client:
         return inner
     found = _server_and_key(given)
     if found is None:
-        msg = f"`client` must be a wbframe.Client, a wandb.Api() or None; got {type(given).__name__}"
+        msg = (
+            f"`client` must be a wbframe.Client, a wandb.Api() or None; got {type(given).__name__}"
+        )
         raise UsageError(msg)
     with _made_lock:
         if found not in _made:
@@ -54,11 +59,12 @@ def _server_and_key(given: Any) -> tuple[str, str | None] | None:
         return str(settings["base_url"]), getattr(given, "api_key", None)
     settings = getattr(given, "_settings", None)
     if getattr(settings, "base_url", None):
-        return str(settings.base_url), getattr(settings, "api_key", None)  # type: ignore[union-attr]
+        return str(getattr(settings, "base_url", "")), getattr(settings, "api_key", None)
     transport = getattr(getattr(given, "_client", None), "transport", None)
-    if getattr(transport, "url", None):
+    url = getattr(transport, "url", None)
+    if url:
         auth = getattr(getattr(transport, "session", None), "auth", None)
-        return str(transport.url).removesuffix("/graphql"), auth[1] if isinstance(auth, tuple) else None  # type: ignore[union-attr]
+        return str(url).removesuffix("/graphql"), auth[1] if isinstance(auth, tuple) else None
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-import warnings
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -13,15 +13,15 @@ import polars as pl
 from wbframe.core.histories import TaskRows, assemble, merge_rows
 from wbframe.core.listing import describe
 from wbframe.core.model import RunsScan
-from wbframe.core.plan import RunEntry, history_tasks, index_of, run_entry
-from wbframe.core.schema import history_schema, is_mixed, merge_index
-from wbframe.errors import NewKeyWarning, SchemaMismatchError
+from wbframe.core.plan import RunEntry, history_tasks, run_entry
+from wbframe.core.schema import choose_keys, history_schema, is_mixed
+from wbframe.errors import SchemaMismatchError
 from wbframe.io.read_histories import (
     ENTRY_FIELDS,
-    HistoryPlan,
     histories_report,
     is_listed,
     plan_histories,
+    read_any_tasks,
     read_keys,
 )
 from wbframe.io.read_runs import (
@@ -31,15 +31,15 @@ from wbframe.io.read_runs import (
     plan_runs,
     runs_report,
     warn_imprecise,
+    warn_new_keys,
 )
-from wbframe.io.reader import read_tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Mapping
 
     from wbframe.core.model import HistoryScan, OnNewKey
     from wbframe.core.narrow import NarrowedHistories, NarrowedRuns
-    from wbframe.core.schema import HistorySchema, Index
+    from wbframe.core.schema import HistorySchema, Index, Types
     from wbframe.io.client import Client
 
 # ---------------------------------------------------------------- runs
@@ -57,11 +57,10 @@ def promise_runs(client: Client, scan: RunsScan, infer_schema_runs: int) -> Runs
     """Find the columns of a scan: from the index of fields, or from some runs where there is none."""
     plan = plan_runs(client, scan)
     if plan.index is None:
-        some = replace(plan.scan, selection=replace(plan.scan.selection, predicate=None, limit=infer_schema_runs))
-        looked = collect_runs(client, replace(plan, scan=some))
-        plan = replace(plan, index=looked.index or {})
-    columns = dict(plan.resolve(plan.scan.columns, plan.index).columns)
-    return RunsPromise(plan, columns)
+        few = replace(plan.scan.selection, predicate=None, limit=infer_schema_runs)
+        looked_at = collect_runs(client, replace(plan, scan=replace(plan.scan, selection=few)))
+        plan = replace(plan, index=looked_at.index or {}, sampled=True)
+    return RunsPromise(plan, dict(plan.resolve(plan.scan.columns, plan.index).columns))
 
 
 def stream_runs(
@@ -76,7 +75,7 @@ def stream_runs(
     everything = whole and promise.plan.scan.columns is None
     plan = replace(promise.plan, scan=narrowed.scan, columns=None if everything else columns)
     rows = 0
-    for page in iter_pages(client, plan, closed=on_new_key == "raise"):
+    for page in iter_pages(client, plan, on_new_key=on_new_key):
         rows += page.frame.height
         yield page.frame
     client.last_report = runs_report(client, plan.scan.selection, rows, before, started)
@@ -87,57 +86,64 @@ def stream_runs(
 
 @dataclass(frozen=True, slots=True)
 class HistoryPromise:
-    """A histories scan whose columns are known; `scan` has its entities and keys resolved."""
+    """A histories scan whose columns are known.
+
+    Attributes
+    ----------
+    scan
+        With entities and keys resolved.
+    schema
+        Its columns.
+    runs
+        The plan that lists its runs.
+    asked
+        The keys and globs as they were asked for; None for all.
+    """
 
     scan: HistoryScan
     schema: HistorySchema
     runs: RunsPlan
+    asked: tuple[str, ...] | None
 
 
 def promise_histories(client: Client, scan: HistoryScan, infer_schema_runs: int) -> HistoryPromise:
     """Find the columns of a scan without reading its rows.
 
     A request a project for the united keys of its runs, and one a thousand config and summary keys where
-    run columns need them. Runs are listed only where they are few (a limit, or runs by name), or where a key
-    has text among numbers, which only rows can tell from spelled-out NaN.
+    run columns need them. Runs are listed only where they are few (a limit, or runs by name), where a key
+    has text among numbers, which only rows can tell from spelled-out NaN, or, some of them, where a server
+    does not unite keys.
     """
     leaves = {k: v for k, v in scan.overrides.items() if k.startswith(("config.", "summary."))}
-    runs = RunsScan(selection=scan.selection, columns=scan.run_columns or ("run_id",), overrides=leaves)
-    plan = plan_runs(client, runs)
-    scan = replace(scan, selection=plan.scan.selection)
-    index = None if is_listed(scan.selection) else _united_keys(client, scan, plan)
-    mixed = index is not None and any(
-        is_mixed(types) and key not in scan.overrides and (scan.keys is None or key in scan.keys)
-        for key, types in index.items()
+    columns = scan.run_columns or ("run_id",)
+    runs = promise_runs(
+        client, RunsScan(selection=scan.selection, columns=columns, overrides=leaves), infer_schema_runs
     )
-    if index is None or mixed:
-        some = scan
-        if index is None and not is_listed(scan.selection):
-            some = replace(scan, selection=replace(scan.selection, limit=infer_schema_runs))
-        found: HistoryPlan = plan_histories(client, some)
-        index, schema = dict(found.index), found.schema
-    else:
-        columns = dict(plan.resolve(plan.scan.columns, plan.index).columns) if scan.run_columns else {}
-        schema = history_schema(scan, index, columns, where=describe(scan.selection.paths))
-    if scan.keys is not None:
+    asked, scan = scan.keys, replace(scan, selection=runs.plan.scan.selection)
+    few = is_listed(scan.selection)
+    index = None if few else read_keys(client, scan)
+    sampled = index is None and not few
+    complete = True
+    if index is None or _mixed(scan, index):
+        most = infer_schema_runs if sampled else None
+        found = plan_histories(client, replace(scan, run_columns=()), most=most)
+        index, complete = dict(found.index), found.complete
+    schema = history_schema(
+        scan,
+        index,
+        runs.columns if scan.run_columns else {},
+        where=describe(scan.selection.paths),
+        complete=complete,
+    )
+    if asked is not None:
         scan = replace(scan, keys=tuple(schema.keys))
-    return HistoryPromise(scan, schema, plan)
+    return HistoryPromise(scan, schema, runs.plan, asked)
 
 
-def _united_keys(client: Client, scan: HistoryScan, plan: RunsPlan) -> Index | None:
-    """Find the keys of all runs: as the server unites them, else from the index of summary keys."""
-    united = read_keys(client, scan)
-    if united is not None or scan.stream == "system":
-        return united
-    index = plan.index if plan.index else plan_runs(client, RunsScan(selection=scan.selection, columns=("summary.*",))).index
-    if not index:
-        return None
-    hidden = ("summary._wandb", "summary._step")
-    return {
-        name.removeprefix("summary."): types
-        for name, types in index.items()
-        if name.startswith("summary.") and not name.startswith(hidden)
-    }
+def _mixed(scan: HistoryScan, index: Index) -> bool:
+    """Tell whether a wanted key has text among its numbers."""
+    mixed = [key for key, types in index.items() if is_mixed(types) and key not in scan.overrides]
+    return bool(choose_keys(scan.keys, mixed, where="", strict=False)) if mixed else False
 
 
 @dataclass(slots=True)
@@ -148,11 +154,11 @@ class _Entries:
     plan: RunsPlan
     known: HistorySchema
     system: bool
-    watch: bool
+    asked: tuple[str, ...] | None
     on_new_key: OnNewKey
     listed: list[RunEntry] = field(default_factory=list)
     frames: list[pl.DataFrame] = field(default_factory=list)
-    new: dict[str, int] = field(default_factory=dict)
+    new: Counter[str] = field(default_factory=Counter)
 
     def __iter__(self) -> Iterator[RunEntry]:
         for page in iter_pages(self.client, self.plan, plain=ENTRY_FIELDS):
@@ -160,18 +166,21 @@ class _Entries:
             for node in page.nodes:
                 entry = run_entry(len(self.listed), page.path, node)
                 self.listed.append(entry)
-                if self.watch:
-                    self.meet(index_of([entry], system=self.system))
+                self.meet(entry.types(system=self.system))
                 yield entry
 
-    def meet(self, keys: Index) -> None:
-        """Take note of keys that were not promised."""
-        there = self.known.keys.keys() | self.known.lead.keys()
-        for key in keys.keys() - there:
-            self.new[key] = self.new.get(key, 0) + 1
+    def meet(self, keys: Mapping[str, Types]) -> None:
+        """Take note of keys of one run that are wanted, all or by a glob, and were not promised."""
+        new = keys.keys() - self.known.keys.keys() - self.known.lead.keys()
+        if not new:
+            return
+        for key in new.intersection(choose_keys(self.asked, new, where="", strict=False)):
+            self.new[key] += 1
         if self.new and self.on_new_key == "raise":
-            names = sorted(self.new)
-            msg = f"runs have logged keys that the schema does not name: {names}; scan again, or set on_new_key='ignore'"
+            msg = (
+                f"runs have logged keys that the schema does not name: {sorted(self.new)};"
+                " scan again, or set on_new_key='ignore'"
+            )
             raise SchemaMismatchError(msg)
 
     def beside(self) -> pl.DataFrame | None:
@@ -201,7 +210,7 @@ def stream_histories(
         plan=replace(promise.runs, scan=runs, columns=columns),
         known=promise.schema,
         system=scan.stream == "system",
-        watch=scan.keys is None and not scan.narrowed,
+        asked=() if scan.narrowed else promise.asked,
         on_new_key=on_new_key,
     )
     width = len(schema.keys) + 1
@@ -212,7 +221,7 @@ def stream_histories(
     seen = TaskRows()
     height = 0
     tasks = history_tasks(scan, entries, schema, budget)
-    with closing(read_tasks(client, tasks, ahead=None if n_rows is None else 1)) as results:
+    with closing(read_any_tasks(client, scan, tasks, ahead=None if n_rows is None else 1)) as results:
         for result in results:
             for keys in result.new_keys.values():
                 entries.meet(keys)
@@ -225,12 +234,5 @@ def stream_histories(
             if n_rows is not None and height >= n_rows:
                 break
     warn_imprecise(seen.imprecise)
-    warn_new_keys(entries.new)
+    warn_new_keys(entries.new, "runs")
     client.last_report = histories_report(client, scan, entries.listed, seen, height, before, started)
-
-
-def warn_new_keys(new: dict[str, int]) -> None:
-    """Warn of keys that were left out because the schema did not promise them."""
-    if new:
-        listed = ", ".join(f"{key!r} ({count} runs)" for key, count in sorted(new.items()))
-        warnings.warn(f"left out {len(new)} keys that were not promised: {listed}", NewKeyWarning, stacklevel=2)

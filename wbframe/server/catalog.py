@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,11 +15,14 @@ from wbframe.errors import FilterError, UsageError
 from wbframe.server import select
 from wbframe.server.index import project_fields
 from wbframe.server.kept import Kept
+from wbframe.server.links import StoredFile
 from wbframe.server.wire import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from wbframe.server.exports import Export
+    from wbframe.server.rows import History
     from wbframe.server.store import Project, RunRecord, Sweep
 
 __all__ = [
@@ -60,15 +63,55 @@ class Catalog:
 
     @cached_property
     def views(self) -> dict[str, ProjectView]:
-        """Every project by its path."""
+        """Every project by its path, as it is now."""
         return {project.path: ProjectView(self, project) for project in self.projects}
 
     def select(
         self, view: ProjectView, text: str | None, order: str | None, sweep: str | None = None
     ) -> list[RunView]:
         """Give the runs that fit a filter, in order; kept for the next page."""
-        name = (view.project.path, text or "", order, sweep)
+        name = (view.generation, view.project.path, text or "", order, sweep)
         return self._selected.get(name, lambda: self._select(view, text, order, sweep))
+
+    def advance(
+        self,
+        path: str,
+        rows: int | Iterable[Mapping[str, Any]] = 0,
+        *,
+        state: str | None = None,
+    ) -> RunRecord:
+        """Let a run log more rows; what was selected before still shows the old ones.
+
+        Parameters
+        ----------
+        path
+            ``entity/project/run``.
+        rows
+            How many of the rows that are to come, or rows.
+        state
+            Its new state; the old one stays unless told.
+
+        Raises
+        ------
+        UsageError
+            There is no such run, or fewer rows are to come.
+        """
+        project_path, _, name = path.rpartition("/")
+        view = self.views.get(project_path)
+        if view is None or name not in view.runs:
+            raise UsageError(f"no run {path!r} is served; a run's path is entity/project/run")
+        run = view.runs[name].run
+        coming = run.coming
+        if isinstance(rows, int):
+            if not 0 <= rows <= len(coming):
+                raise UsageError(f"{len(coming)} rows of {path!r} are to come; asked for {rows}")
+            rows, coming = coming[:rows], coming[rows:]
+        grown = replace(
+            run, history=run.history.extended(rows), coming=coming, state=state or run.state
+        )
+        runs = tuple(grown if each.name == name else each for each in view.project.runs)
+        self.views[project_path] = view.next(replace(view.project, runs=runs))
+        return grown
 
     def _select(
         self, view: ProjectView, text: str | None, order: str | None, sweep: str | None
@@ -137,6 +180,27 @@ class RunView:
         index = self.run.key_index
         return None if index is None else msgspec.Raw(encode(index))
 
+    @cached_property
+    def export(self) -> Export:
+        """How the rows are exported."""
+        return self.run.export(self.view.project.exports)
+
+    @cached_property
+    def unexported(self) -> History:
+        """The rows that are not only in exported files."""
+        history = self.run.history
+        return history.chosen(self.export.unexported(len(history)))
+
+    @cached_property
+    def files(self) -> list[StoredFile]:
+        """The exported files; a file's path changes with the rows of the run."""
+        history, export = self.run.history, self.export
+        folder = f"/exports/{self.view.project.path}/{self.run.name}/{len(history)}"
+        return [
+            StoredFile(f"{folder}/{index}.parquet", history, file, export.format)
+            for index, file in enumerate(export.files)
+        ]
+
     def projected(self, value: Any, keys: list[str]) -> msgspec.Raw | None:
         """Keep only top-level `keys` of an object."""
         if isinstance(value, Mapping):
@@ -147,11 +211,16 @@ class RunView:
 class ProjectView:
     """One project, with its runs and what was computed from them."""
 
-    def __init__(self, catalog: Catalog, project: Project) -> None:
+    def __init__(self, catalog: Catalog, project: Project, generation: int = 0) -> None:
         self.catalog = catalog
         self.project = project
+        self.generation = generation
         self.runs = {run.name: RunView(self, run) for run in project.runs}
         self.sweeps = {sweep.name: SweepView(self, sweep) for sweep in project.sweeps}
+
+    def next(self, project: Project) -> ProjectView:
+        """Give the view of the project as it is after a change."""
+        return ProjectView(self.catalog, project, self.generation + 1)
 
     @cached_property
     def fields(self) -> list[tuple[str, str]]:

@@ -10,7 +10,8 @@ import graphql
 import msgspec
 
 from wbframe.server.kept import Kept
-from wbframe.server.resolve import RESOLVERS, ForbiddenError
+from wbframe.server.links import Links
+from wbframe.server.resolve import RESOLVERS, Context, ForbiddenError
 from wbframe.server.schema import NESTED_ROWS, Features, sdl
 
 if TYPE_CHECKING:
@@ -58,7 +59,12 @@ class Engine:
     catalog
         What is served.
     features
-        Which fields the schema has.
+        Which fields the schema has, and how some of them behave.
+
+    Attributes
+    ----------
+    links : Links
+        The addresses of exported files that were given out.
 
     Examples
     --------
@@ -71,6 +77,8 @@ class Engine:
     def __init__(self, catalog: Catalog, features: Features | None = None) -> None:
         self.catalog = catalog
         self.features = features or Features()
+        self.links = Links(gets=self.features.url_gets, shuffled=self.features.shuffled_urls)
+        self._context = Context(catalog, self.features, self.links)
         self._schema = _schema(self.features)
         self._prepared: Kept[_Prepared] = Kept(_DOCUMENTS_KEPT)
 
@@ -106,7 +114,7 @@ class Engine:
         result = graphql.execute_sync(
             self._schema,
             prepared.document,
-            context_value=self.catalog,
+            context_value=self._context,
             variable_values=question.variables,
         )
         errors = result.errors or []

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from wbframe.server import select
+from wbframe.server.buckets import BucketSpec, bucketed_events, bucketed_rows
 from wbframe.server.catalog import InputError, json_text, storage_id
 from wbframe.server.index import united_keys
 from wbframe.server.rows import Spec, SpecError
+from wbframe.server.wire import encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from wbframe.server.catalog import Catalog, ProjectView, RunView, SweepView
+    from wbframe.server.links import Links
     from wbframe.server.rows import History
+    from wbframe.server.schema import Features
 
-__all__ = ["FORBIDDEN", "RESOLVERS", "ForbiddenError"]
+__all__ = ["FORBIDDEN", "RESOLVERS", "Context", "ForbiddenError"]
 
 FORBIDDEN = "forbidden"
 """Projects of the entity of this name are answered with HTTP 403."""
@@ -29,6 +34,15 @@ _TAIL = 5
 
 class ForbiddenError(Exception):
     """The project may not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What every resolver gets."""
+
+    catalog: Catalog
+    features: Features
+    links: Links
 
 
 def _connection(items: Sequence[Any], first: int | None, after: str | None) -> dict[str, Any]:
@@ -73,7 +87,7 @@ def _user(user: Mapping[str, Any] | None, entity: str) -> dict[str, Any] | None:
 
 def _viewer(_source: Any, info: Any) -> dict[str, Any] | None:
     """Tell who asks."""
-    return _user({"name": "Ada Local", "username": "ada"}, info.context.entity)
+    return _user({"name": "Ada Local", "username": "ada"}, info.context.catalog.entity)
 
 
 def _server_info(_source: Any, _info: Any) -> dict[str, Any]:
@@ -107,7 +121,7 @@ def _project(
     """Find a project."""
     if entityName == FORBIDDEN:
         raise ForbiddenError(f"permission denied to read {entityName}/{name}")
-    catalog: Catalog = info.context
+    catalog: Catalog = info.context.catalog
     return catalog.views.get(f"{entityName or catalog.entity}/{name}")
 
 
@@ -120,7 +134,7 @@ def _projects(
     **_rest: Any,
 ) -> dict[str, Any]:
     """List the projects of an entity."""
-    catalog: Catalog = info.context
+    catalog: Catalog = info.context.catalog
     entity = entityName or catalog.entity
     mine = [view for view in catalog.views.values() if view.project.entity == entity]
     return _connection(mine, first, after)
@@ -193,15 +207,22 @@ def _samples(samples: int | None) -> int:
     return 500 if samples is None else samples
 
 
+def _rows(source: RunView, info: Any) -> History:
+    """Give the rows that are not only in files."""
+    context: Context = info.context
+    whole = context.features.history_serves_exported
+    return source.run.history if whole else source.unexported
+
+
 def _history(
     source: RunView,
-    _info: Any,
+    info: Any,
     minStep: int | None = None,  # noqa: N803
     maxStep: int | None = None,  # noqa: N803
     samples: int | None = None,
 ) -> list[str]:
     """Give whole rows."""
-    return source.run.history.texts(
+    return _rows(source, info).texts(
         min_step=minStep, max_step=maxStep, samples=_samples(samples), bare=source.bare
     )
 
@@ -211,16 +232,43 @@ def _events(source: RunView, _info: Any, samples: int | None = None) -> list[str
     return source.run.events.texts(samples=min(_samples(samples), _MOST_EVENTS), bare=source.bare)
 
 
-def _sampled_history(source: RunView, _info: Any, specs: list[str]) -> list[msgspec.Raw]:
+def _sampled_history(source: RunView, info: Any, specs: list[str]) -> list[msgspec.Raw]:
     """Give for each spec the rows that hold all of its keys."""
     float_step = source.view.project.float_steps
-    history = source.run.history
+    history = _rows(source, info)
     try:
         return [
             msgspec.Raw(history.sample(Spec.parse(spec), float_step=float_step)) for spec in specs
         ]
     except SpecError as error:
         raise InputError(str(error)) from None
+
+
+def _parquet_history(source: RunView, info: Any, liveKeys: list[str]) -> dict[str, Any]:  # noqa: N803
+    """Give fresh addresses of the exported files, and the rows that are live."""
+    context: Context = info.context
+    rows = source.run.history.objects(source.export.live, liveKeys)
+    live = None if context.features.live_data == "null" else [msgspec.Raw(row) for row in rows]
+    return {"parquetUrls": context.links.sign(source.files), "liveData": live}
+
+
+def _bucketed_history(source: RunView, info: Any, specs: list[str]) -> list[Any]:
+    """Sum up for each spec the values of its key, exported or not."""
+    run = source.run
+    answers: list[Any] = []
+    for text in specs:
+        try:
+            spec = BucketSpec.parse(text)
+        except SpecError as error:
+            raise InputError(str(error)) from None
+        if spec.is_system:
+            found = bucketed_events(run.events, spec)
+        else:
+            found = bucketed_rows(run.history, spec)
+        answer = encode(found)
+        as_text = info.context.features.buckets_as_text
+        answers.append(answer.decode() if as_text else msgspec.Raw(answer))
+    return answers
 
 
 def _tail(history: History, *, bare: bool) -> str:
@@ -315,6 +363,7 @@ RESOLVERS: dict[str, dict[str, Callable[..., Any]]] = {
         "history": _history,
         "events": _events,
         "sampledHistory": _sampled_history,
-        "parquetHistory": lambda _source, _info, liveKeys: {"parquetUrls": [], "liveData": []},  # noqa: ARG005, N803
+        "bucketedHistory": _bucketed_history,
+        "parquetHistory": _parquet_history,
     },
 }

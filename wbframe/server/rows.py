@@ -14,7 +14,9 @@ from wbframe.server.kept import Kept
 from wbframe.server.wire import encode, has_non_finite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+
+    import pyarrow as pa
 
 __all__ = ["MOST_SAMPLED", "History", "KeyStats", "Picked", "Spec", "SpecError", "even", "flatten"]
 
@@ -94,6 +96,10 @@ class KeyStats:
             self.monotonic = self.monotonic and value >= self.previous
             self.previous = value
 
+    def copied(self) -> KeyStats:
+        """Give a copy that can be counted on."""
+        return KeyStats(dict(self.counts), self.monotonic, self.previous)
+
     def to_json(self) -> dict[str, Any]:
         """Give the entry of `historyKeys.keys`."""
         return {
@@ -170,9 +176,7 @@ class History:
 
     Attributes
     ----------
-    rows : list of bytes
-        Each row's JSON, non-finite numbers as bare tokens.
-    steps : list of int
+    steps : sequence of int
         The ``_step`` of each row; its position where rows have none.
     keys : dict of str to KeyStats
         What was logged under each (flattened) key.
@@ -186,7 +190,10 @@ class History:
     [b'{"_step":1,"acc":0.5}']
     """
 
-    __slots__ = ("_odd", "_picks", "keys", "last", "rows", "steps")
+    __slots__ = ("_odd", "_picks", "_rows", "_table", "keys", "last", "steps")
+    _rows: list[bytes] | Callable[[], list[bytes]]
+    _table: Callable[[], pa.Table] | None
+    steps: Sequence[int]
 
     def __init__(self, rows: Iterable[Mapping[str, Any]] = (), *, stepped: bool = True) -> None:
         logged: list[Mapping[str, Any]] = []
@@ -218,34 +225,57 @@ class History:
     @classmethod
     def encoded(
         cls,
-        rows: list[bytes],
-        steps: list[int],
+        rows: list[bytes] | Callable[[], list[bytes]],
+        steps: Sequence[int],
         keys: dict[str, KeyStats],
         last: dict[str, Any],
+        *,
+        table: Callable[[], pa.Table] | None = None,
     ) -> History:
-        """Make a history of rows that are already encoded, flat, finite and in step order."""
+        """Make a history of rows that are already encoded, flat, finite and in step order.
+
+        Parameters
+        ----------
+        rows
+            The rows, or what makes them whenever they are asked for.
+        steps, keys, last
+            As the attributes.
+        table
+            Makes the same rows as a table, null where a key was not logged.
+        """
         history = cls.__new__(cls)
         history._fill(rows, steps, keys, last, set())  # noqa: SLF001 - its own class
+        history._table = table  # noqa: SLF001 - its own class
         return history
 
     def _fill(
         self,
-        rows: list[bytes],
-        steps: list[int],
+        rows: list[bytes] | Callable[[], list[bytes]],
+        steps: Sequence[int],
         keys: dict[str, KeyStats],
         last: dict[str, Any],
         odd: set[int],
     ) -> None:
         """Set every attribute."""
-        self.rows = rows
+        self._rows = rows
+        self._table = None
         self.steps = steps
         self.keys = keys
         self.last = last
         self._odd = odd
         self._picks: Kept[Picked] = Kept(_PICKS_KEPT)
 
+    @property
+    def rows(self) -> list[bytes]:
+        """Each row's JSON, non-finite numbers as bare tokens."""
+        return self._rows() if callable(self._rows) else self._rows
+
+    def table(self) -> pa.Table | None:
+        """Give the rows as a table where that is quicker than to decode them."""
+        return None if self._table is None else self._table()
+
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.steps)
 
     def __repr__(self) -> str:
         return f"<History of {len(self)} rows, {len(self.keys)} keys>"
@@ -289,6 +319,66 @@ class History:
         """Give the rows that hold all of `keys`, with only those; kept for the next request."""
         return self._picks.get((keys, float_step), lambda: self._pick(keys, float_step=float_step))
 
+    def between(self, min_step: int | None, max_step: int | None) -> range:
+        """Give the positions of the rows of a range of steps, both bounds inclusive."""
+        return range(*window(self.steps, min_step, max_step, closed="both"))
+
+    def chosen(self, rows: Sequence[int]) -> History:
+        """Give a history of some of the rows; `keys` and `last` stay those of all."""
+        if len(rows) == len(self):
+            return self
+        stored = self.rows
+        history = History.__new__(History)
+        odd = {index for index, row in enumerate(rows) if row in self._odd}
+        steps = [self.steps[row] for row in rows]
+        history._fill([stored[row] for row in rows], steps, self.keys, self.last, odd)  # noqa: SLF001
+        return history
+
+    def extended(self, rows: Iterable[Mapping[str, Any]]) -> History:
+        """Give a history with more rows: a row without ``_step`` gets the one behind the last."""
+        first = self.steps[-1] + 1 if len(self) else 0
+        more = History(
+            row if index or row.get("_step") is not None else {**row, "_step": first}
+            for index, row in enumerate(rows)
+        )
+        order = sorted(
+            range(len(self) + len(more)), key=(list(self.steps) + list(more.steps)).__getitem__
+        )
+        before, behind = self.rows, more.rows
+        odd = self._odd | {index + len(self) for index in more._odd}
+        history = History.__new__(History)
+        history._fill(
+            [before[i] if i < len(self) else behind[i - len(self)] for i in order],
+            [self.steps[i] if i < len(self) else more.steps[i - len(self)] for i in order],
+            {key: stats.copied() for key, stats in self.keys.items()},
+            {**self.last, **more.last},
+            {index for index, i in enumerate(order) if i in odd},
+        )
+        for row in more.to_dicts():
+            for key, value in row.items():
+                history.keys.setdefault(key, KeyStats()).add(value)
+        return history
+
+    def objects(self, rows: Sequence[int], keys: Iterable[str]) -> list[bytes]:
+        """Give some rows with those of a few keys that each holds, ``_step`` spelled as float.
+
+        A row that holds none of them is left out.
+        """
+        names = [(key, encode(key)) for key in dict.fromkeys(keys)]
+        found = []
+        stored = self.rows if len(rows) else []
+        for index in rows:
+            row = stored[index] if index not in self._odd else self.text(index).encode()
+            cells = _CELLS.decode(row)
+            held = [
+                b"%b:%b%b" % (name, cells[key], b".0" if key == "_step" else b"")
+                for key, name in names
+                if key in cells
+            ]
+            if held:
+                found.append(b"{%b}" % b",".join(held))
+        return found
+
     def _pick(self, keys: tuple[str, ...], *, float_step: bool) -> Picked:
         """Pick afresh."""
         steps: list[int] = []
@@ -300,8 +390,9 @@ class History:
             + (b":%b.0" if float_step and key == "_step" else b":%b")
             for key in keys
         )
+        stored = self.rows
         for index, step in enumerate(self.steps):
-            row = self.rows[index] if index not in self._odd else self.text(index).encode()
+            row = stored[index] if index not in self._odd else self.text(index).encode()
             cells = _CELLS.decode(row)
             try:
                 rows.append(template % tuple([bytes(cells[key]) for key in keys]))

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
+
+from wbframe.errors import UsageError, one_of
 
 __all__ = ["NESTED_ROWS", "Features", "sdl"]
 
-NESTED_ROWS = frozenset({"history", "events", "sampledHistory", "parquetHistory", "historyTail"})
+NESTED_ROWS = frozenset(
+    {"history", "events", "sampledHistory", "bucketedHistory", "parquetHistory", "historyTail"}
+)
 """What `Features.nested_histories` allows for the runs inside ``runs { edges { node } }``."""
+
+_LiveData = Literal["rows", "null", "absent"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
-    """What the server knows; without a feature it refuses its fields as an old server would.
+    """What the server knows, and how it behaves where that is not public.
+
+    Without a feature it refuses its fields as an old server would.
 
     Attributes
     ----------
@@ -30,6 +39,25 @@ class Features:
         ``project.internalId`` and ``run.projectId``; SDKs from 0.27 on ask for them.
     parquet_history
         ``run.parquetHistory``; SDKs from 0.27 on ask for it to scan.
+    bucketed_history
+        ``run.bucketedHistory``.
+    buckets_as_text
+        Whether `bucketedHistory` answers each spec with a JSON text instead of a list.
+    live_data
+        ``"rows"``: `parquetHistory` gives the rows that are not exported. ``"null"``: null instead.
+        ``"absent"``: it has no such field.
+    history_serves_exported
+        Whether `history` and `sampledHistory` give exported rows too, or only those that are not
+        exported or live.
+    shuffled_urls
+        Whether ``parquetUrls`` are in another order each time.
+    url_gets
+        After how many GETs an exported file's URL expires; None: never by itself.
+
+    Raises
+    ------
+    UsageError
+        `live_data` or `url_gets` cannot be that.
     """
 
     fields: bool = True
@@ -39,6 +67,18 @@ class Features:
     united_keys: bool = True
     internal_ids: bool = True
     parquet_history: bool = True
+    bucketed_history: bool = True
+    buckets_as_text: bool = False
+    live_data: _LiveData = "rows"
+    history_serves_exported: bool = True
+    shuffled_urls: bool = False
+    url_gets: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.live_data not in get_args(_LiveData):
+            raise one_of("live_data", self.live_data, get_args(_LiveData))
+        if self.url_gets is not None and self.url_gets < 1:
+            raise UsageError(f"`url_gets` must be at least 1; got {self.url_gets}")
 
 
 def sdl(features: Features) -> str:
@@ -54,6 +94,7 @@ def sdl(features: Features) -> str:
             if features.parquet_history
             else ""
         ),
+        "bucketedHistory(specs: [JSONString!]!): [JSON]!" if features.bucketed_history else "",
     ]
     project = [
         "internalId: String" if features.internal_ids else "",
@@ -64,7 +105,9 @@ def sdl(features: Features) -> str:
         ),
     ]
     runs = "historyKeys: JSON" if features.united_keys else ""
-    filled = _SDL.replace("#run#", "\n  ".join(run)).replace("#runs#", runs)
+    live = {"rows": "liveData: [JSON!]!", "null": "liveData: [JSON!]", "absent": ""}
+    filled = _SDL.replace("#live#", live[features.live_data])
+    filled = filled.replace("#run#", "\n  ".join(run)).replace("#runs#", runs)
     return filled.replace("#project#", "\n  ".join(project))
 
 
@@ -216,7 +259,7 @@ type Run {
   #run#
 }
 
-type ParquetHistory { parquetUrls: [String!]! liveData: [JSON!]! }
+type ParquetHistory { parquetUrls: [String!]! #live# }
 
 type RunInfo {
   program: String

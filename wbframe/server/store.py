@@ -8,10 +8,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from wbframe.errors import UsageError
+from wbframe.server.exports import Export, Exports
 from wbframe.server.rows import History
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["COMPUTED", "Project", "RunRecord", "Sweep"]
 
@@ -87,6 +88,10 @@ class RunRecord:
     compute_seconds: int = 0
     exit_code: int | None = None
     read_only: bool = False
+    exports: Exports | Export | None = None
+    """How its rows are exported; as its project says unless told."""
+    coming: Sequence[Mapping[str, Any]] = ()
+    """Rows that are not logged yet; `Server.advance` logs them."""
 
     @cached_property
     def summary_metrics(self) -> Mapping[str, Any] | None:
@@ -122,6 +127,13 @@ class RunRecord:
         given = self.history_line_count
         return len(self.history) if given is COMPUTED else given
 
+    def export(self, rule: Exports) -> Export:
+        """Say how the rows are exported: as the run itself says, else by a rule."""
+        rule_or_plan = rule if self.exports is None else self.exports
+        if isinstance(rule_or_plan, Export):
+            return rule_or_plan
+        return rule_or_plan.of(self.state, self.history.steps)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Project:
@@ -143,6 +155,8 @@ class Project:
     """Whether `history` texts and summaries hold bare ``NaN`` tokens instead of text."""
     float_steps: bool = False
     """Whether `sampledHistory` spells ``_step`` as ``12.0``."""
+    exports: Exports = field(default_factory=Exports.none)
+    """How the rows of its runs are exported, where a run does not say so itself."""
 
     def __post_init__(self) -> None:
         for kind, names in (

@@ -1,0 +1,132 @@
+"""The policy of trying again, the budget of a request, and progress: small values."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wbframe.errors import StatusError, TimedOutError, UsageError, WbframeError
+from wbframe.io.budget import PointBudget
+from wbframe.io.progress import Progress, hook_of, silent
+from wbframe.io.retry import RetryPolicy, TryAgainError, is_retried, is_too_big, retry_after_seconds, retrying
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("0", 0.0),
+        ("3", 3.0),
+        ("2.5", 2.5),
+        ("-4", 0.0),
+        ("", None),
+        ("later", None),
+        ("nan", None),
+        ("inf", None),
+        ("Thu, 01 Jan 1970 00:01:40 GMT", 10.0),
+        ("Thu, 01 Jan 1970 00:01:00 GMT", 0.0),
+        ("Thu, 99 Jan 1970 00:01:00 GMT", None),
+    ],
+)
+def test_retry_after(header, seconds):
+    assert retry_after_seconds(header, now=90.0) == seconds
+
+
+@given(st.text(max_size=40))
+def test_no_header_makes_it_stumble(header):
+    found = retry_after_seconds(header, now=0.0)
+    assert found is None or 0 <= found < float("inf")
+
+
+def test_which_statuses_are_tried_again():
+    tried = {status for status in range(200, 600) if is_retried(status)}
+    assert tried == {408, 425, 429, *range(500, 600)} - {501}
+
+
+def test_which_errors_mean_too_big():
+    assert is_too_big(TimedOutError("slow"))
+    assert {s for s in range(400, 600) if is_too_big(StatusError("no", s))} == {413, 500, 504}
+    assert not is_too_big(WbframeError("other"))
+
+
+def test_the_loop_ends_with_the_last_error():
+    waits = []
+    tries = 0
+    with pytest.raises(TryAgainError, match="always"):
+        for attempt in retrying(RetryPolicy(tries=4, first_wait=0.0), waits.append):
+            with attempt:
+                tries += 1
+                raise TryAgainError(WbframeError("always"), 2.0)
+    assert (tries, waits) == (4, [2.0, 2.0, 2.0])
+
+
+def test_other_errors_are_not_tried_again():
+    with pytest.raises(KeyError):
+        for attempt in retrying(RetryPolicy(), lambda _: pytest.fail("waited")):
+            with attempt:
+                raise KeyError
+
+
+@given(st.lists(st.booleans(), max_size=60))
+def test_the_budget_stays_between_its_ends(shrinks):
+    budget = PointBudget(8000)
+    for shrink in shrinks:
+        before = budget.points
+        budget.shrink() if shrink else budget.grow()
+        assert 1000 <= budget.points <= 8000
+        assert budget.points <= before if shrink else budget.points >= before
+
+
+def test_progress_is_silence_a_function_or_a_bar():
+    assert hook_of(None) is silent
+    assert hook_of(False) is silent
+    assert silent(Progress(kind="runs", done=1)) is None
+    assert hook_of(print) is print
+    with pytest.raises(UsageError, match="`progress` must be True, False or a function; got 3"):
+        hook_of(3)
+
+
+class Bar:
+    made: list[Bar] = []
+
+    def __init__(self, **options):
+        self.options, self.n, self.closed = options, 0, False
+        Bar.made.append(self)
+
+    def update(self, by):
+        self.n += by
+
+    def close(self):
+        self.closed = True
+
+
+def test_a_bar_is_drawn_for_each_kind(monkeypatch):
+    module = type(sys)("tqdm.auto")
+    module.tqdm = Bar
+    monkeypatch.setitem(sys.modules, "tqdm", type(sys)("tqdm"))
+    monkeypatch.setitem(sys.modules, "tqdm.auto", module)
+    Bar.made.clear()
+    hook = hook_of(True)
+    hook(Progress(kind="runs", done=5, total=9))
+    hook(Progress(kind="runs", done=9, total=9))
+    hook(Progress(kind="histories", done=3, total=9, rows=30))
+    runs, rows = Bar.made
+    assert (runs.options["desc"], runs.n, runs.closed) == ("runs", 9, True)
+    assert (rows.options["total"], rows.n, rows.closed) == (9, 3, False)
+
+
+def test_a_bar_without_tqdm_says_what_to_install(monkeypatch):
+    real = builtins.__import__
+
+    def without(name, *rest):
+        if name.startswith("tqdm"):
+            raise ImportError(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(UsageError, match=r"pip install 'wbframe\[progress\]'"):
+        hook_of(True)

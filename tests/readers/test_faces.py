@@ -1,0 +1,293 @@
+"""polars, pandas and Arrow give the same frame; nobody pays for a face that is not used."""
+
+from __future__ import annotations
+
+import gc
+import json
+import math
+from dataclasses import asdict
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from polars.testing import assert_frame_equal
+
+import wbframe
+from wbframe.errors import RunNotFoundError, SchemaMismatchError, StatusError, UsageError
+from wbframe.server import Features, History, Project, RunRecord, serve, synthetic
+
+pytestmark = pytest.mark.filterwarnings("ignore::wbframe.errors.PrecisionWarning")
+
+CALLS = {
+    "runs": ("runs", "wbframe/ragged", {}),
+    "runs, some": ("runs", "wbframe/ragged", {"columns": ["summary.*", "tags", "run_id", "created_at"], "order": "-created_at"}),
+    "runs, whole numbers": ("runs", "wbframe/ragged", {"schema_overrides": {"config.big": pl.Int64}, "filters": pl.col("state") == "finished"}),
+    "runs, none": ("runs", "wbframe/empty", {}),
+    "runs, demo": ("runs", "wbframe/demo", {"limit": 5}),
+    "rows": ("histories", "wbframe/ragged", {"samples": 10_000}),
+    "rows, some": ("histories", "wbframe/ragged", {"keys": ["train/loss", "eval/loss", "flag"], "run_columns": ["state", "tags", "config.lr"]}),
+    "rows, whole numbers": ("histories", "wbframe/ragged", {"keys": ["big/odd", "train/loss"], "schema_overrides": {"big/odd": pl.Int64}}),
+    "rows, machine": ("histories", "wbframe/ragged", {"stream": "system"}),
+    "rows, none": ("histories", "wbframe/empty", {"keys": ["a"]}),
+    "rows, demo": ("histories", "wbframe/demo", {"keys": ["train/loss", "eval/best"], "limit": 4}),
+}  # fmt: skip
+CALL = pytest.mark.parametrize(("what", "path", "options"), CALLS.values(), ids=CALLS.keys())
+
+
+def reader(face, what):
+    return getattr(face, f"read_{what}")
+
+
+def polars_of(table):
+    """Read a table in polars, which would rename a column without a name."""
+    numbered = table.rename_columns([str(i) for i in range(table.num_columns)])
+    frame = pl.from_arrow(numbered)
+    frame.columns = table.column_names
+    return frame
+
+
+def cells(frame):
+    """Give every cell of a pandas frame as polars has it: null is None, and only a float can be NaN."""
+    found = {}
+    for name in frame.columns:
+        series = frame[name]
+        values = series.tolist()
+        if isinstance(series.dtype, pd.ArrowDtype):
+            values = pa.array(series.array).to_pylist()
+        found[name] = [list(v) if isinstance(v, np.ndarray) else v for v in values]
+    return found
+
+
+def missing(value):
+    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
+
+
+def same(wanted, got, *, numpy):
+    """Tell whether a pandas cell is that of polars."""
+    if wanted is None or (isinstance(wanted, float) and math.isnan(wanted)):
+        return missing(got) and (numpy or (got is pd.NA or got is pd.NaT or got is None) == (wanted is None))
+    if isinstance(wanted, list):
+        return list(got) == wanted
+    return not missing(got) and got == wanted and isinstance(got, bool | np.bool_) == isinstance(wanted, bool)
+
+
+# ---------------------------------------------------------------- the same on all faces
+
+
+@CALL
+def test_arrow_is_polars_cell_by_cell(what, path, options, client):
+    frame = reader(wbframe.polars, what)(path, client=client, **options)
+    table = reader(wbframe.arrow, what)(path, client=client, **options)
+    assert isinstance(table, pa.Table)
+    assert table.column_names == frame.columns
+    assert_frame_equal(polars_of(table), frame)
+    text = [field.type for field in table.schema if pa.types.is_large_string(field.type)]
+    assert len(text) == sum(dtype == pl.String for dtype in frame.dtypes)
+
+
+@CALL
+def test_readers_of_batches_give_the_same_table(what, path, options, client):
+    frame = reader(wbframe.polars, what)(path, client=client, **options)
+    batches = getattr(wbframe.arrow, f"{what}_reader")(path, client=client, **options)
+    assert isinstance(batches, pa.RecordBatchReader)
+    schema = batches.schema
+    table = batches.read_all()
+    assert table.schema == schema
+    assert_frame_equal(polars_of(table), frame)
+
+
+@CALL
+@pytest.mark.parametrize("dtype_backend", ["numpy", "numpy_nullable", "pyarrow"])
+def test_pandas_is_polars_cell_by_cell(what, path, options, dtype_backend, client):
+    frame = reader(wbframe.polars, what)(path, client=client, **options)
+    got = reader(wbframe.pandas, what)(path, client=client, dtype_backend=dtype_backend, **options)
+    assert list(got.columns) == frame.columns
+    assert isinstance(got.index, pd.RangeIndex)
+    assert len(got) == frame.height
+    found = cells(got)
+    for name in frame.columns:
+        pairs = zip(frame[name].to_list(), found[name], strict=True)
+        wrong = [(i, a, b) for i, (a, b) in enumerate(pairs) if not same(a, b, numpy=dtype_backend == "numpy")]
+        assert not wrong, (name, got[name].dtype, wrong[:5])
+
+
+def test_dtypes_of_the_three_backends(client):
+    options = {"columns": ["run_id", "config.big", "history_line_count", "summary.flag", "created_at", "summary.lr"]}
+    options["schema_overrides"] = {"config.big": pl.Int64}
+    read = wbframe.pandas.read_runs
+    numpy = read("wbframe/ragged", client=client, **options).dtypes.astype(str).to_dict()
+    assert numpy["history_line_count"] == "int64"
+    assert numpy["config.big"] == "object"  # with nulls, and too large for a float
+    assert numpy["created_at"] == "datetime64[us, UTC]"
+    assert numpy["summary.lr"] == "float64"
+    nullable = read("wbframe/ragged", dtype_backend="numpy_nullable", client=client, **options).dtypes
+    assert [str(each) for each in nullable[:4]] == ["string", "Int64", "Int64", "boolean"]
+    arrow = read("wbframe/ragged", dtype_backend="pyarrow", client=client, **options).dtypes
+    assert all(isinstance(each, pd.ArrowDtype) for each in arrow)
+    assert arrow["config.big"].pyarrow_dtype == pa.int64()
+
+
+def test_whole_numbers_with_nulls_that_a_float_holds_are_floats_in_numpy():
+    runs = tuple(RunRecord(name=name, summary=summary) for name, summary in (("a", {"n": 7}), ("b", {})))
+    with serve(Project(entity="e", name="p", runs=runs)) as server:
+        client = wbframe.Client(server.url, server.api_key)
+        frame = wbframe.pandas.read_runs(
+            "e/p", columns=["summary.n"], schema_overrides={"summary.n": pl.Int64}, client=client
+        )
+    assert frame["summary.n"].dtype == np.float64
+    assert frame["summary.n"].tolist()[0] == 7.0
+
+
+def test_an_unknown_backend_is_refused_before_any_request(web, client):
+    with pytest.raises(UsageError, match=r"`dtype_backend` must be one of .*'pyarow'.*Did you mean 'pyarrow'"):
+        wbframe.pandas.read_runs("wbframe/ragged", dtype_backend="pyarow", client=client)
+    with pytest.raises(UsageError, match="dtype_backend"):
+        wbframe.pandas.read_histories("wbframe/ragged", dtype_backend="", client=client)
+    assert not web.requests
+
+
+# ---------------------------------------------------------------- reports travel with the frame
+
+
+@pytest.mark.parametrize("what", ["runs", "histories"])
+def test_frames_say_how_they_were_read(what, client):
+    table = reader(wbframe.arrow, what)("wbframe/demo", client=client)
+    report = json.loads(table.schema.metadata[b"wbframe"])
+    assert report["kind"] == what
+    assert report["rows"] == table.num_rows
+    frame = reader(wbframe.pandas, what)("wbframe/demo", client=client)
+    assert frame.attrs["wbframe"] == asdict(client.last_report)
+    json.dumps(frame.attrs["wbframe"])
+    polars = reader(wbframe.polars, what)("wbframe/demo", client=client)
+    assert polars.wandb.report == client.last_report
+    assert polars.clone().wandb.report is None
+
+
+def test_reports_of_frames_that_are_gone_are_gone_too(client):
+    from wbframe.polars import _reports
+
+    frame = wbframe.polars.read_runs("wbframe/demo", columns=["run_id"], client=client)
+    place = id(frame)
+    assert _reports[place] is client.last_report
+    del frame
+    gc.collect()
+    assert place not in _reports
+
+
+# ---------------------------------------------------------------- the Arrow C stream
+
+
+def test_duckdb_reads_tables_and_streams(client):
+    table = wbframe.arrow.read_histories("wbframe/demo", keys=["train/loss"], client=client)
+    stream = wbframe.arrow.histories_reader("wbframe/demo", keys=["train/loss"], client=client)
+    runs = wbframe.arrow.runs_reader("wbframe/demo", client=client)
+    connection = duckdb.connect()
+    connection.register("rows", table)
+    assert connection.sql("select count(*) from rows").fetchall() == [(table.num_rows,)]
+    connection.register("stream", stream)
+    query = 'select run_id, max("train/loss") from stream group by run_id order by run_id'
+    got = dict(connection.sql(query).fetchall())
+    frame = pl.from_arrow(table).group_by("run_id").agg(pl.col("train/loss").max())
+    # DuckDB orders NaN above all numbers, as polars does not
+    finite = {k: v for k, v in got.items() if not math.isnan(v)}
+    assert finite == {k: v for k, v in frame.rows() if k in finite}
+    assert len(finite) >= 23
+    connection.register("runs", runs)
+    assert connection.sql("select count(distinct run_id) from runs").fetchall() == [(24,)]
+
+
+def test_anything_that_takes_the_c_stream_takes_a_reader(client):
+    batches = wbframe.arrow.runs_reader("wbframe/demo", columns=["run_id", "state"], client=client)
+    assert hasattr(batches, "__arrow_c_stream__")
+    assert pl.DataFrame(batches).height == 24
+
+
+def test_a_reader_hands_out_a_page_before_the_next_is_asked_for(web, client):
+    batches = wbframe.arrow.runs_reader("wbframe/demo", columns=["run_id"], per_page=10, client=client)
+    first = batches.read_next_batch()
+    assert first.num_rows == 10
+    assert len([request for request in web.requests if request.operation == "Runs"]) == 1
+    assert [batch.num_rows for batch in batches] == [10, 4]
+
+
+def test_a_reader_that_is_dropped_stops_asking():
+    project = synthetic(runs=1000, rows=1, keys=1)
+    with serve(project) as server, wbframe.Client(server.url, server.api_key, concurrency=1) as client:
+        batches = wbframe.arrow.histories_reader(project.path, keys=["metric/00"], client=client)
+        batches.read_next_batch()
+        batches.close()
+        del batches
+        assert len([request for request in server.requests if request.operation == "Rows"]) < 10
+
+
+def test_an_error_on_a_later_page_comes_out_of_the_reader():
+    project = synthetic(runs=30, rows=1, keys=1)
+    with serve(project) as server:
+        policy = wbframe.RetryPolicy(tries=1)
+        client = wbframe.Client(server.url, server.api_key, retry=policy)
+        batches = wbframe.arrow.runs_reader(project.path, columns=["run_id"], per_page=10, client=client)
+        batches.read_next_batch()
+        server.fail(status=503)
+        with pytest.raises(StatusError, match="HTTP 503"):
+            batches.read_all()
+
+
+def test_a_reader_of_runs_with_keys_that_the_index_does_not_name_is_an_error():
+    run = RunRecord(name="r", config={"a": 1})
+    with serve(Project(entity="e", name="p", runs=(run,))) as server:
+        client = wbframe.Client(server.url, server.api_key)
+        index = {"data": {"project": {"fields": {"edges": [], "pageInfo": {"hasNextPage": False}}}}}
+        server.fail(body=json.dumps(index).encode(), match="fields(")
+        batches = wbframe.arrow.runs_reader("e/p", client=client)
+        with pytest.raises(SchemaMismatchError, match=r"config\.a"):
+            batches.read_all()
+        server.fail(body=json.dumps(index).encode(), match="fields(")
+        assert wbframe.polars.read_runs("e/p", client=client)["config.a"].to_list() == [1.0]
+
+
+def test_an_index_with_the_wrong_type_costs_a_column_its_type_and_no_cell():
+    runs = tuple(RunRecord(name=name, config={"a": value}) for name, value in (("r", 1), ("s", "x")))
+    edges = [{"node": {"path": "config.a.value", "type": "number"}}]
+    index = {"data": {"project": {"fields": {"edges": edges, "pageInfo": {"hasNextPage": False}}}}}
+    with serve(Project(entity="e", name="p", runs=runs)) as server:
+        client = wbframe.Client(server.url, server.api_key)
+        server.fail(body=json.dumps(index).encode(), match="fields(")
+        assert wbframe.polars.read_runs("e/p", client=client)["config.a"].to_list() == ["1", "x"]
+        server.fail(body=json.dumps(index).encode(), match="fields(")
+        with pytest.raises(SchemaMismatchError, match=r"config\.a"):
+            wbframe.arrow.runs_reader("e/p", client=client).read_all()
+
+
+@pytest.mark.parametrize("what", ["runs", "histories"])
+def test_readers_of_old_servers(what, client):
+    with serve("ragged", features=Features(fields=False, projection=False)) as old:
+        own = wbframe.Client(old.url, old.api_key)
+        table = getattr(wbframe.arrow, f"{what}_reader")("wbframe/ragged", client=own).read_all()
+        assert_frame_equal(polars_of(table), reader(wbframe.polars, what)("wbframe/ragged", client=own))
+
+
+def test_readers_find_what_is_missing_before_they_return(client):
+    with pytest.raises(RunNotFoundError):
+        wbframe.arrow.histories_reader("wbframe/demo/runs/nope", client=client)
+
+
+def test_rows_with_a_key_of_a_running_run_that_nobody_promised():
+    keys = {"a": {"typeCounts": [{"type": "number", "count": 1}]}}
+    run = RunRecord(name="r", state="running", history=History([{"a": 1, "b": 2}]), history_keys={"lastStep": 0, "keys": keys})
+    with serve(Project(entity="e", name="p", runs=(run,))) as server:
+        client = wbframe.Client(server.url, server.api_key)
+        with pytest.raises(SchemaMismatchError, match="'b'"):
+            wbframe.arrow.histories_reader("e/p", client=client).read_all()
+
+
+# ---------------------------------------------------------------- on the modules themselves
+
+
+def test_the_readers_are_on_polars_and_pandas():
+    assert pl.read_wandb_runs is wbframe.polars.read_runs
+    assert pl.read_wandb_histories is wbframe.polars.read_histories
+    assert pd.read_wandb_runs is wbframe.pandas.read_runs
+    assert pd.read_wandb_histories is wbframe.pandas.read_histories

@@ -1,0 +1,128 @@
+"""Columns of exported files, whatever their types -> columns of the promised dtypes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import polars as pl
+
+from wbframe.core.decode import decode_rows
+from wbframe.core.exact import fits_float, narrow
+from wbframe.errors import SchemaMismatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NON_FINITE = {"inf": "Infinity", "-inf": "-Infinity"}
+_ALTERNATIVES = ("_type_", "_val")
+
+
+def promised_frame(
+    frame: pl.DataFrame, columns: Mapping[str, pl.DataType], *, where: str
+) -> tuple[pl.DataFrame, frozenset[str]]:
+    """Give a file's rows the promised columns; one that the file lacks is null.
+
+    Parameters
+    ----------
+    frame
+        The rows as they stand in the file.
+    columns
+        Name -> promised dtype, in order.
+    where
+        What is read, for messages.
+
+    Returns
+    -------
+    tuple
+        The frame, and the columns in which Float64 lost digits.
+
+    Raises
+    ------
+    SchemaMismatchError
+        If a value does not fit its column.
+    """
+    found = {}
+    imprecise = set()
+    for name, dtype in columns.items():
+        if name not in frame.columns:
+            found[name] = pl.Series(name, [None], dtype=dtype).new_from_index(0, frame.height)
+            continue
+        series, lost = promised_column(frame[name], dtype, where=where)
+        found[name] = series
+        if lost:
+            imprecise.add(name)
+    if not found:
+        return frame.select(), frozenset()
+    return pl.DataFrame(found), frozenset(imprecise)
+
+
+def promised_column(series: pl.Series, dtype: pl.DataType, *, where: str) -> tuple[pl.Series, bool]:
+    """Cast one column; also tell whether Float64 lost digits of it.
+
+    Numbers are cast; everything else takes the way of the JSON that it stands for, by the rules that live
+    rows follow: text, dictionaries of text, JSON in binary, lists, structs, structs of alternatives.
+    """
+    if series.dtype == dtype and not isinstance(dtype, pl.Struct):
+        return series, False
+    if series.dtype.is_integer() and dtype == pl.Float64:
+        cast = series.cast(pl.Float64)
+        exact = fits_float(cast) or bool((cast.cast(pl.Int64, strict=False) == series).all())
+        return cast, not exact
+    if series.dtype.is_integer() and dtype.is_integer():
+        return _checked(series, series.cast(dtype, strict=False), dtype, where), False
+    if series.dtype.is_float() and (dtype.is_float() or dtype.is_integer()):
+        wide = series.cast(pl.Float64)
+        if dtype.is_float() or fits_float(wide):
+            narrowed = narrow(wide, dtype)
+            if narrowed is not None:
+                return narrowed, False
+        return _checked(series, wide.cast(dtype, strict=False), dtype, where), False
+    if series.dtype.is_float() and dtype == pl.String:
+        # JSON has no spelling for these three, so they would come out as null.
+        return series.cast(pl.String).replace(_NON_FINITE), False
+    decoded = decode_rows(_json_rows(series), {series.name: dtype}, where=where)
+    return decoded.frame[series.name], bool(decoded.imprecise)
+
+
+def _checked(series: pl.Series, cast: pl.Series, dtype: pl.DataType, where: str) -> pl.Series:
+    """Refuse a cast that changed a value."""
+    changed = cast.is_null() & series.is_not_null() | (cast.cast(series.dtype, strict=False) != series)
+    if changed.any():
+        value = series.filter(changed.fill_null(value=False))[0]
+        name = series.name
+        msg = (
+            f"the key {name!r} was promised as {dtype} but {where} holds {value!r};"
+            f" pass schema_overrides={{{name!r}: pl.Float64}}"
+        )
+        raise SchemaMismatchError(msg)
+    return cast
+
+
+def _json_rows(series: pl.Series) -> bytes:
+    """Spell a column as a JSON array of rows."""
+    if isinstance(series.dtype, pl.Categorical | pl.Enum):
+        series = series.cast(pl.String)
+    rows = _json_cells(series)
+    return b"[" + ",".join(rows.to_list()).encode() + b"]"
+
+
+def _json_cells(series: pl.Series) -> pl.Series:
+    """Spell each value as a JSON object with the column's name."""
+    name = series.name
+    if series.dtype == pl.Binary:
+        quoted = msgspec.json.encode(name).decode()
+        return "{" + quoted + ":" + series.cast(pl.String).fill_null("null") + "}"
+    if isinstance(series.dtype, pl.Struct) and _is_alternatives(series.dtype):
+        cells = [_json_cells(series.struct.field(f.name).alias(name)) for f in series.dtype.fields]
+        held = [series.struct.field(f.name).is_not_null() for f in series.dtype.fields]
+        chosen = cells[0]
+        for cell, there in zip(cells[1:], held[1:], strict=True):
+            chosen = cell.zip_with(there, chosen)
+        return chosen
+    return series.to_frame().select(pl.struct(pl.col(name)).struct.json_encode()).to_series()
+
+
+def _is_alternatives(dtype: pl.Struct) -> bool:
+    """Tell whether a struct holds one value in one of several types."""
+    return all(field.name.startswith(_ALTERNATIVES) for field in dtype.fields)

@@ -81,6 +81,8 @@ READS = [
     (["histories", RAGGED, "-k", "train/loss", "-k", "eval/loss"], "read_histories", {"keys": ["train/loss", "eval/loss"]}),
     (["histories", RAGGED, "-k", "train/loss", "-k", "eval/loss", "--match", "all"], "read_histories", {"keys": ["train/loss", "eval/loss"], "match": "all"}),
     (["histories", RAGGED, "-k", "train/loss", "--samples", "7"], "read_histories", {"keys": ["train/loss"], "samples": 7}),
+    (["histories", "wbframe/demo", "-k", "lr", "--samples", "all"], "read_histories", {"keys": ["lr"], "samples": None}),
+    (["histories", "wbframe/demo", "-k", "lr", "--samples", "all", "--on-incomplete", "warn"], "read_histories", {"keys": ["lr"], "samples": None, "on_incomplete": "warn"}),
     (["histories", RAGGED, "-k", "train/loss", "--min-step", "3", "--max-step", "9"], "read_histories", {"keys": ["train/loss"], "min_step": 3, "max_step": 9}),
     (["histories", RAGGED, "-k", "train/loss", "--x-axis", "eval/loss"], "read_histories", {"keys": ["train/loss"], "x_axis": "eval/loss"}),
     (["histories", "wbframe/demo", "--stream", "system", "-k", "cpu"], "read_histories", {"stream": "system", "keys": ["cpu"]}),
@@ -244,6 +246,8 @@ def test_the_table_is_as_wide_as_the_terminal_and_says_its_shape(run, monkeypatc
         (["runs", RAGGED, "-o", "no/such/folder/runs.csv"], "no folder"),
         (["runs", RAGGED, "--base-url", "wandb.ai"], "base_url"),
         (["histories", RAGGED, "--match", "some"], "some"),
+        (["histories", RAGGED, "--samples", "most"], "'most' is neither"),
+        (["histories", RAGGED, "--samples", "0"], "samples"),
         (["serve", "--project", "demmo"], "Did you mean 'demo'"),
         (["walk"], "walk"),
     ],
@@ -323,7 +327,7 @@ def test_a_sample_says_so(run):
     code, _, err = run("histories", RAGGED, "-k", "train/loss", "--samples", "7")
     assert code == 0
     assert err.startswith("wbframe: sampled: ")
-    assert "--samples 7" in err
+    assert "more than --samples 7; --samples all reads every row" in err
     assert run("histories", RAGGED, "-k", "train/loss")[2] == ""
 
 
@@ -339,6 +343,18 @@ def test_a_warning_is_one_line_and_goes_with_the_override(run):
     assert (code, err) == (0, "")
     exact = wbframe.polars.read_histories(RAGGED, keys=["big"], schema_overrides={"big": pl.Int64})
     assert out.decode() == exact.write_csv()
+
+
+def test_messages_name_options_in_place_of_arguments(run, monkeypatch):
+    def incomplete(*_, **__):
+        raise wbframe.errors.IncompleteError("rows are missing; set on_incomplete='warn'")
+
+    monkeypatch.setattr(wbframe.polars, "read_histories", incomplete)
+    code, _, err = run("histories", RAGGED, "--samples", "all")
+    assert (code, one_line(err)) == (
+        1,
+        "wbframe: error: rows are missing; set --on-incomplete warn\n",
+    )
 
 
 def test_progress_is_for_terminals(run, monkeypatch):

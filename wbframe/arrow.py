@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pyarrow as pa
 
-from wbframe.core.arguments import history_scan, runs_scan
+from wbframe.buckets import read_buckets as _read_buckets
+from wbframe.core.arguments import check_batch_size, history_scan, runs_scan
+from wbframe.core.buckets import DEFAULT_BINS
 from wbframe.core.model import DEFAULT_ORDER, DEFAULT_PER_PAGE, DEFAULT_SAMPLES
 from wbframe.docs import documented
 from wbframe.io.client import client_or_default
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from wbframe.io.progress import Hook
     from wbframe.io.read_runs import Read
 
-__all__ = ["histories_reader", "read_histories", "read_runs", "runs_reader"]
+__all__ = ["histories_reader", "read_buckets", "read_histories", "read_runs", "runs_reader"]
 
 # Under this key of the schema's metadata: the `ScanReport` as JSON.
 METADATA_KEY = b"wbframe"
@@ -185,6 +187,7 @@ def histories_reader(
     limit: int | None = None,
     schema_overrides: Overrides = None,
     on_incomplete: str = "raise",
+    batch_size: int | None = None,
     client: Client | None = None,
 ) -> pa.RecordBatchReader:
     """Read histories batch by batch, a batch a request, while later ones are on their way.
@@ -194,6 +197,8 @@ def histories_reader(
     Parameters
     ----------
     {parameters}
+    batch_size
+        Rows of a batch at the most; None for as many as a request gives.
 
     Returns
     -------
@@ -222,7 +227,47 @@ def histories_reader(
         on_incomplete=on_incomplete,
     )
     source = HistorySource(scan, client_or_default(client))
-    return _reader(source.schema(), source(None, None, None, None))
+    return _reader(source.schema(), source(None, None, None, check_batch_size(batch_size)))
+
+
+@documented("buckets")
+def read_buckets(
+    path: str | RunPath | Iterable[str | RunPath],
+    *,
+    keys: Sequence[str] | None = None,
+    bins: int = DEFAULT_BINS,
+    x_axis: str | None = None,
+    stream: str = "default",
+    run_columns: Sequence[str] | None = None,
+    filters: Filters = None,
+    order: str = DEFAULT_ORDER,
+    limit: int | None = None,
+    client: Client | None = None,
+) -> pa.Table:
+    """Read buckets as one Arrow table; columns, rows and cost as `wbframe.buckets.read_buckets`.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Raises
+    ------
+    {raises}
+    """
+    return to_arrow(
+        _read_buckets(
+            path,
+            keys=keys,
+            bins=bins,
+            x_axis=x_axis,
+            stream=stream,
+            run_columns=run_columns,
+            filters=filters,
+            order=order,
+            limit=limit,
+            client=client,
+        )
+    )
 
 
 def to_arrow(frame: pl.DataFrame) -> pa.Table:

@@ -52,6 +52,14 @@ def _json_object(text: str) -> dict[str, Any]:
     return found
 
 
+def _samples(text: str) -> int | None:
+    """Read a number of rows, or ``all``."""
+    try:
+        return None if text == "all" else int(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is neither a number nor 'all'") from None
+
+
 _DTYPES = {
     dtype.__name__: dtype
     for dtype in (
@@ -188,10 +196,18 @@ def runs(
 )
 @click.option(
     "--samples",
-    type=int,
-    default=DEFAULT_SAMPLES,
+    type=_samples,
+    metavar="INTEGER|all",
+    default=str(DEFAULT_SAMPLES),
     show_default=True,
     help="Rows of a run at the most, of each group of keys that is logged together.",
+)
+@click.option(
+    "--on-incomplete",
+    type=click.Choice(["raise", "warn"]),
+    default="raise",
+    show_default=True,
+    help="With --samples all, what to do where rows are missing.",
 )
 @click.option(
     "--x-axis",
@@ -236,6 +252,7 @@ def histories(
     \b
     wbframe histories ent/proj -k train/loss -k eval/loss
     wbframe histories ent/proj -k 'eval/*' --run-columns config.lr --max-step 1000 -o eval.csv
+    wbframe histories ent/proj --samples all -o whole.parquet
     wbframe histories ent/proj/ab12cd34 --stream system -k cpu --format ndjson
     """  # noqa: D301 -- click wants the character
     out, reading = _split(options)
@@ -342,7 +359,7 @@ def _write(
         known = "" if report.rows_known is None else f" of {report.rows_known}"
         _say(
             f"sampled: {report.rows}{known} rows; {report.sampled_runs} of {report.runs} runs have"
-            f" logged more than the --samples {report.samples} asked for"
+            f" logged more than --samples {report.samples}; --samples all reads every row"
         )
 
 
@@ -384,20 +401,25 @@ def main(args: Sequence[str] | None = None) -> int:
         except (click.Abort, KeyboardInterrupt):
             return _INTERRUPTED
         except UsageError as error:
-            _say(f"error: {error}")
+            _say(f"error: {_as_options(str(error))}")
             return 2
         except (WbframeError, OSError) as error:
-            _say(f"error: {error}")
+            _say(f"error: {_as_options(str(error))}")
             return 1
 
 
 def _show_warning(message: Warning | str, *_: object) -> None:
-    """Show a warning in one line, without the place that gave it, and with an option for an argument."""
+    """Show a warning in one line, without the place that gave it."""
+    _say(f"warning: {_as_options(str(message))}")
 
-    def option(found: re.Match[str]) -> str:
+
+def _as_options(text: str) -> str:
+    """Spell the arguments that a message names as options."""
+
+    def override(found: re.Match[str]) -> str:
         return f"--override {shlex.quote('='.join(found.groups()))}"
 
-    _say(f"warning: {re.sub(_OVERRIDE, option, str(message))}")
+    return _OVERRIDE.sub(override, text).replace("on_incomplete='warn'", "--on-incomplete warn")
 
 
 def _say(text: str) -> None:

@@ -38,13 +38,13 @@ class Counted:
         plain = all(path.run is None and path.sweep is None for path in selection.paths)
         if not plain or (selection.limit is not None and self.predicates):
             return None
-        own = () if selection.predicate is None else (selection.predicate,)
-        wanted = reduce(and_, (*own, *self.predicates)) if own or self.predicates else None
-        pushdown = push_runs(wanted, self._schema(wanted))
-        if not pushdown.exact:
+        own = push_runs(selection.predicate, _METADATA)
+        wanted = reduce(and_, self.predicates) if self.predicates else None
+        asked = push_runs(wanted, self._schema(wanted))
+        if not (own.exact and asked.exact):
             return None
         client = self.source.connection()
-        filters = filtered(selection, pushdown).filters
+        filters = filtered(filtered(selection, own), asked).filters
         total = 0
         for path in resolved(client, selection.paths):
             request = graphql.count_request(path, flt.to_json(filters))
@@ -54,9 +54,14 @@ class Counted:
     def _schema(self, predicate: pl.Expr | None) -> dict[str, pl.DataType]:
         """Give the types of the predicate's columns; those of metadata are known without asking."""
         looked_at = predicate_columns(predicate)
-        if looked_at is not None and all(name in RUN_COLUMNS for name in looked_at):
-            return {name: dtype for name, (dtype, _) in RUN_COLUMNS.items()}
+        columns = self.source.scan.columns
+        there = _METADATA if columns is None else _METADATA.keys() & columns
+        if looked_at is not None and all(name in there for name in looked_at):
+            return _METADATA
         return dict(self.source.schema())
+
+
+_METADATA = {name: dtype for name, (dtype, _) in RUN_COLUMNS.items()}
 
 
 class RunsLazyFrame(pl.LazyFrame):
@@ -65,19 +70,23 @@ class RunsLazyFrame(pl.LazyFrame):
     _counted: Counted | None = None
     _count_name: str | None = None
 
+    def _is_runs(self) -> bool:
+        """Tell whether the rows are still the runs."""
+        return self._counted is not None and self._count_name is None
+
     def filter(self, *predicates: Any, **constraints: Any) -> pl.LazyFrame:
         """Filter as ever, and remember what a count now means."""
         frame = super().filter(*predicates, **constraints)
         known = all(isinstance(each, pl.Expr) for each in predicates) and not constraints
-        if isinstance(frame, RunsLazyFrame) and self._counted is not None and known:
+        if isinstance(frame, RunsLazyFrame) and self._counted and self._is_runs() and known:
             frame._counted = Counted(self._counted.source, (*self._counted.predicates, *predicates))
         return frame
 
     def select(self, *exprs: Any, **named_exprs: Any) -> pl.LazyFrame:
         """Select as ever, and remember if it is but a count."""
         frame = super().select(*exprs, **named_exprs)
-        if isinstance(frame, RunsLazyFrame) and self._counted is not None and not named_exprs:
-            name = _name_of_count(exprs)
+        if isinstance(frame, RunsLazyFrame) and self._is_runs():
+            name = _name_of_count(exprs, named_exprs)
             if name is not None:
                 frame._counted, frame._count_name = self._counted, name
         return frame
@@ -91,14 +100,14 @@ class RunsLazyFrame(pl.LazyFrame):
         return super().collect(*args, **kwargs)
 
 
-def _name_of_count(exprs: tuple[Any, ...]) -> str | None:
-    """Give the column of an expression that is ``pl.len()``, whatever it is called; None for any other."""
-    if len(exprs) != 1 or not isinstance(exprs[0], pl.Expr):
+def _name_of_count(exprs: tuple[Any, ...], named: dict[str, Any]) -> str | None:
+    """Give the column of a lone ``pl.len()``, whatever it is called; None for anything else."""
+    if len(exprs) + len(named) != 1:
         return None
-    expr = exprs[0]
-    if not expr.meta.undo_aliases().meta.eq(pl.len()):
+    [expr] = (*exprs, *named.values())
+    if not isinstance(expr, pl.Expr) or not expr.meta.undo_aliases().meta.eq(pl.len()):
         return None
-    return expr.meta.output_name()
+    return next(iter(named), None) or expr.meta.output_name()
 
 
 def counting(frame: pl.LazyFrame, source: RunsSource) -> RunsLazyFrame:

@@ -73,10 +73,29 @@ on_incomplete
     ``"raise"``, or ``"warn"``.
 """
 
+_BUCKETS = """
+keys
+    Logged keys (or globs) that hold numbers, in the order wanted; None for all of these.
+bins
+    Buckets a run and key at the most.
+x_axis
+    The key along which they lie; None for `_step`, or `_timestamp` of machine metrics.
+stream
+    ``"default"`` for what was logged, ``"system"`` for machine metrics.
+run_columns
+    Columns of the runs frame to repeat beside each row.
+"""
+
+_CLIENT = """
+client
+    The connection; default: one for the environment's server and key, found as the official SDK does it.
+"""
+
 PARAMETERS = {
     "runs": _RUNS_WHICH + _COLUMNS + _WHICH + _PER_PAGE + _HOW,
     "histories": _RUNS_WHICH + _ROWS + _WHICH + _HOW,
     "rows": _ROWS + _HOW,
+    "buckets": _RUNS_WHICH + _BUCKETS + _WHICH + _CLIENT,
 }
 
 _RAISES = """

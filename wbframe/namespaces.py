@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from wbframe.buckets import read_buckets, scan_buckets
 from wbframe.core.arguments import INFER_SCHEMA_RUNS, check_scan_options, history_scan, runs_scan
 from wbframe.core.frames import paths_of
 from wbframe.core.model import DEFAULT_SAMPLES, RunPaths
@@ -214,6 +215,8 @@ def register() -> None:
         ("read_wandb_histories", read_histories),
         ("scan_wandb_runs", scan_runs),
         ("scan_wandb_histories", scan_histories),
+        ("read_wandb_buckets", read_buckets),
+        ("scan_wandb_buckets", scan_buckets),
     ):
         setattr(pl, name, function)
     # Importing anew (a notebook's reload) must not warn that the namespace is taken.

@@ -9,8 +9,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wbframe.arrow import to_arrow
+from wbframe.arrow import histories_reader, to_arrow
+from wbframe.arrow import read_buckets as _read_buckets
 from wbframe.core.arguments import history_scan, runs_scan
+from wbframe.core.buckets import DEFAULT_BINS
 from wbframe.core.frames import paths_of
 from wbframe.core.model import DEFAULT_ORDER, DEFAULT_PER_PAGE, DEFAULT_SAMPLES
 from wbframe.docs import documented
@@ -21,7 +23,7 @@ from wbframe.io.read_histories import read_histories as _read_histories
 from wbframe.io.read_runs import read_runs as _read_runs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from wbframe.core.arguments import Filters, Overrides
     from wbframe.core.model import RunPath, RunPaths
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from wbframe.io.progress import Hook
     from wbframe.io.read_runs import Read
 
-__all__ = ["read_histories", "read_runs"]
+__all__ = ["iter_histories", "read_buckets", "read_histories", "read_runs"]
 
 DtypeBackend = Literal["numpy", "numpy_nullable", "pyarrow"]
 
@@ -141,6 +143,114 @@ def read_histories(
     )
     backend = check_backend(dtype_backend)
     return frame_of(_read_histories(client_or_default(client), scan, hook_of(progress)), backend)
+
+
+@documented("histories")
+def iter_histories(
+    path: str | RunPath | Iterable[str | RunPath],
+    *,
+    keys: Sequence[str] | None = None,
+    samples: int | None = DEFAULT_SAMPLES,
+    x_axis: str = "_step",
+    stream: str = "default",
+    match: str = "any",
+    run_columns: Sequence[str] | None = None,
+    min_step: int | None = None,
+    max_step: int | None = None,
+    filters: Filters = None,
+    order: str = DEFAULT_ORDER,
+    limit: int | None = None,
+    schema_overrides: Overrides = None,
+    on_incomplete: str = "raise",
+    batch_size: int | None = None,
+    dtype_backend: str = "numpy",
+    client: Client | None = None,
+) -> Iterator[pd.DataFrame]:
+    """Read histories frame by frame, in bounded memory, while later ones are on their way.
+
+    Parameters
+    ----------
+    {parameters}
+    batch_size
+        Rows of a frame at the most; None for as many as a request gives.
+    dtype_backend
+        As of `read_histories`.
+
+    Yields
+    ------
+    pandas.DataFrame
+        The frame of `read_histories` in parts, each with a fresh RangeIndex and the same dtypes, as far as
+        the backend can: numpy has no integer null.
+
+    Raises
+    ------
+    {raises}
+    """
+    backend = check_backend(dtype_backend)
+    reader = histories_reader(
+        path,
+        keys=keys,
+        samples=samples,
+        x_axis=x_axis,
+        stream=stream,
+        match=match,
+        run_columns=run_columns,
+        min_step=min_step,
+        max_step=max_step,
+        filters=filters,
+        order=order,
+        limit=limit,
+        schema_overrides=schema_overrides,
+        on_incomplete=on_incomplete,
+        batch_size=batch_size,
+        client=client,
+    )
+    return (to_pandas(pa.Table.from_batches([batch]), backend) for batch in reader)
+
+
+@documented("buckets")
+def read_buckets(
+    path: str | RunPath | Iterable[str | RunPath],
+    *,
+    keys: Sequence[str] | None = None,
+    bins: int = DEFAULT_BINS,
+    x_axis: str | None = None,
+    stream: str = "default",
+    run_columns: Sequence[str] | None = None,
+    filters: Filters = None,
+    order: str = DEFAULT_ORDER,
+    limit: int | None = None,
+    dtype_backend: str = "numpy",
+    client: Client | None = None,
+) -> pd.DataFrame:
+    """Read buckets as one pandas frame; columns, rows and cost as `wbframe.buckets.read_buckets`.
+
+    Also `pd.read_wandb_buckets`.
+
+    Parameters
+    ----------
+    {parameters}
+    dtype_backend
+        As of `read_histories`.
+
+    Raises
+    ------
+    {raises}
+    """
+    backend = check_backend(dtype_backend)
+    table = _read_buckets(
+        path,
+        keys=keys,
+        bins=bins,
+        x_axis=x_axis,
+        stream=stream,
+        run_columns=run_columns,
+        filters=filters,
+        order=order,
+        limit=limit,
+        client=client,
+    )
+    return to_pandas(table, backend)
 
 
 # ---------------------------------------------------------------- dtypes
@@ -309,6 +419,7 @@ def register() -> None:
     """Set the readers on the pandas module, and the ``wandb`` accessor on its frames."""
     pd.read_wandb_runs = read_runs  # type: ignore[attr-defined]
     pd.read_wandb_histories = read_histories  # type: ignore[attr-defined]
+    pd.read_wandb_buckets = read_buckets  # type: ignore[attr-defined]
     # Importing anew (a notebook's reload) must not warn that the accessor is taken.
     if not hasattr(pd.DataFrame, "wandb"):
         pd.api.extensions.register_dataframe_accessor("wandb")(_Accessor)

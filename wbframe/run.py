@@ -12,6 +12,7 @@ from urllib.parse import quote_plus
 from wbframe.core.model import RunPath
 from wbframe.core.schema import STEP
 from wbframe.core.sdk_documents import HEAVY_FIELDS
+from wbframe.core.sdk_frames import Columns
 from wbframe.core.sdk_rows import RowsAsked, StepWindows, known_size
 from wbframe.errors import AnswerError, PrecisionWarning
 from wbframe.io import read_rows
@@ -267,7 +268,7 @@ class Run(Node):
             return rows
         from wbframe.sdk_pandas import pandas_frame  # noqa: PLC0415 -- pandas costs half a second
 
-        frame, imprecise = pandas_frame(rows, text=text_keys([self]))
+        frame, imprecise = pandas_frame(Columns(rows), text=text_keys([self]))
         warn_imprecise(imprecise)
         return frame
 

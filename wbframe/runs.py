@@ -66,6 +66,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from wbframe.core.model import Match, RunPath, Stream
 from wbframe.core.schema import STEP
 from wbframe.core.sdk_documents import LIGHT_RUNS, RUNS, runs_page
+from wbframe.core.sdk_frames import Columns, polars_frame
 from wbframe.core.sdk_rows import RowsAsked
 from wbframe.errors import AnswerError, ProjectNotFoundError, UsageError, one_of
 from wbframe.io import read_rows
@@ -421,35 +422,43 @@ class Runs(Iterator[Run]):
             )
         if match not in {"all", "any"}:
             raise one_of("match", match, ("all", "any"))
-        rows: Rows = []
+        asked = None
         if check_keys(keys, stream):
             asked = RowsAsked(
                 samples=samples, keys=tuple(keys or ()), x_axis=x_axis, stream=stream, match=match
             )
-            for run_id, found in read_rows.read_rows(
-                self.client, self._path_known, asked, self._sized(asked)
-            ):
-                for row in found:
-                    row["run_id"] = run_id
-                rows += found
-        if format == "default":
-            return rows
-        return self._frame(rows, format)
+        return self._rows(asked) if format == "default" else self._frame(asked, format)
 
-    def _frame(self, rows: Rows, kind: str) -> pd.DataFrame | pl.DataFrame:
-        """Turn rows into a frame whose columns are sorted by name."""
+    def _read_rows(self, asked: RowsAsked | None) -> Iterator[tuple[str, Rows]]:
+        """Give run id and rows of each run, in order; of none if nothing is asked."""
+        if asked is not None:
+            path = self._path_known
+            yield from read_rows.read_rows(self.client, path, asked, self._sized(asked))
+
+    def _rows(self, asked: RowsAsked | None) -> Rows:
+        """Give all rows, each with its `run_id`."""
+        found: Rows = []
+        for run_id, rows in self._read_rows(asked):
+            for row in rows:
+                row["run_id"] = run_id
+            found += rows
+        return found
+
+    def _frame(self, asked: RowsAsked | None, kind: str) -> pd.DataFrame | pl.DataFrame:
+        """Give all rows as a frame whose columns are sorted by name."""
+        columns = Columns()
+        for run_id, rows in self._read_rows(asked):
+            columns.add(rows, run_id=run_id)
         text = text_keys(self.objects)
+        frame: pd.DataFrame | pl.DataFrame
         if kind == "pandas":
             from wbframe.sdk_pandas import pandas_frame  # noqa: PLC0415 -- pandas costs half a second
 
-            frame, imprecise = pandas_frame(rows, text=text, by_name=True)
-            warn_imprecise(imprecise)
-            return frame
-        from wbframe.core.sdk_frames import polars_frame  # noqa: PLC0415
-
-        found, imprecise = polars_frame(rows, text=text)
+            frame, imprecise = pandas_frame(columns, text=text, by_name=True)
+        else:
+            frame, imprecise = polars_frame(columns, text=text)
         warn_imprecise(imprecise)
-        return found
+        return frame
 
     @property
     def _path_known(self) -> RunPath:

@@ -8,26 +8,25 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import polars as pl
 
-from wbframe.core.sdk_frames import MISSING, column, keys_of, loses_digits
+from wbframe.core.sdk_frames import ABSENT, MISSING, Columns, column, loses_digits
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection
 
 __all__ = ["pandas_frame"]
 
-_ABSENT = frozenset({type(None), type(MISSING)})
 _NUMERIC = frozenset({int, float, str})
 
 
 def pandas_frame(
-    rows: Sequence[dict[str, Any]], *, text: Collection[str] = (), by_name: bool = False
+    columns: Columns, *, text: Collection[str] = (), by_name: bool = False
 ) -> tuple[pd.DataFrame, frozenset[str]]:
     """Build a frame of the union of all keys.
 
     Parameters
     ----------
-    rows
-        The rows, each with any of the keys.
+    columns
+        The rows.
     text
         Keys known to hold text, in which ``"NaN"`` is a word and no number.
     by_name
@@ -43,43 +42,37 @@ def pandas_frame(
 
     Examples
     --------
-    >>> frame, _ = pandas_frame([{"b": 1, "a": "NaN"}, {"b": 2, "a": 0.5}])
+    >>> frame, _ = pandas_frame(Columns([{"b": 1, "a": "NaN"}, {"b": 2, "a": 0.5}]))
     >>> frame.dtypes.astype(str).to_dict()
     {'b': 'int64', 'a': 'float64'}
     """
-    names = keys_of(rows)
-    if by_name:
-        names.sort()
-    columns = {}
+    found = {}
     imprecise = set()
-    for name in names:
-        values = [row.get(name, MISSING) for row in rows]
-        columns[name], lost = _series(values, text=name in text)
+    for name in sorted(columns.cells) if by_name else columns.cells:
+        found[name], lost = _series(columns.cells[name], text=name in text)
         if lost:
             imprecise.add(name)
-    return pd.DataFrame(columns), frozenset(imprecise)
+    return pd.DataFrame(found), frozenset(imprecise)
 
 
 def _series(values: list[Any], *, text: bool) -> tuple[pd.Series[Any], bool]:
     """Build one column; also tell whether float64 lost digits of an integer."""
-    kinds = set(map(type, values)) - _ABSENT
-    if not kinds:
+    kinds = set(map(type, values))
+    known = kinds - ABSENT
+    if not known:
         return pd.Series(_filled(values, math.nan), dtype=object), False
-    if kinds == {float}:
-        return pd.Series(_filled(values, math.nan), dtype="float64"), False
-    whole = len(set(map(type, values))) == 1
-    if kinds == {int} and whole:
+    if known == {float}:
+        plain = values if kinds == known else _filled(values, math.nan)
+        return pd.Series(plain, dtype="float64"), False
+    if kinds == {int}:
         return pd.Series(values), False
-    if kinds <= _NUMERIC:
-        plain = _filled(values, None)
-        numbers, lost = column("", plain, text=text)
-        if kinds == {int}:
-            lost = any(map(loses_digits, plain))
-            if lost:
-                return pd.Series(plain, dtype=object), False
+    if known <= _NUMERIC:
+        numbers, lost = column("", values, text=text)
+        if known == {int} and any(map(loses_digits, values)):
+            return pd.Series(_filled(values, None), dtype=object), False
         if numbers.dtype.is_numeric():
             return pd.Series(numbers.cast(pl.Float64).to_numpy()), lost
-    return pd.Series(values if whole else _filled(values, math.nan)), False
+    return pd.Series(_filled(values, math.nan) if kinds != known else values), False
 
 
 def _filled(values: list[Any], gap: Any) -> list[Any]:

@@ -7,11 +7,20 @@ import math
 import polars as pl
 import pytest
 
+from wbframe import sdk_pandas
+from wbframe.core import sdk_frames
 from wbframe.core.model import RunPath
-from wbframe.core.sdk_frames import polars_frame
 from wbframe.core.sdk_rows import RowsAsked, StepWindows, objects, rows_tasks
 from wbframe.errors import AnswerError
-from wbframe.sdk_pandas import pandas_frame
+
+
+def polars_frame(rows, **options):
+    return sdk_frames.polars_frame(sdk_frames.Columns(rows), **options)
+
+
+def pandas_frame(rows, **options):
+    return sdk_pandas.pandas_frame(sdk_frames.Columns(rows), **options)
+
 
 COLUMNS = [
     ([1, 2], pl.Int64, [1, 2]),
@@ -85,6 +94,27 @@ def test_pandas_columns(values, kind, wanted):
     frame, _ = pandas_frame(rows)
     assert frame["x"].dtype.kind == kind
     assert [None if each is None or each != each else each for each in frame["x"]] == wanted  # noqa: PLR0124
+
+
+def test_rows_that_come_in_parts_are_the_rows_at_once():
+    parts = [
+        [{"a": 1, "b": 2}, {"a": 3, "b": 4}],
+        [],
+        [{"b": 5}],
+        [{"c": 6, "a": 7}, {"a": 8}],
+        [{}, {}],
+    ]
+    columns = sdk_frames.Columns()
+    for i, part in enumerate(parts):
+        columns.add(part, run_id=i)
+    rows = [{**row, "run_id": i} for i, part in enumerate(parts) for row in part]
+    assert columns.height == 7
+    at_once = sdk_frames.Columns(rows).cells
+    assert {name: columns.cells[name] for name in at_once} == at_once
+
+
+def test_keys_in_another_order_are_the_same_columns():
+    assert polars_frame([{"a": 1, "b": 2}, {"b": 3, "a": 4}])[0].rows() == [(1, 2), (4, 3)]
 
 
 def test_frames_of_nothing():

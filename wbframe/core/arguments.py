@@ -139,6 +139,19 @@ def check_scan_options(*, infer_schema_runs: int, on_new_key: str) -> tuple[OnNe
     return on_new_key, infer_schema_runs  # type: ignore[return-value]
 
 
+def check_batch_size(batch_size: int | None) -> int | None:
+    """Check the number of rows of a batch."""
+    if batch_size is not None:
+        _whole_number("batch_size", batch_size, least=1)
+    return batch_size
+
+
+def check_bins(bins: int) -> int:
+    """Check the number of buckets."""
+    _whole_number("bins", bins, least=1, most=MOST_SAMPLES)
+    return bins
+
+
 def selection(
     path: str | RunPath | Iterable[str | RunPath],
     *,

@@ -34,7 +34,9 @@ FIELDS = "project.fields"
 PROJECTION = "config(keys:)"
 KEYS = "runs.historyKeys"
 EXPORTS = "run.parquetHistory"
+BUCKETS = "run.bucketedHistory"
 _REFUSALS = {
+    BUCKETS: re.compile(r"""[Cc]annot query field ["']bucketedHistory["']"""),
     EXPORTS: re.compile(r"""[Cc]annot query field ["']parquetHistory["']"""),
     KEYS: re.compile(r"""[Cc]annot query field ["']historyKeys["'] on type ["']RunConnection["']"""),
     FIELDS: re.compile(r"""[Cc]annot query field ["']fields["']"""),
@@ -358,7 +360,7 @@ def rows_request(
     for i, run in enumerate(runs):
         declared[f"r{i}"] = "String!"
         variables[f"r{i}"] = run.run_id
-        if run.field == "sampledHistory":
+        if run.field in {"sampledHistory", "bucketedHistory"}:
             name = shared.setdefault(run.specs, f"s{len(shared)}")
             declared[name] = "[JSONString!]!"
             variables[name] = list(run.specs)
@@ -375,7 +377,10 @@ def rows_request(
     )
     what = f"run {runs[0].run_id!r}" if len(runs) == 1 else f"{len(runs)} runs"
     asked = f"the {runs[0].field} of {what} of {name_of(path)}"
-    return Request(document=document, variables=variables, asked=asked)
+    features = {BUCKETS} if any(run.field == "bucketedHistory" for run in runs) else ()
+    return Request(
+        document=document, variables=variables, asked=asked, features=frozenset(features)
+    )
 
 
 def rows_answer(
@@ -442,6 +447,15 @@ def found_run(run: Any, name: str, path: RunPath) -> Any:
         msg = f"Could not find run {name!r} in {name_of(path)}; its id is the last part of its address"
         raise RunNotFoundError(msg)
     return run
+
+
+def json_texts(value: msgspec.Raw, *, where: str) -> bytes:
+    """Open JSON that may come as such or as a JSON string."""
+    inner = bytes(value).strip()
+    if inner[:1] != b'"':
+        return inner
+    text: str = decode_any(_decoder(str), inner, where=where)
+    return text.encode()
 
 
 def json_object(value: msgspec.Raw, *, where: str) -> Mapping[str, msgspec.Raw]:

@@ -99,7 +99,14 @@ def _why_local(selection: Selection, wanted: Wanted) -> str:
         return "the scan's own limit comes first"
     if selection.predicate is not None and not is_row_separable(selection.predicate):
         return "the scan's own filter looks at all its runs at once"
+    if _is_named(selection):
+        return "the scan names its runs, and a filter would give them in another order"
     return ""
+
+
+def _is_named(selection: Selection) -> bool:
+    """Tell whether runs are asked for by name."""
+    return any(path.run is not None for path in selection.paths)
 
 
 def _kept_local(pushdown: Pushdown, reason: str) -> Pushdown:
@@ -113,9 +120,12 @@ def _kept_local(pushdown: Pushdown, reason: str) -> Pushdown:
 def with_own_predicate(selection: Selection, schema: Mapping[str, pl.DataType]) -> Selection:
     """Ask the server for what it can do of the scan's own expression, which a limit comes after.
 
-    Of one that looks at several rows at once, nothing: with fewer rows it would say something else.
+    Of one that looks at several rows at once, nothing: with fewer rows it would say something else. Of
+    one over runs that are named, nothing either: a filter would give them in another order.
     """
     if selection.predicate is None or not is_row_separable(selection.predicate):
+        return selection
+    if _is_named(selection):
         return selection
     return filtered(selection, push_runs(selection.predicate, schema))
 

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MISSING",
+    "Columns",
     "column",
     "dtype_of_values",
     "float_or_none",
-    "keys_of",
     "loses_digits",
     "polars_frame",
 ]
@@ -27,7 +27,9 @@ Row = dict[str, Any]
 MISSING = object()
 """Stands where a row lacks the key; a logged null is None."""
 
-_NONE = type(None)
+ABSENT = frozenset({type(None), type(MISSING)})
+"""The types of what stands where there is no value."""
+
 _INT64 = range(-(2**63), 2**63)
 _UINT64 = range(2**64)
 _EXACT = 2**53
@@ -36,14 +38,52 @@ _FLOAT = pl.Float64()
 _TEXT = pl.String()
 
 
-def keys_of(rows: Iterable[Row]) -> list[str]:
-    """Give every key of the rows, in the order in which they first come.
+class Columns:
+    """Rows turned into columns, as they come.
+
+    Attributes
+    ----------
+    cells
+        Key -> one value a row, `MISSING` where the row lacks the key; keys in the order in which they first come.
+    height
+        How many rows there are.
 
     Examples
     --------
-    >>> keys_of([{"b": 1}, {"a": 2, "b": 3}])
-    ['b', 'a']
+    >>> columns = Columns([{"b": 1}, {"b": 2}], run_id="r1")
+    >>> columns.add([{"b": 3}], run_id="r2")
+    >>> columns.cells
+    {'b': [1, 2, 3], 'run_id': ['r1', 'r1', 'r2']}
     """
+
+    def __init__(self, rows: Sequence[Row] = (), **same: Any) -> None:
+        self.cells: dict[str, list[Any]] = {}
+        self.height = 0
+        self.add(rows, **same)
+
+    def add(self, rows: Sequence[Row], **same: Any) -> None:
+        """Add rows; `same` are columns in which all of them have one value."""
+        count = len(rows)
+        if not count:
+            return
+        names = list(rows[0])
+        parts: dict[str, Sequence[Any]]
+        if all(list(row) == names for row in rows):
+            parts = dict(zip(names, zip(*map(dict.values, rows), strict=True), strict=True))
+        else:
+            parts = {name: [row.get(name, MISSING) for row in rows] for name in _keys_of(rows)}
+        parts |= {name: [value] * count for name, value in same.items()}
+        for name, part in parts.items():
+            if name not in self.cells:
+                self.cells[name] = [MISSING] * self.height
+            self.cells[name] += part
+        for name in self.cells.keys() - parts.keys():
+            self.cells[name] += [MISSING] * count
+        self.height += count
+
+
+def _keys_of(rows: Iterable[Row]) -> list[str]:
+    """Give every key of the rows, in the order in which they first come."""
     found: dict[str, None] = {}
     for row in rows:
         if not row.keys() <= found.keys():
@@ -52,14 +92,14 @@ def keys_of(rows: Iterable[Row]) -> list[str]:
 
 
 def polars_frame(
-    rows: Sequence[Row], *, text: Collection[str] = ()
+    columns: Columns, *, text: Collection[str] = ()
 ) -> tuple[pl.DataFrame, frozenset[str]]:
     """Build a frame whose columns are sorted by name.
 
     Parameters
     ----------
-    rows
-        The rows, each with any of the keys.
+    columns
+        The rows.
     text
         Keys known to hold text, in which ``"NaN"`` is a word and no number.
 
@@ -70,31 +110,32 @@ def polars_frame(
 
     Examples
     --------
-    >>> frame, _ = polars_frame([{"b": 1}, {"b": 2.5, "a": "x"}])
+    >>> frame, _ = polars_frame(Columns([{"b": 1}, {"b": 2.5, "a": "x"}]))
     >>> frame.columns, frame.dtypes
     (['a', 'b'], [String, Float64])
     """
-    columns = {}
+    found = {}
     imprecise = set()
-    for key in sorted(keys_of(rows)):
-        series, lost = column(key, [row.get(key) for row in rows], text=key in text)
-        columns[key] = series
+    for name in sorted(columns.cells):
+        found[name], lost = column(name, columns.cells[name], text=name in text)
         if lost:
-            imprecise.add(key)
-    return pl.DataFrame(columns), frozenset(imprecise)
+            imprecise.add(name)
+    return pl.DataFrame(found), frozenset(imprecise)
 
 
-def column(name: str, values: list[Any], *, text: bool = False) -> tuple[pl.Series, bool]:
+def column(name: str, values: Sequence[Any], *, text: bool = False) -> tuple[pl.Series, bool]:
     """Build one column; also tell whether Float64 lost digits of an integer.
 
     Integers are Int64 (UInt64 where they must be), Float64 beside fractions or beyond 64 bits;
     numbers beside the names of non-finite ones are Float64; lists are List and objects Struct, of the
     union of their items and fields; values of different kinds are String, each but text as JSON.
     """
-    dtype = dtype_of_values(values, text=text)
     kinds = set(map(type, values))
+    if type(MISSING) in kinds:
+        values = [None if value is MISSING else value for value in values]
+    dtype = dtype_of_values(values, text=text)
     lost = dtype == pl.Float64 and int in kinds and any(map(loses_digits, values))
-    if not (kinds - {_NONE} <= _PLAIN.get(type(dtype), frozenset())):
+    if not (kinds - ABSENT <= _PLAIN.get(type(dtype), frozenset())):
         values = [_fit(value, dtype) for value in values]
     return pl.Series(name, values, dtype=dtype), lost
 
@@ -120,7 +161,7 @@ def dtype_of_values(values: Sequence[Any], *, text: bool = False) -> pl.DataType
     >>> dtype_of_values([[1], [], None])
     List(Int64)
     """
-    kinds = set(map(type, values)) - {_NONE, object}
+    kinds = set(map(type, values)) - ABSENT
     if not kinds:
         return _NULL
     if kinds == {int}:
@@ -156,7 +197,7 @@ def _are_numbers(values: Sequence[Any]) -> bool:
 
 def _struct(values: Sequence[Row]) -> pl.DataType:
     """Unite the fields of objects; objects without any field have no better type than text."""
-    names = keys_of(values)
+    names = _keys_of(values)
     if not names:
         return _TEXT
     return pl.Struct(
@@ -188,7 +229,7 @@ def float_or_none(value: Any) -> float | None:
     >>> float_or_none("-Infinity"), float_or_none(3)
     (-inf, 3.0)
     """
-    if value is None or value is MISSING:
+    if value is None:
         return None
     if type(value) is str:
         return NON_FINITE[value]

@@ -87,10 +87,13 @@ class RowsAsked:
 
     def parse(self, raw: msgspec.Raw, *, where: str) -> list[Row]:
         """Read the rows of one run."""
-        of_all = self.match == "all" or not self.keys
-        if of_all:
+        if self.match == "all" or not self.keys:
             return rows_of(raw, self.of("").field, where=where)
-        return _joined(objects(part, where=where) for part in row_lists(raw))
+        lists = row_lists(raw)
+        specs = len(self.of("").specs)
+        if len(lists) != specs:
+            raise AnswerError(f"{where}: {specs} specs were asked and {len(lists)} answered")
+        return _joined(objects(part, where=where) for part in lists)
 
 
 def rows_of(raw: msgspec.Raw, field: str, *, where: str) -> list[Row]:

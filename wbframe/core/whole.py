@@ -62,7 +62,7 @@ class Wanted:
         """Give the part of a window that is wanted."""
         low = max(window.min_step, self.min_step or 0)
         high = window.max_step if self.max_step is None else min(window.max_step, self.max_step)
-        return Window(low, high) if low < high else None
+        return Window(low, high, window.rows) if low < high else None
 
 
 Ask = Profile | tuple[Window, ...]

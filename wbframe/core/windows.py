@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,10 +17,11 @@ ROWS_PER_WINDOW = SAMPLES_PER_WINDOW // 2
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A half-open window of steps."""
+    """A half-open window of steps, and about how many rows it holds."""
 
     min_step: int
     max_step: int
+    rows: int = field(default=ROWS_PER_WINDOW, compare=False, repr=False)
 
     def is_whole(self, rows: int) -> bool:
         """Tell whether an answer of so many rows cannot have been thinned out."""
@@ -79,7 +80,10 @@ def windows_over(
     size = max(int(ROWS_PER_WINDOW / weight), 1)
     parts = [distinct[i : i + size] for i in range(0, len(distinct), size)]
     if not sampled and end is None:
-        return [Window(part[0], part[-1] + 1) for part in parts]
+        return [Window(part[0], part[-1] + 1, len(part)) for part in parts]
     starts = [part[0] for part in parts]
     last = max(distinct[-1] + 1, end or 0)
-    return [Window(a, b) for a, b in zip(starts, [*starts[1:], last], strict=True) if a < b]
+    ends = [*starts[1:], last]
+    return [
+        Window(a, b, int(len(part) * weight)) for part, a, b in zip(parts, starts, ends, strict=True)
+    ]

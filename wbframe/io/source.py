@@ -87,6 +87,10 @@ class Source(Generic[_Promise]):
                 self._promise = self.make_promise()
             return self._promise
 
+    def detail(self) -> str:
+        """Describe the scan as it was made, on one line."""
+        raise NotImplementedError
+
     def make_promise(self) -> _Promise:
         """Ask the server."""
         raise NotImplementedError
@@ -125,6 +129,10 @@ class RunsSource(Source["RunsPromise"]):
         super().__init__(*options, **named)
         self.scan = scan
 
+    def detail(self) -> str:
+        """Describe the scan as it was made."""
+        return describe_scan(self.scan)
+
     def make_promise(self) -> RunsPromise:
         """Ask for the index of columns."""
         return promise_runs(self.connection(), self.scan, self.infer_schema_runs)
@@ -152,6 +160,10 @@ class HistorySource(Source["HistoryPromise"]):
     def __init__(self, scan: HistoryScan, *options: Any, **named: Any) -> None:
         super().__init__(*options, **named)
         self.scan = scan
+
+    def detail(self) -> str:
+        """Describe the scan as it was made."""
+        return describe_scan(self.scan)
 
     def make_promise(self) -> HistoryPromise:
         """Ask for the keys of all runs."""
@@ -188,6 +200,10 @@ class LeftSource(Source["RunsSource | HistorySource"]):
     def _plain(self) -> dict[str, Any]:
         return {"left": self.left, "path": self.path, "inner": self.inner}
 
+    def detail(self) -> str:
+        """Describe the scan as it was made."""
+        return f"the runs of a lazy frame; {self.inner.detail()}"
+
     def make_promise(self) -> RunsSource | HistorySource:
         """Collect the frame as far as its run ids."""
         there = self.left.collect_schema().names()
@@ -209,12 +225,11 @@ class LeftSource(Source["RunsSource | HistorySource"]):
         return self.promise().frames(wanted)
 
 
-def registered(source: RunsSource | HistorySource | LeftSource) -> pl.LazyFrame:
+def registered(source: Source[Any]) -> pl.LazyFrame:
     """Hand a source to polars; plans name it where polars lets them."""
-    inner = source.inner if isinstance(source, LeftSource) else source
     labels: dict[str, Any] = {}
     if "explain_name" in inspect.signature(register_io_source).parameters:
-        labels = {"explain_name": inner.label, "explain_detail": describe_scan(inner.scan)}
+        labels = {"explain_name": source.label, "explain_detail": source.detail()}
     return register_io_source(source, schema=source.schema, is_pure=True, **labels)
 
 

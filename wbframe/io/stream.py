@@ -147,7 +147,7 @@ def _mixed(scan: HistoryScan, index: Index) -> bool:
 
 
 @dataclass(slots=True)
-class _Entries:
+class Entries:
     """Lists runs page by page, and keeps their run columns for the rows that come later."""
 
     client: Client
@@ -190,6 +190,23 @@ class _Entries:
         return self.frames[0] if self.frames and self.known.run_columns else None
 
 
+def entries_of(
+    client: Client, promise: HistoryPromise, scan: HistoryScan, on_new_key: OnNewKey
+) -> Entries:
+    """List the runs of a promise, as far as the narrowed scan wants them."""
+    runs = replace(promise.runs.scan, selection=scan.selection, columns=scan.run_columns or ("run_id",))
+    own = () if scan.selection.predicate is None else promise.runs.columns or ()
+    columns = tuple(dict.fromkeys((*(runs.columns or ()), *own)))
+    return Entries(
+        client=client,
+        plan=replace(promise.runs, scan=runs, columns=columns),
+        known=promise.schema,
+        system=scan.stream == "system",
+        asked=() if scan.narrowed else promise.asked,
+        on_new_key=on_new_key,
+    )
+
+
 def stream_histories(
     client: Client,
     promise: HistoryPromise,
@@ -202,17 +219,7 @@ def stream_histories(
         return
     started, before = time.perf_counter(), client.traffic
     scan, schema = narrowed.scan, narrowed.schema
-    runs = replace(promise.runs.scan, selection=scan.selection, columns=scan.run_columns or ("run_id",))
-    own = promise.runs.columns or ()
-    columns = tuple(dict.fromkeys((*(runs.columns or ()), *own))) if scan.selection.predicate is not None else runs.columns
-    entries = _Entries(
-        client=client,
-        plan=replace(promise.runs, scan=runs, columns=columns),
-        known=promise.schema,
-        system=scan.stream == "system",
-        asked=() if scan.narrowed else promise.asked,
-        on_new_key=on_new_key,
-    )
+    entries = entries_of(client, promise, scan, on_new_key)
     width = len(schema.keys) + 1
 
     def budget() -> int:

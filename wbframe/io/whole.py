@@ -28,7 +28,6 @@ from wbframe.core.whole import (
     shortfall,
     windows_request,
 )
-from wbframe.core.windows import ROWS_PER_WINDOW
 from wbframe.errors import IncompleteHistoryError, IncompleteHistoryWarning
 from wbframe.io.reader import send_or_refuse, side_by_side
 from wbframe.io.storage import CONCURRENCY, ExpiredError, Storage, read_file
@@ -206,9 +205,8 @@ class WholeReader:
             for window in ask
         ]
         answers: dict[int, list[pl.DataFrame]] = defaultdict(list)
-        most = max(self.client.budget.points // (ROWS_PER_WINDOW * (len(columns) + 1)), 1)
-        for start in range(0, len(waiting), most):
-            part = waiting[start : start + most]
+        most = self.client.budget.points // (len(columns) + 1)
+        for part in in_batches(waiting, most):
             for place, frame in self._some_windows(task, part, columns, found):
                 answers[place].append(frame)
         return dict(answers)
@@ -251,6 +249,22 @@ class WholeReader:
         if task.on_incomplete == "raise":
             raise IncompleteHistoryError(msg)
         warnings.warn(msg, IncompleteHistoryWarning, stacklevel=2)
+
+
+def in_batches(
+    windows: Iterable[tuple[int, Window]], most: int
+) -> Generator[list[tuple[int, Window]]]:
+    """Cut windows into batches of so many rows; a single one may be above it."""
+    batch: list[tuple[int, Window]] = []
+    rows = 0
+    for each in windows:
+        if batch and rows + each[1].rows > most:
+            yield batch
+            batch, rows = [], 0
+        batch.append(each)
+        rows += each[1].rows
+    if batch:
+        yield batch
 
 
 def columns_of(task: HistoryTask) -> dict[str, pl.DataType]:

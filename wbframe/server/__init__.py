@@ -6,13 +6,15 @@
 True
 
 It speaks as much of the GraphQL API as it takes to read runs and histories, with `wbframe` and with
-the official SDK, from projects in memory.
+the official SDK, from projects in memory; exported files are on a port of their own.
 """
 
 from __future__ import annotations
 
-from wbframe.server.faults import LoggedRequest
+from wbframe.server.exports import Export, ExportFile, Exports, FileFormat
+from wbframe.server.faults import LoggedRequest, StorageRequest
 from wbframe.server.folder import load_project
+from wbframe.server.growing import growing
 from wbframe.server.ragged import odd, ragged
 from wbframe.server.rows import History
 from wbframe.server.schema import Features
@@ -23,13 +25,19 @@ from wbframe.server.synthetic import synthetic
 __all__ = [
     "API_KEY",
     "BUILT_IN",
+    "Export",
+    "ExportFile",
+    "Exports",
     "Features",
+    "FileFormat",
     "History",
     "LoggedRequest",
     "Project",
     "RunRecord",
+    "StorageRequest",
     "Sweep",
     "built_in",
+    "growing",
     "load_project",
     "odd",
     "ragged",

@@ -121,6 +121,4 @@ def bucketed_events(events: History, spec: BucketSpec) -> list[dict[str, float]]
 
 def _counts(value: Any) -> bool:
     """Tell whether a value is a finite number."""
-    return (
-        isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    )
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -221,7 +221,11 @@ class Exports:
 
     @classmethod
     def all(
-        cls, files: int = 1, *, running: bool = False, format: FileFormat | None = None  # noqa: A002
+        cls,
+        files: int = 1,
+        *,
+        running: bool = False,
+        format: FileFormat | None = None,  # noqa: A002
     ) -> Exports:
         """Export every row."""
         return cls(files=files, running=running, format=format or FileFormat())

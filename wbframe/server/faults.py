@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from wbframe.errors import UsageError
+from wbframe.errors import UsageError, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Fault", "Faults", "LoggedRequest"]
+__all__ = ["Fault", "Faults", "LoggedRequest", "StorageRequest"]
+
+_Where = Literal["api", "storage"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,38 @@ class LoggedRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StorageRequest:
+    """One request that the storage host got, and what it sent back.
+
+    Attributes
+    ----------
+    method, path
+        ``"GET"`` or another, and the path without the signature.
+    range
+        The ``Range`` header; None if there was none.
+    status
+        The HTTP status sent; 0 if the connection was cut without one.
+    bytes
+        The size of the body of the answer.
+    authorization_seen
+        Whether the request had an ``Authorization`` header, which a storage host must not get.
+    seconds, started, user_agent, fault
+        As of a `LoggedRequest`.
+    """
+
+    method: str
+    path: str
+    range: str | None
+    status: int
+    bytes: int
+    authorization_seen: bool
+    seconds: float
+    started: float
+    user_agent: str
+    fault: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """One way to go wrong; see `Server.fail` for the meaning of each field."""
 
@@ -62,10 +96,14 @@ class Fault:
     delay: float = 0.0
     match: str | None = None
     times: int = 1
+    where: _Where = "api"
+    location: str | None = None
 
     def __post_init__(self) -> None:
         if self.times < 1:
             raise UsageError(f"`times` must be at least 1; got {self.times}")
+        if self.where not in get_args(_Where):
+            raise one_of("where", self.where, get_args(_Where))
         if self.drop and (self.truncate or self.status is not None or self.body is not None):
             raise UsageError("`drop` sends nothing, so it goes with no status, body or truncate")
 
@@ -73,7 +111,7 @@ class Fault:
     def replaces(self) -> bool:
         """Whether the answer itself is another than the real one."""
         return not (self.drop or self.truncate or self.delay) or (
-            self.status is not None or self.body is not None
+            self.status is not None or self.body is not None or self.location is not None
         )
 
 
@@ -89,11 +127,11 @@ class Faults:
         with self._lock:
             self._queue.append(fault)
 
-    def take(self, document: str) -> Fault | None:
-        """Take the first fault that fits a document, and use it up by one."""
+    def take(self, text: str, where: _Where = "api") -> Fault | None:
+        """Take the first fault that fits a document or a storage path, and use it up by one."""
         with self._lock:
             for index, fault in enumerate(self._queue):
-                if fault.match is None or fault.match in document:
+                if fault.where == where and (fault.match is None or fault.match in text):
                     if fault.times > 1:
                         self._queue[index] = replace(fault, times=fault.times - 1)
                     else:

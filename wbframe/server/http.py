@@ -1,4 +1,7 @@
-"""HTTP around the engine: who may ask, what is logged, what goes wrong on purpose."""
+"""HTTP around the engine: who may ask, what is logged, what goes wrong on purpose.
+
+The exported files are served on a port of their own, as by a storage host.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,19 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import msgspec
 from aiohttp import web
 
 from wbframe.errors import UsageError
 from wbframe.server.engine import Answer, Engine, Question
-from wbframe.server.faults import Fault, Faults, LoggedRequest
+from wbframe.server.faults import Fault, Faults, LoggedRequest, StorageRequest
+from wbframe.server.links import Shelf
+from wbframe.server.replies import Reply, errors_body, injected, send
+from wbframe.server.storage import Storage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from types import TracebackType
 
     from typing_extensions import Self
@@ -34,15 +38,6 @@ _LARGEST_REQUEST = 64 << 20
 _SMALLEST_GZIP = 1024
 _THREADS = 4
 _log = logging.getLogger("wbframe.server")
-
-
-@dataclass(frozen=True, slots=True)
-class _Reply:
-    """What goes out: a status, a body as it stands on the wire, and headers."""
-
-    status: int
-    body: bytes
-    headers: Mapping[str, str]
 
 
 class Server:
@@ -56,6 +51,8 @@ class Server:
         For ``WANDB_API_KEY``.
     host, port : str, int
         Where it listens.
+    storage_port : int
+        Where the exported files are.
     latency : float
         Seconds that every answer is held back.
     """
@@ -79,13 +76,12 @@ class Server:
         self._faults = Faults()
         self._requests: list[LoggedRequest] = []
         self._failed: BaseException | None = None
-        try:
-            self._socket = socket.create_server((host, port), backlog=256)
-        except OSError as error:
-            raise UsageError(
-                f"cannot listen on {host}:{port}: {error.strerror}; port=0 takes any free one"
-            ) from error
+        self._socket = _listening(host, port)
+        self._storage_socket = _listening(host, 0)
         self.port: int = self._socket.getsockname()[1]
+        self.storage_port: int = self._storage_socket.getsockname()[1]
+        engine.links.base = self.storage_url
+        self._storage = Storage(engine.links, Shelf(), self._faults, lambda: self.latency)
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
@@ -116,9 +112,19 @@ class Server:
         return f"http://{self.host}:{self.port}"
 
     @property
+    def storage_url(self) -> str:
+        """Where exported files are, without a slash at its end."""
+        return f"http://{self.host}:{self.storage_port}"
+
+    @property
     def requests(self) -> list[LoggedRequest]:
         """Every request so far, in the order in which they were answered; a copy."""
         return list(self._requests)
+
+    @property
+    def storage_requests(self) -> list[StorageRequest]:
+        """Every request for an exported file so far, as it was answered; a copy."""
+        return list(self._storage.requests)
 
     @property
     def pending_faults(self) -> int:
@@ -128,6 +134,7 @@ class Server:
     def clear(self) -> None:
         """Forget the logged requests and the queued faults."""
         self._requests.clear()
+        self._storage.requests.clear()
         self._faults.clear()
 
     def fail(
@@ -141,6 +148,7 @@ class Server:
         delay: float = 0.0,
         match: str | None = None,
         times: int = 1,
+        where: Literal["api", "storage"] = "api",
     ) -> None:
         """Let the next requests go wrong; calls queue up.
 
@@ -156,14 +164,17 @@ class Server:
         delay
             Seconds to wait first; alone, the real answer follows.
         match
-            Only requests whose document holds this text.
+            Only requests whose document, or whose path and query at the storage host, hold this
+            text.
         times
             For how many requests.
+        where
+            Whether requests to the API go wrong, or those for exported files.
 
         Raises
         ------
         UsageError
-            `times` is below 1, or `drop` is combined with an answer.
+            `times` is below 1, `where` is neither, or `drop` is combined with an answer.
 
         Examples
         --------
@@ -183,8 +194,74 @@ class Server:
                 delay=delay,
                 match=match,
                 times=times,
+                where=where,
             )
         )
+
+    def redirect(
+        self,
+        to: str,
+        *,
+        where: Literal["api", "storage"] = "api",
+        status: int = 302,
+        match: str | None = None,
+        times: int = 1,
+    ) -> None:
+        """Let the next requests be sent elsewhere: the same path and query at another host.
+
+        Parameters
+        ----------
+        to
+            Such as ``http://localhost:8080``, without a slash at its end.
+        where, match, times
+            As of `fail`.
+        status
+            Of the answer, such as 302 or 307.
+
+        Raises
+        ------
+        UsageError
+            As of `fail`.
+        """
+        self._faults.add(Fault(status=status, location=to, match=match, times=times, where=where))
+
+    def expire_urls(self) -> None:
+        """Let the URLs of exported files that were given out so far expire."""
+        self.engine.links.expire()
+
+    def advance(
+        self,
+        run: str,
+        rows: int | Iterable[Mapping[str, Any]] = 0,
+        *,
+        state: str | None = None,
+    ) -> None:
+        """Let a run log more rows, as a running one does between two requests.
+
+        Parameters
+        ----------
+        run
+            Its path, ``entity/project/run``.
+        rows
+            The rows, or how many of those that are to come (`RunRecord.coming`). A row without
+            ``_step`` gets the one behind the last.
+        state
+            The new state of the run, such as ``"finished"``; the old one stays unless told.
+
+        Raises
+        ------
+        UsageError
+            There is no such run, or fewer rows are to come.
+
+        Examples
+        --------
+        >>> from wbframe.server import serve
+        >>> with serve("growing") as server:
+        ...     server.advance("wbframe/growing/live", 10)
+        ...     len(server.engine.catalog.views["wbframe/growing"].runs["live"].run.history)
+        260
+        """
+        self.engine.catalog.advance(run, rows, state=state)
 
     def stop(self) -> None:
         """Stop listening, cut what is open, and wait for the thread; once is enough."""
@@ -206,6 +283,7 @@ class Server:
         finally:
             self._loop.close()
             self._socket.close()
+            self._storage_socket.close()
             self._ready.set()
 
     async def _serve(self) -> None:
@@ -213,22 +291,34 @@ class Server:
         app = web.Application(client_max_size=_LARGEST_REQUEST)
         app.router.add_post("/graphql", self._graphql)
         app.router.add_get("/", self._hello)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
+        storage = web.Application()
+        storage.router.add_route("*", "/{path:.*}", self._stored)
+        sites = ((app, self._socket), (storage, self._storage_socket))
+        runners = []
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="wbframe-resolve") as self._pool:
-            await web.SockSite(runner, self._socket).start()
+            for each, listening in sites:
+                runner = web.AppRunner(each, access_log=None, shutdown_timeout=0.1)
+                await runner.setup()
+                await web.SockSite(runner, listening).start()
+                runners.append(runner)
             self._ready.set()
             await self._stopping.wait()
             # asyncio forgets, and leaves open, a connection that it accepts while it closes: accept
             # no more, and let those just accepted become known, before closing cuts them all
             with contextlib.suppress(NotImplementedError):
-                asyncio.get_running_loop().remove_reader(self._socket.fileno())
+                for _, listening in sites:
+                    asyncio.get_running_loop().remove_reader(listening.fileno())
             await asyncio.sleep(0.01)
-            await runner.cleanup()
+            for runner in runners:
+                await runner.cleanup()
 
     async def _hello(self, _request: web.Request) -> web.Response:
         """Tell a browser what this is."""
         return web.Response(text="wbframe's local W&B-compatible server; POST /graphql\n")
+
+    async def _stored(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request for an exported file."""
+        return await self._storage.answer(request, self._pool)
 
     async def _graphql(self, request: web.Request) -> web.StreamResponse:
         """Answer one GraphQL request."""
@@ -241,9 +331,9 @@ class Server:
         if wait > 0:
             await asyncio.sleep(wait)
         if fault and fault.drop:
-            reply = _Reply(0, b"", {})
+            reply = Reply(0, b"", {})
         elif fault and fault.replaces:
-            reply = _injected(fault)
+            reply = injected(fault, request.path_qs)
         else:
             packed = self._compress and "gzip" in request.headers.get("Accept-Encoding", "")
             authorized = self._authorized(request)
@@ -264,57 +354,35 @@ class Server:
                 fault=fault is not None,
             )
         )
-        if fault and (fault.drop or fault.truncate):
-            return await _cut(request, reply, sent=fault.truncate)
-        return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
+        return await send(request, reply, fault)
 
     def _authorized(self, request: web.Request) -> bool:
         """Compare the key."""
         given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
         return hmac.compare_digest(given, self._authorization)
 
-    def _reply(self, question: Question | None, authorized: bool, packed: bool) -> _Reply:  # noqa: FBT001 - through an executor
+    def _reply(self, question: Question | None, authorized: bool, packed: bool) -> Reply:  # noqa: FBT001 - through an executor
         """Make the real answer; runs on a thread of the pool."""
         headers = {"Content-Type": "application/json"}
         if not authorized:
-            return _Reply(401, _errors("invalid API key"), headers)
+            return Reply(401, errors_body("invalid API key"), headers)
         try:
             answer = self.engine.answer(question)
         except Exception:  # noqa: BLE001 - a server answers, whatever happens
             _log.exception("a request failed")
-            answer = Answer(500, _errors("the server failed; its log says why"))
+            answer = Answer(500, errors_body("the server failed; its log says why"))
         sent = answer.body
         if packed and len(sent) > _SMALLEST_GZIP:
             headers["Content-Encoding"] = "gzip"
             sent = gzip.compress(sent, 1)
-        return _Reply(answer.status, sent, headers)
+        return Reply(answer.status, sent, headers)
 
 
-def _errors(message: str) -> bytes:
-    """Write a body that holds one error."""
-    return msgspec.json.encode({"errors": [{"message": message}]})
-
-
-def _injected(fault: Fault) -> _Reply:
-    """Make the answer that a fault asks for."""
-    status = fault.status if fault.status is not None else 500 if fault.body is None else 200
-    body = fault.body
-    if body is None and status == 429:  # noqa: PLR2004 - too many requests
-        body = msgspec.json.encode({"error": "rate limit exceeded"})
-    elif body is None:
-        body = _errors(f"HTTP {status} on purpose")
-    return _Reply(status, body, {"Content-Type": "application/json", **fault.headers})
-
-
-async def _cut(request: web.Request, reply: _Reply, *, sent: bool) -> web.StreamResponse:
-    """Cut the connection: at once, or behind half of the answer."""
-    response = web.StreamResponse(status=reply.status or 500, headers=dict(reply.headers))
-    if sent:
-        response.content_length = len(reply.body)
-        await response.prepare(request)
-        await response.write(reply.body[: len(reply.body) // 2])
-    transport: Any = request.transport
-    if transport is not None:
-        # closing flushes the half that was promised; aborting sends nothing more
-        transport.close() if sent else transport.abort()
-    return response
+def _listening(host: str, port: int) -> socket.socket:
+    """Open a socket."""
+    try:
+        return socket.create_server((host, port), backlog=256)
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen on {host}:{port}: {error.strerror}; port=0 takes any free one"
+        ) from error

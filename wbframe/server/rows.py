@@ -176,6 +176,8 @@ class History:
 
     Attributes
     ----------
+    rows : sequence of bytes
+        Each row's JSON, non-finite numbers as bare tokens.
     steps : sequence of int
         The ``_step`` of each row; its position where rows have none.
     keys : dict of str to KeyStats
@@ -190,8 +192,8 @@ class History:
     [b'{"_step":1,"acc":0.5}']
     """
 
-    __slots__ = ("_odd", "_picks", "_rows", "_table", "keys", "last", "steps")
-    _rows: list[bytes] | Callable[[], list[bytes]]
+    __slots__ = ("_odd", "_picks", "_table", "keys", "last", "rows", "steps")
+    rows: Sequence[bytes]
     _table: Callable[[], pa.Table] | None
     steps: Sequence[int]
 
@@ -225,7 +227,7 @@ class History:
     @classmethod
     def encoded(
         cls,
-        rows: list[bytes] | Callable[[], list[bytes]],
+        rows: Sequence[bytes],
         steps: Sequence[int],
         keys: dict[str, KeyStats],
         last: dict[str, Any],
@@ -236,9 +238,7 @@ class History:
 
         Parameters
         ----------
-        rows
-            The rows, or what makes them whenever they are asked for.
-        steps, keys, last
+        rows, steps, keys, last
             As the attributes.
         table
             Makes the same rows as a table, null where a key was not logged.
@@ -250,25 +250,20 @@ class History:
 
     def _fill(
         self,
-        rows: list[bytes] | Callable[[], list[bytes]],
+        rows: Sequence[bytes],
         steps: Sequence[int],
         keys: dict[str, KeyStats],
         last: dict[str, Any],
         odd: set[int],
     ) -> None:
         """Set every attribute."""
-        self._rows = rows
+        self.rows = rows
         self._table = None
         self.steps = steps
         self.keys = keys
         self.last = last
         self._odd = odd
         self._picks: Kept[Picked] = Kept(_PICKS_KEPT)
-
-    @property
-    def rows(self) -> list[bytes]:
-        """Each row's JSON, non-finite numbers as bare tokens."""
-        return self._rows() if callable(self._rows) else self._rows
 
     def table(self) -> pa.Table | None:
         """Give the rows as a table where that is quicker than to decode them."""

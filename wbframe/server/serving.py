@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from wbframe.errors import UsageError, did_you_mean, one_of
 from wbframe.server.catalog import Catalog
 from wbframe.server.engine import Engine
+from wbframe.server.exports import Exports
 from wbframe.server.folder import load_project
+from wbframe.server.growing import growing
 from wbframe.server.ragged import odd, ragged
 from wbframe.server.store import Project
 
@@ -24,7 +27,7 @@ __all__ = ["API_KEY", "BUILT_IN", "built_in", "serve", "serve_forever"]
 API_KEY = "local0wbframe0key0not0a0secret0000000000"
 """The key of every local server that is not told another; no secret."""
 
-BUILT_IN = ("demo", "ragged", "empty", "odd")
+BUILT_IN = ("demo", "ragged", "empty", "odd", "growing")
 """The names of the projects that come with the package."""
 
 ProjectLike: TypeAlias = "str | os.PathLike[str] | Project"
@@ -41,8 +44,9 @@ def built_in(name: str) -> Project:
     Parameters
     ----------
     name
-        ``"demo"``: real small trainings. ``"ragged"``: hard cases. ``"empty"``: no runs. ``"odd"``:
-        answers that some official SDKs cannot read.
+        ``"demo"``: real small trainings, each exported whole once it has ended. ``"ragged"``: hard
+        cases. ``"empty"``: no runs. ``"odd"``: answers that some official SDKs cannot read.
+        ``"growing"``: runs that log rows while they are read.
 
     Raises
     ------
@@ -50,11 +54,13 @@ def built_in(name: str) -> Project:
         There is no such project, or its data are not installed.
     """
     if name == "demo":
-        return load_project(_demo_folder())
+        return replace(load_project(_demo_folder()), exports=Exports.all())
     if name == "ragged":
         return ragged()
     if name == "odd":
         return odd()
+    if name == "growing":
+        return growing()
     if name == "empty":
         return Project(entity="wbframe", name="empty")
     raise one_of("project", name, BUILT_IN)
@@ -98,6 +104,7 @@ def serve(
     features: Features | None = None,
     null_reading: Literal["mongo", "sql"] = "mongo",
     compress: bool = True,
+    exports: Exports | None = None,
 ) -> Server:
     """Start a W&B-compatible server in a thread of this process.
 
@@ -123,6 +130,9 @@ def serve(
         How filters read missing keys and nulls, see `wbframe.core.filters.matches`.
     compress
         Whether answers over 1 kB are sent with gzip to clients that accept it.
+    exports
+        How the rows of runs are exported, in place of what their projects say; a run that says it
+        itself (`RunRecord.exports`) is exported as it says.
 
     Returns
     -------
@@ -150,7 +160,10 @@ def serve(
         if error.name != "aiohttp":
             raise
         raise UsageError("the server needs aiohttp: pip install 'wbframe[server]'") from error
-    engine = Engine(Catalog(_projects(project), null_reading), features)
+    projects = _projects(project)
+    if exports is not None:
+        projects = tuple(replace(each, exports=exports) for each in projects)
+    engine = Engine(Catalog(projects, null_reading), features)
     return Server(engine, host=host, port=port, api_key=api_key, latency=latency, compress=compress)
 
 
@@ -164,13 +177,14 @@ def serve_forever(
     features: Features | None = None,
     null_reading: Literal["mongo", "sql"] = "mongo",
     compress: bool = True,
+    exports: Exports | None = None,
     ready: Callable[[Server], object] | None = None,
 ) -> None:
     """Serve until interrupted or stopped.
 
     Parameters
     ----------
-    project, latency, port, host, api_key, features, null_reading, compress
+    project, latency, port, host, api_key, features, null_reading, compress, exports
         As for `serve`.
     ready
         Is called with the server once it listens, for example to print its URL.
@@ -189,6 +203,7 @@ def serve_forever(
         features=features,
         null_reading=null_reading,
         compress=compress,
+        exports=exports,
     ) as server:
         if ready is not None:
             ready(server)

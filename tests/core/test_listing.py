@@ -1,0 +1,143 @@
+"""Listings: which requests give the runs of a selection, and which of them are kept."""
+
+from __future__ import annotations
+
+import json
+
+import polars as pl
+import pytest
+
+from wbframe.core.filters import EMPTY, parse
+from wbframe.core.graphql import NodeFields, RunNode
+from wbframe.core.listing import NamedListing, ProjectListing, RunsTaken, describe, listings, rows_where
+from wbframe.core.model import RunPath, Selection
+from wbframe.core.schema import runs_schema
+from wbframe.errors import ColumnError, FilterError, ProjectNotFoundError, RunNotFoundError, SweepNotFoundError
+
+PATH = RunPath(entity="e", project="p")
+FIELDS = NodeFields(plain=("name", "state"))
+
+
+def run(name, project="p"):
+    return RunPath(entity="e", project=project, run=name)
+
+
+def cut(*paths, filters=EMPTY, per_page=200):
+    return list(listings(Selection(paths=paths, filters=filters, per_page=per_page), FIELDS))
+
+
+def test_a_project_a_sweep_and_runs_by_name():
+    sweep = RunPath(entity="e", project="p", sweep="s")
+    first, second, third, fourth = cut(PATH, sweep, run("a"), run("b"), run("c", "q"))
+    assert (type(first), first.path) == (ProjectListing, PATH)
+    assert second.path == sweep
+    assert json.loads(second.request().variables["filters"]) == {"sweep": "s"}
+    assert (type(third), third.names, third.path) == (NamedListing, ("a", "b"), PATH)
+    assert (fourth.names, fourth.path.project) == (("c",), "q")
+    assert [each.asked for each in (first, second, third, fourth)] == [
+        "the runs of e/p",
+        "the runs of sweep 's' of e/p",
+        "2 runs of e/p",
+        "run 'c' of e/q",
+    ]
+
+
+def test_runs_by_name_with_a_filter_are_listed():
+    filters = parse({"state": "failed"})
+    names = [run(f"r{i}") for i in range(600)]
+    first, second = cut(*names, filters=filters)
+    sent = json.loads(first.request().variables["filters"])
+    assert sent["$and"][0]["name"]["$in"] == [f"r{i}" for i in range(500)]
+    assert sent["$and"][1] == {"state": "failed"}
+    assert len(json.loads(second.request().variables["filters"])["$and"][0]["name"]["$in"]) == 100
+
+
+def test_runs_by_name_come_page_by_page():
+    [listing] = cut(*(run(f"r{i}") for i in range(5)), per_page=2)
+    assert listing.request("4").variables == {"project": "p", "entity": "e", "r0": "r4"}
+    request = listing.request("2")
+    assert request.document.count("run(name:") == 2
+    answer = {"data": {"project": {"r0": {"name": "r2"}, "r1": {"name": "r3", "state": "failed"}}}}
+    page = listing.page(json.dumps(answer).encode(), request)
+    assert [node.name for node in page.nodes] == ["r2", "r3"]
+    assert page.cursor == "4"
+    last = listing.page(b'{"data": {"project": {"r0": {"name": "r4"}}}}', listing.request("4"))
+    assert last.cursor is None
+    with pytest.raises(RunNotFoundError, match="'r4'"):
+        listing.page(b'{"data": {"project": {"r0": null}}}', listing.request("4"))
+
+
+def page_of(listing, project):
+    return listing.page(json.dumps({"data": {"project": project}}).encode(), listing.request())
+
+
+def test_a_page_and_its_cursor():
+    [listing] = cut(PATH)
+    edges = [{"node": {"name": "a"}, "cursor": "1"}, {"node": None, "cursor": "2"}]
+    info = {"endCursor": "end", "hasNextPage": True}
+    page = page_of(listing, {"runCount": 7, "runs": {"edges": edges, "pageInfo": info}})
+    assert ([node.name for node in page.nodes], page.cursor, page.run_count) == (["a"], "end", 7)
+    info["endCursor"] = None
+    assert page_of(listing, {"runs": {"edges": edges, "pageInfo": info}}).cursor == "2"
+    assert page_of(listing, {"runs": {"edges": [], "pageInfo": info}}).cursor is None
+    info["hasNextPage"] = False
+    assert page_of(listing, {"runs": {"edges": edges, "pageInfo": info}}).cursor is None
+
+
+def test_what_is_not_there():
+    [listing] = cut(PATH)
+    with pytest.raises(ProjectNotFoundError, match="Could not find project e/p"):
+        page_of(listing, None)
+    [listing] = cut(RunPath(entity="e", project="p", sweep="s"))
+    with pytest.raises(SweepNotFoundError, match="no sweep 's' in e/p"):
+        page_of(listing, {"sweep": None, "runs": {"edges": []}})
+
+
+# ---------------------------------------------------------------- which are kept
+
+
+def nodes(*names, state="finished"):
+    return [RunNode(name=name, state=state) for name in names]
+
+
+def taken(predicate=None, limit=None):
+    return RunsTaken(predicate=predicate, schema=runs_schema(["run_id", "state"], {}, {}), limit=limit, seen=set())
+
+
+def test_each_run_once_up_to_the_limit():
+    made = taken(limit=3)
+    assert [node.name for node in made.take(PATH, nodes("a", "b", "a"))] == ["a", "b"]
+    assert not made.full
+    assert [node.name for node in made.take(PATH, nodes("b", "c", "d"))] == ["c"]
+    assert made.full
+    assert made.take(PATH, nodes("e")) == []
+
+
+def test_the_same_name_in_another_project_is_another_run():
+    made = taken()
+    assert made.take(PATH, nodes("a"))
+    assert made.take(RunPath(entity="e", project="q"), nodes("a"))
+    assert not made.full
+
+
+def test_the_limit_counts_what_the_predicate_keeps():
+    made = taken(pl.col("state") == "failed", limit=2)
+    assert made.take(PATH, nodes("a", "b")) == []
+    assert len(made.take(PATH, nodes("c", "d", "e", state="failed"))) == 2
+    assert made.full
+    assert made.take(PATH, []) == []
+
+
+def test_rows_of_a_predicate():
+    frame = pl.DataFrame({"a": [3, 1, 2], "b": ["x", None, "z"]})
+    assert rows_where(frame, pl.col("a") > 1) == [0, 2]
+    assert rows_where(frame, pl.col("b") == "x") == [0]
+    with pytest.raises(ColumnError, match=r"no column \['aa'\]"):
+        rows_where(frame, pl.col("aa") > 1)
+    for wrong in (pl.col("a"), pl.col("b") > 1, pl.col("a").cast(pl.Boolean).sum()):
+        with pytest.raises(FilterError, match="cannot be applied to the runs frame"):
+            rows_where(frame, wrong)
+
+
+def test_projects_are_named_once():
+    assert describe([run("a"), run("b"), run("c", "q")]) == "e/p, e/q"

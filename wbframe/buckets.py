@@ -1,0 +1,130 @@
+"""Buckets of histories as polars frames: minimum, maximum, mean and last value along an axis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wbframe.core.arguments import check_bins, history_scan
+from wbframe.core.buckets import DEFAULT_BINS
+from wbframe.core.model import DEFAULT_ORDER
+from wbframe.docs import documented
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import polars as pl
+
+    from wbframe.core.arguments import Filters
+    from wbframe.core.model import RunPath
+    from wbframe.io.client import Client
+
+__all__ = ["read_buckets", "scan_buckets"]
+
+
+@documented("buckets")
+def scan_buckets(
+    path: str | RunPath | Iterable[str | RunPath],
+    *,
+    keys: Sequence[str] | None = None,
+    bins: int = DEFAULT_BINS,
+    x_axis: str | None = None,
+    stream: str = "default",
+    run_columns: Sequence[str] | None = None,
+    filters: Filters = None,
+    order: str = DEFAULT_ORDER,
+    limit: int | None = None,
+    client: Client | None = None,
+) -> pl.LazyFrame:
+    """Scan buckets lazily: the frame of `read_buckets`, read when it is collected.
+
+    Also `pl.scan_wandb_buckets`. Filters on `run_id` and `run_columns` become the server's.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Returns
+    -------
+    polars.LazyFrame
+        See `read_buckets`.
+
+    Raises
+    ------
+    {raises}
+    """
+    from wbframe.io.buckets import BucketSource
+    from wbframe.io.source import registered
+
+    axis = x_axis or ("_timestamp" if stream == "system" else "_step")
+    scan = history_scan(
+        path,
+        keys=keys,
+        samples=None,
+        x_axis="_step" if stream == "system" else axis,
+        stream=stream,
+        run_columns=run_columns,
+        filters=filters,
+        order=order,
+        limit=limit,
+        on_incomplete="warn",
+    )
+    return registered(BucketSource(scan, check_bins(bins), axis, client))
+
+
+@documented("buckets")
+def read_buckets(
+    path: str | RunPath | Iterable[str | RunPath],
+    *,
+    keys: Sequence[str] | None = None,
+    bins: int = DEFAULT_BINS,
+    x_axis: str | None = None,
+    stream: str = "default",
+    run_columns: Sequence[str] | None = None,
+    filters: Filters = None,
+    order: str = DEFAULT_ORDER,
+    limit: int | None = None,
+    client: Client | None = None,
+) -> pl.DataFrame:
+    """Read what every value of a key comes to in each of some buckets along an axis: plots that hide no peak.
+
+    Also `pl.read_wandb_buckets`. Costs a request for the keys, one a page of runs, and one for each 60,000
+    numbers; where a server has no buckets, rows are read whole and summed up here.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Returns
+    -------
+    polars.DataFrame
+        `run_id`, the axis (the mean of it in the bucket, Float64), then ``<key>.min``, ``<key>.max``,
+        ``<key>.mean`` and ``<key>.last`` for each key (in the order asked, else sorted), then `run_columns`;
+        all Float64. Runs in the order of the query, buckets along the axis; empty ones are left out. Keys
+        that were not logged together have their buckets in rows of their own.
+
+    Raises
+    ------
+    {raises}
+
+    Examples
+    --------
+    >>> import wbframe.server
+    >>> with wbframe.server.serve(project="demo") as server:
+    ...     rows = read_buckets(
+    ...         "wbframe/demo", keys=["train/loss"], bins=3, limit=1, client=server.client()
+    ...     )
+    >>> rows.columns, rows.height
+    (['run_id', '_step', 'train/loss.min', 'train/loss.max', 'train/loss.mean', 'train/loss.last'], 3)
+    """
+    return scan_buckets(
+        path,
+        keys=keys,
+        bins=bins,
+        x_axis=x_axis,
+        stream=stream,
+        run_columns=run_columns,
+        filters=filters,
+        order=order,
+        limit=limit,
+        client=client,
+    ).collect()

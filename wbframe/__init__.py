@@ -1,8 +1,8 @@
 """Weights & Biases runs and histories as polars, pandas and Arrow frames.
 
-``import wbframe`` sets `pl.read_wandb_runs` and `pl.read_wandb_histories` on polars, the same two on pandas (now or
-whenever pandas is imported), and ``df.wandb`` on the frames of both. All of it is there as plain functions too:
-`wbframe.polars`, `wbframe.pandas`, `wbframe.arrow`.
+``import wbframe`` sets `pl.read_wandb_runs`, `pl.scan_wandb_runs` and their likes for histories and buckets on
+polars, the readers on pandas (now or whenever pandas is imported), and ``df.wandb`` on the frames of both. All of
+it is there as plain functions too: `wbframe.polars`, `wbframe.pandas`, `wbframe.arrow`, `wbframe.buckets`.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ def __dir__() -> list[str]:
 
 
 def _register_pandas(_: object) -> None:
-    importlib.import_module("wbframe.pandas").register()
+    # It registers itself; where it is what imports pandas, only when it has gone on from there.
+    importlib.import_module("wbframe.pandas")
 
 
 _namespaces.register()

@@ -97,7 +97,7 @@ class Api:
         """Forget what `runs` and `run` gave before, so that it is read again."""
         self._known.clear()
 
-    def runs(  # noqa: PLR0917 -- the SDK's signature
+    def runs(
         self,
         path: str | None = None,
         filters: Mapping[str, Any] | None = None,

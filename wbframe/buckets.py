@@ -110,9 +110,8 @@ def read_buckets(
     --------
     >>> import wbframe.server
     >>> with wbframe.server.serve(project="demo") as server:
-    ...     rows = read_buckets(
-    ...         "wbframe/demo", keys=["train/loss"], bins=3, limit=1, client=server.client()
-    ...     )
+    ...     client = wbframe.Client(server.url, server.api_key)
+    ...     rows = read_buckets("wbframe/demo", keys=["train/loss"], bins=3, limit=1, client=client)
     >>> rows.columns, rows.height
     (['run_id', '_step', 'train/loss.min', 'train/loss.max', 'train/loss.mean', 'train/loss.last'], 3)
     """

@@ -419,7 +419,8 @@ def _as_options(text: str) -> str:
     def override(found: re.Match[str]) -> str:
         return f"--override {shlex.quote('='.join(found.groups()))}"
 
-    return _OVERRIDE.sub(override, text).replace("on_incomplete='warn'", "--on-incomplete warn")
+    spelled = _OVERRIDE.sub(override, text).replace("on_incomplete='warn'", "--on-incomplete warn")
+    return spelled.replace("pass `api_key=`, ", "")
 
 
 def _say(text: str) -> None:

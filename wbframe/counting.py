@@ -1,8 +1,8 @@
 """Counting runs without reading them.
 
-polars asks a source for some narrow column where a query only counts rows, and does not say that it only counts. So the
-frame of a runs scan remembers, as far as it is a scan and filters and no more, what a count of it means; then
-``select(pl.len())`` can ask the server for its own count. Everything else is polars' as ever.
+polars asks a source for some narrow column where a query only counts rows, and does not say that it only
+counts. So the frame of a runs scan remembers, as far as it is a scan and filters and no more, what a count of it
+means; then ``select(pl.len())`` can ask the server for its own count. Everything else is polars' as ever.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ class RunsLazyFrame(pl.LazyFrame):
         frame = super().filter(*predicates, **constraints)
         known = all(isinstance(each, pl.Expr) for each in predicates) and not constraints
         if isinstance(frame, RunsLazyFrame) and self._counted and self._is_runs() and known:
-            frame._counted = Counted(self._counted.source, (*self._counted.predicates, *predicates))
+            predicates = (*self._counted.predicates, *predicates)
+            frame._counted = Counted(self._counted.source, predicates)  # noqa: SLF001 -- of this class
         return frame
 
     def select(self, *exprs: Any, **named_exprs: Any) -> pl.LazyFrame:
@@ -88,15 +89,21 @@ class RunsLazyFrame(pl.LazyFrame):
         if isinstance(frame, RunsLazyFrame) and self._is_runs():
             name = _name_of_count(exprs, named_exprs)
             if name is not None:
-                frame._counted, frame._count_name = self._counted, name
+                frame._counted, frame._count_name = self._counted, name  # noqa: SLF001 -- as above
         return frame
 
     def collect(self, *args: Any, **kwargs: Any) -> Any:
         """Collect as ever; a count that the server knows is asked for."""
-        if self._counted is not None and self._count_name is not None and not kwargs.get("background"):
+        if (
+            self._counted is not None
+            and self._count_name is not None
+            and not kwargs.get("background")
+        ):
             count = self._counted.count()
             if count is not None:
-                return pl.DataFrame({self._count_name: [count]}, schema={self._count_name: pl.get_index_type()})
+                return pl.DataFrame(
+                    {self._count_name: [count]}, schema={self._count_name: pl.get_index_type()}
+                )
         return super().collect(*args, **kwargs)
 
 

@@ -9,7 +9,6 @@ from wbframe.core import filters as flt
 from wbframe.core import graphql
 from wbframe.core.explain import ScanExplanation, count_requests, path_text
 from wbframe.core.listing import server_filters
-from wbframe.core.model import HistoryScan
 from wbframe.core.plan import parse_keys, rows_asked
 from wbframe.errors import UsageError
 from wbframe.io.probe import probe
@@ -19,7 +18,7 @@ from wbframe.io.source import HistorySource, LeftSource
 if TYPE_CHECKING:
     import polars as pl
 
-    from wbframe.core.model import Selection
+    from wbframe.core.model import HistoryScan, Selection
     from wbframe.core.narrow import Wanted
     from wbframe.io.client import Client
     from wbframe.io.source import RunsSource
@@ -67,7 +66,8 @@ def explain(frame: pl.LazyFrame) -> Explanation:
     --------
     >>> import polars as pl, wbframe.server
     >>> with wbframe.server.serve(project="demo") as server:
-    ...     lazy = pl.scan_wandb_runs("wbframe/demo", client=server.client())
+    ...     client = wbframe.Client(server.url, server.api_key)
+    ...     lazy = pl.scan_wandb_runs("wbframe/demo", client=client)
     ...     print(explain(lazy.filter(pl.col("state") == "killed").select("run_id", "state")))
     runs of wbframe/demo
       columns: run_id, state
@@ -77,7 +77,9 @@ def explain(frame: pl.LazyFrame) -> Explanation:
     """
     asked = probe(frame)
     if not asked:
-        raise UsageError("the query has no scan of wbframe; make one by pl.scan_wandb_runs or _histories")
+        raise UsageError(
+            "the query has no scan of wbframe; make one by pl.scan_wandb_runs or _histories"
+        )
     return Explanation(tuple(_explained(source, wanted) for source, wanted in asked))  # type: ignore[arg-type]
 
 
@@ -134,7 +136,9 @@ def _count_runs(client: Client, selection: Selection) -> int:
     named = sum(path.run is not None for path in selection.paths)
     for path in selection.paths:
         if path.run is None:
-            request = graphql.count_request(path, flt.to_json(server_filters(selection.filters, path)))
+            request = graphql.count_request(
+                path, flt.to_json(server_filters(selection.filters, path))
+            )
             named += graphql.count_answer(client.send(request), request, path)
     return named if selection.limit is None else min(named, selection.limit)
 
@@ -143,7 +147,9 @@ def _count_cells(client: Client, scan: HistoryScan, keys: tuple[str, ...]) -> in
     """Count the cells that the runs hold, as far as the server says."""
     cells = 0
     for path in dict.fromkeys(replace(each, run=None) for each in scan.selection.paths):
-        request = graphql.keys_request(path, flt.to_json(server_filters(scan.selection.filters, path)))
+        request = graphql.keys_request(
+            path, flt.to_json(server_filters(scan.selection.filters, path))
+        )
         content = None if graphql.KEYS in client.refused else send_or_refuse(client, request)
         found = None
         if content is not None:

@@ -423,3 +423,6 @@ def register() -> None:
     # Importing anew (a notebook's reload) must not warn that the accessor is taken.
     if not hasattr(pd.DataFrame, "wandb"):
         pd.api.extensions.register_dataframe_accessor("wandb")(_Accessor)
+
+
+register()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING
 
-import polars as pl
-
 from wbframe.core.arguments import INFER_SCHEMA_RUNS, check_scan_options, history_scan, runs_scan
 from wbframe.core.model import DEFAULT_ORDER, DEFAULT_PER_PAGE, DEFAULT_SAMPLES
 from wbframe.docs import documented
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    import polars as pl
 
     from wbframe.core.arguments import Filters, Overrides
     from wbframe.core.model import RunPath, ScanReport
@@ -62,7 +62,8 @@ def read_runs(
     --------
     >>> import wbframe.server
     >>> with wbframe.server.serve(project="demo") as server:
-    ...     runs = read_runs("wbframe/demo", columns=["run_id", "state"], client=server.client())
+    ...     client = wbframe.Client(server.url, server.api_key)
+    ...     runs = read_runs("wbframe/demo", columns=["run_id", "state"], client=client)
     >>> runs.schema
     Schema({'run_id': String, 'state': String})
     """
@@ -128,7 +129,8 @@ def read_histories(
     --------
     >>> import wbframe.server
     >>> with wbframe.server.serve(project="demo") as server:
-    ...     rows = read_histories("wbframe/demo", keys=["train/loss"], limit=2, client=server.client())
+    ...     client = wbframe.Client(server.url, server.api_key)
+    ...     rows = read_histories("wbframe/demo", keys=["train/loss"], limit=2, client=client)
     >>> rows.schema
     Schema({'run_id': String, '_step': Int64, 'train/loss': Float64})
     """
@@ -202,7 +204,8 @@ def scan_runs(
     --------
     >>> import wbframe.server
     >>> with wbframe.server.serve(project="demo") as server:
-    ...     lazy = scan_runs("wbframe/demo", client=server.client())
+    ...     client = wbframe.Client(server.url, server.api_key)
+    ...     lazy = scan_runs("wbframe/demo", client=client)
     ...     found = lazy.filter(pl.col("state") == "killed").select("run_id", "state").collect()
     >>> found["state"].to_list()
     ['killed']
@@ -247,9 +250,9 @@ def scan_histories(
 ) -> pl.LazyFrame:
     """Scan what the runs of a project have logged: nothing is read before the frame is collected.
 
-    Also `pl.scan_wandb_histories`. The keys that a query selects are what the server is asked for; a filter on
-    `run_columns` or `run_id` becomes the server's filter of runs, one on `_step` the window that is read; ``head``
-    ends the reading. A window that is pushed is sampled by itself: where a run has more than `samples`
+    Also `pl.scan_wandb_histories`. The keys that a query selects are what the server is asked for; a filter
+    on `run_columns` or `run_id` becomes the server's filter of runs, one on `_step` the window that is read;
+    ``head`` ends the reading. A window that is pushed is sampled by itself: where a run has more than `samples`
     rows, more of the window come than a filter after an eager read would leave.
 
     `collect_schema` costs a request a project, and one a thousand config and summary keys if `run_columns` has
@@ -278,7 +281,8 @@ def scan_histories(
     --------
     >>> import wbframe.server
     >>> with wbframe.server.serve(project="demo") as server:
-    ...     lazy = scan_histories("wbframe/demo", run_columns=["state"], client=server.client())
+    ...     client = wbframe.Client(server.url, server.api_key)
+    ...     lazy = scan_histories("wbframe/demo", run_columns=["state"], client=client)
     ...     rows = lazy.filter(pl.col("state") == "killed", pl.col("_step") < 3).select("_step").collect()
     >>> rows["_step"].to_list()
     [0, 1, 2]

@@ -56,7 +56,7 @@ class Run(Node):
         If there is no such project or run; both are ValueErrors.
     """
 
-    def __init__(  # noqa: PLR0917 -- the SDK's signature
+    def __init__(
         self,
         client: Any,
         entity: str,

@@ -143,7 +143,7 @@ class Runs(Iterator[Run]):
 
     QUERY: str = RUNS
 
-    def __init__(  # noqa: PLR0917 -- the SDK's signature
+    def __init__(
         self,
         client: Any = None,
         entity: str | None = None,

@@ -50,14 +50,14 @@ def test_documents_suit_the_schema_and_their_variables(request_):
     schema = graphql.build_schema(sdl(Features()))
     assert not graphql.validate(schema, document)
     [operation] = document.definitions
-    assert {each.variable.name.value for each in operation.variable_definitions} == request_.variables.keys()
+    assert {each.variable.name.value for each in operation.variable_definitions or ()} == request_.variables.keys()
     json.dumps(dict(request_.variables))
 
 
 def test_values_never_stand_in_a_document():
     for request in REQUESTS.values():
-        for value in ("failed", "lr", "cursor", '"p"', '"e"', "+created_at"):
-            assert value not in request.document.replace("clr", "")
+        for value in ("failed", "lr", '"p"', '"e"', "+created_at"):
+            assert value not in request.document
 
 
 def test_features_are_those_that_are_used():

@@ -172,7 +172,9 @@ def selection(
         order=_order(order),
         limit=limit,
         # A predicate may drop most of a page, so that a page of `limit` runs would be one of many.
-        per_page=per_page if limit is None or predicate is not None else max(min(per_page, limit), 1),
+        per_page=per_page
+        if limit is None or predicate is not None
+        else max(min(per_page, limit), 1),
     )
 
 
@@ -257,7 +259,10 @@ def overrides(given: Overrides, *, runs: bool) -> dict[str, pl.DataType]:
                 f"`schema_overrides`: the dtype of {name!r} is fixed, so that frames can be joined"
             )
         if runs and not name.startswith(("config.", "summary.")):
-            msg = f"`schema_overrides`: no column {name!r} in a runs frame; a key is 'config.{name}' or 'summary.{name}'"
+            msg = (
+                f"`schema_overrides`: no column {name!r} in a runs frame;"
+                f" a key is 'config.{name}' or 'summary.{name}'"
+            )
             raise ColumnError(msg)
         found[name] = dtype
     return found

@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import msgspec
 import polars as pl
 
 from wbframe.core.decode import decode_rows
@@ -17,6 +16,8 @@ from wbframe.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    import msgspec
 
     from wbframe.core.model import Request, RunPath
     from wbframe.core.plan import RunEntry
@@ -76,7 +77,9 @@ def bucket_schema(base: HistorySchema, x_axis: str, asked: Sequence[str] | None)
     keys = numeric_keys(base)
     for key in asked or ():
         if key in base.keys and key not in keys:
-            raise UsageError(f"buckets are of numbers, and {key!r} is {base.keys[key]}; leave it out")
+            raise UsageError(
+                f"buckets are of numbers, and {key!r} is {base.keys[key]}; leave it out"
+            )
     found = {f"{key}.{each}": pl.Float64() for key in keys for each in STATISTICS.values()}
     taken = {"run_id", x_axis, *base.run_columns}
     return HistorySchema(
@@ -116,7 +119,9 @@ def bucket_tasks(
         yield BucketTask(path=path, runs=tuple(batch), bins=bins, x_axis=x_axis, system=system)
 
 
-def read_bucket_answer(task: BucketTask, content: bytes, request: Request) -> dict[int, pl.DataFrame]:
+def read_bucket_answer(
+    task: BucketTask, content: bytes, request: Request
+) -> dict[int, pl.DataFrame]:
     """Decode the answer to a task: ordinal -> buckets of one run, by the axis."""
     answers = rows_answer(content, request, task.path, task.rows_of())
     found = {}
@@ -176,7 +181,9 @@ def cut_into_buckets(
         pair = rows.select(pl.col(x_axis).cast(pl.Float64), pl.col(key)).drop_nulls()
         pair = pair.filter(pl.all_horizontal(pl.all().is_finite()))
         low, high = pl.col(x_axis).min(), pl.col(x_axis).max()
-        place = ((pl.col(x_axis) - low) / ((high - low) / bins)).fill_nan(0.0).floor().clip(0, bins - 1)
+        place = (
+            ((pl.col(x_axis) - low) / ((high - low) / bins)).fill_nan(0.0).floor().clip(0, bins - 1)
+        )
         frames.append(
             pair.group_by(place.alias("\0bucket"), maintain_order=True)
             .agg(

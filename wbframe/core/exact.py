@@ -216,7 +216,7 @@ def decode_any(decoder: msgspec.json.Decoder[_T], raw: bytes, *, where: str) -> 
     for spelled in _spellings(raw):
         try:
             return decoder.decode(spelled)
-        except (msgspec.DecodeError, RecursionError) as error:  # noqa: PERF203 - three at most
+        except (msgspec.DecodeError, RecursionError) as error:
             if isinstance(error, msgspec.ValidationError):
                 raise
             problem = error

@@ -98,7 +98,9 @@ def exports_answer(
         history = found_run(project.get(f"r{i}"), name, path).parquet_history or _ParquetHistory()
         steps = None
         if history.live_data is not None:
-            steps = tuple(sorted(int(row[STEP]) for row in history.live_data if row.get(STEP) is not None))
+            steps = tuple(
+                sorted(int(row[STEP]) for row in history.live_data if row.get(STEP) is not None)
+            )
         urls = sorted(history.parquet_urls or [], key=file_of)
         found.append(Export(urls=tuple(urls), live_steps=steps))
     return found

@@ -38,7 +38,9 @@ BUCKETS = "run.bucketedHistory"
 _REFUSALS = {
     BUCKETS: re.compile(r"""[Cc]annot query field ["']bucketedHistory["']"""),
     EXPORTS: re.compile(r"""[Cc]annot query field ["']parquetHistory["']"""),
-    KEYS: re.compile(r"""[Cc]annot query field ["']historyKeys["'] on type ["']RunConnection["']"""),
+    KEYS: re.compile(
+        r"""[Cc]annot query field ["']historyKeys["'] on type ["']RunConnection["']"""
+    ),
     FIELDS: re.compile(r"""[Cc]annot query field ["']fields["']"""),
     PROJECTION: re.compile(r"""[Uu]nknown argument ["']keys["']"""),
 }
@@ -154,6 +156,8 @@ class _Project(msgspec.Struct, rename="camel"):
 
 
 class RunsData(msgspec.Struct):
+    """The data of a page of runs."""
+
     project: _Project | None = None
 
 
@@ -180,6 +184,8 @@ class _FieldsData(msgspec.Struct):
 
 
 class NamedRuns(msgspec.Struct):
+    """The data of runs by their names: alias -> run."""
+
     project: dict[str, RunNode | None] | None = None
 
 

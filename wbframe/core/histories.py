@@ -97,7 +97,9 @@ def _read_specs(
         typed = task.schema.keys
         columns = {**task.schema.lead, **{key: typed[key] for key in group.keys if key in typed}}
         decoded = decode_rows(rows, columns, where=where)
-        if not group.proven and decoded.frame.height < min(group.known or 0, rows_asked(task.samples)):
+        if not group.proven and decoded.frame.height < min(
+            group.known or 0, rows_asked(task.samples)
+        ):
             wrong.append(i)
         elif task.is_sampled(run.field, group.known, decoded.frame.height):
             found.sampled.add(run.ordinal)

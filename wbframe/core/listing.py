@@ -276,7 +276,9 @@ def rows_where(frame: pl.DataFrame, predicate: pl.Expr) -> list[int]:
         raise ColumnError(f"`filters`: no column {missing} in the runs frame.{hints}") from error
     except pl.exceptions.PolarsError as error:
         said = str(error).split("\n", maxsplit=1)[0]
-        raise FilterError(f"`filters`: the expression cannot be applied to the runs frame: {said}") from error
+        raise FilterError(
+            f"`filters`: the expression cannot be applied to the runs frame: {said}"
+        ) from error
 
 
 def describe(paths: Iterable[RunPath]) -> str:

@@ -181,7 +181,9 @@ def narrow_histories(scan: HistoryScan, schema: HistorySchema, wanted: Wanted) -
     needed = set(wanted.needed(list(columns)))
     narrow = replace(
         schema,
-        keys={key: dtype for key, dtype in schema.keys.items() if schema.names.get(key, key) in needed},
+        keys={
+            key: dtype for key, dtype in schema.keys.items() if schema.names.get(key, key) in needed
+        },
         run_columns={name: dtype for name, dtype in schema.run_columns.items() if name in needed},
     )
     changed = replace(
@@ -191,7 +193,9 @@ def narrow_histories(scan: HistoryScan, schema: HistorySchema, wanted: Wanted) -
     reason = _why_local(scan.selection, wanted)
     if not reason:
         changed = replace(changed, selection=filtered(changed.selection, pushdown.run))
-    conjuncts = tuple(_as_sent(each, reason, limited=wanted.n_rows is not None) for each in pushdown.conjuncts)
+    conjuncts = tuple(
+        _as_sent(each, reason, limited=wanted.n_rows is not None) for each in pushdown.conjuncts
+    )
     if wanted.n_rows is not None:
         return NarrowedHistories(changed, narrow, conjuncts, empty=wanted.n_rows == 0)
     empty = pushdown.run_ids is not None and not pushdown.run_ids

@@ -148,7 +148,7 @@ def index_of(entries: Iterable[RunEntry], *, system: bool) -> Index:
 
 
 def rows_asked(samples: int | None) -> int:
-    """Give the rows to ask for where rows are sampled: `samples`, or for every row what servers give at the most."""
+    """Give the rows to ask for where rows are sampled: for every row, what servers give at the most."""
     return MOST_SAMPLES if samples is None else samples
 
 
@@ -224,7 +224,10 @@ class HistoryTask:
                 field=run.field,
                 specs=tuple(
                     spec(
-                        (*self.schema.lead, *group.keys), rows_asked(self.samples), self.min_step, self.max_step
+                        (*self.schema.lead, *group.keys),
+                        rows_asked(self.samples),
+                        self.min_step,
+                        self.max_step,
                     )
                     for group in run.groups
                 ),
@@ -327,10 +330,15 @@ def run_read(scan: HistoryScan, entry: RunEntry, schema: HistorySchema) -> RunRe
     if scan.stream == "system":
         system = entry.types(system=True)
         columns = max(len(system), _SYSTEM_KEYS)
-        rows = max((entry.count(key) for key in entry.keys or {} if system_column(key) in system), default=None)
+        rows = max(
+            (entry.count(key) for key in entry.keys or {} if system_column(key) in system),
+            default=None,
+        )
         return _whole_read(scan, entry, "events", rows, columns)
     if scan.keys is None:
-        if not entry.keys and (entry.line_count == 0 or entry.keys is not None and not entry.line_count):
+        if not entry.keys and (
+            entry.line_count == 0 or (entry.keys is not None and not entry.line_count)
+        ):
             return None
         groups = all_rows_groups(scan, entry, tuple(schema.keys)) if scan.narrowed else None
         if groups is None:
@@ -412,7 +420,9 @@ def row_groups(scan: HistoryScan, entry: RunEntry, wanted: Container[str]) -> tu
     groups = group_keys(scan, entry, scan.keys or ())
     if scan.match == "all" or entry.line_count is None:
         return groups
-    every_row = [g for g in groups if g.known == entry.line_count and g.known <= rows_asked(scan.samples)]
+    every_row = [
+        g for g in groups if g.known == entry.line_count and g.known <= rows_asked(scan.samples)
+    ]
     if not every_row or not entry.ended:
         return groups
     kept = tuple(group for group in groups if any(key in wanted for key in group.keys))
@@ -449,13 +459,17 @@ def group_keys(scan: HistoryScan, entry: RunEntry, keys: Sequence[str]) -> tuple
     groups: list[Group] = []
     for key in keys:
         count = entry.count(key)
-        checkable = entry.ended and unbounded and axis_everywhere and count <= rows_asked(scan.samples)
+        checkable = (
+            entry.ended and unbounded and axis_everywhere and count <= rows_asked(scan.samples)
+        )
         if count and (count == entry.line_count or checkable):
             shared[count].append(key)
         elif count:
             groups.append(Group(keys=(key,), known=count))
     for count, together in shared.items():
-        checked = entry.ended and unbounded and axis_everywhere and count <= rows_asked(scan.samples)
+        checked = (
+            entry.ended and unbounded and axis_everywhere and count <= rows_asked(scan.samples)
+        )
         proven = len(together) == 1 or not checked
         groups.append(Group(keys=tuple(together), known=count, proven=proven))
     return tuple(groups)

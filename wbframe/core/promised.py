@@ -87,7 +87,9 @@ def promised_column(series: pl.Series, dtype: pl.DataType, *, where: str) -> tup
 
 def _checked(series: pl.Series, cast: pl.Series, dtype: pl.DataType, where: str) -> pl.Series:
     """Refuse a cast that changed a value."""
-    changed = cast.is_null() & series.is_not_null() | (cast.cast(series.dtype, strict=False) != series)
+    changed = cast.is_null() & series.is_not_null() | (
+        cast.cast(series.dtype, strict=False) != series
+    )
     if changed.any():
         value = series.filter(changed.fill_null(value=False))[0]
         name = series.name

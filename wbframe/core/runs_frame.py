@@ -78,7 +78,7 @@ def _unwrap(value: msgspec.Raw) -> msgspec.Raw:
 
 def _object(value: msgspec.Raw) -> dict[str, msgspec.Raw] | None:
     """Open a JSON object; None for anything else."""
-    if not bytes(value).lstrip()[:1] == b"{":
+    if bytes(value).lstrip()[:1] != b"{":
         return None
     return msgspec.json.decode(value, type=dict[str, msgspec.Raw])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from wbframe.core.schema import STEP
 from wbframe.core.windows import SAMPLES_PER_WINDOW, Window, windows_over
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
     from wbframe.core.exports import Export
     from wbframe.core.model import RunPath
@@ -69,7 +68,9 @@ Ask = Profile | tuple[Window, ...]
 Answer = list[int] | list[pl.DataFrame]
 
 
-def live_rows(wanted: Wanted, export: Export, exported: pl.Series) -> Generator[Ask, Answer, list[pl.DataFrame]]:
+def live_rows(
+    wanted: Wanted, export: Export, exported: pl.Series
+) -> Generator[Ask, Answer, list[pl.DataFrame]]:
     """Decide what to ask of the live rows of one run: yields what to ask, is sent what came, returns the rows.
 
     Parameters
@@ -91,16 +92,26 @@ def live_rows(wanted: Wanted, export: Export, exported: pl.Series) -> Generator[
         behind = last + 1 if isinstance(last, int) else None
         missing = None if wanted.line_count is None else max(wanted.line_count - len(exported), 0)
         frames += yield from _profiled(wanted, behind, missing)
-    if export.urls and not wanted.bounded and wanted.line_count is not None and wanted.ended:
+    countable = wanted.ended and not wanted.bounded and wanted.line_count is not None
+    if export.urls and countable and not _is_all(wanted, _rows(exported, frames)):
         # Live rows may lie below exported ones, and not every server says which they are.
-        if len(combined(exported.to_frame(), [f.select(STEP) for f in frames])) < wanted.line_count:
-            return (yield from _profiled(wanted, None, wanted.line_count))
+        return (yield from _profiled(wanted, None, wanted.line_count))
     return frames
+
+
+def _rows(exported: pl.Series, frames: Sequence[pl.DataFrame]) -> int:
+    """Count the rows of both, those in both once."""
+    return combined(exported.to_frame(), [frame.select(STEP) for frame in frames]).height
 
 
 def _is_all(wanted: Wanted, rows: int) -> bool:
     """Tell whether so many exported rows are all there are."""
-    return wanted.ended and not wanted.bounded and wanted.line_count is not None and rows >= wanted.line_count
+    return (
+        wanted.ended
+        and not wanted.bounded
+        and wanted.line_count is not None
+        and rows >= wanted.line_count
+    )
 
 
 def _profiled(
@@ -113,12 +124,15 @@ def _profiled(
     end = None if wanted.last_step is None or wanted.ended else wanted.last_step + 1
     # An answer as long as it may be was thinned out, so windows must touch.
     thinned = len(steps) * 2 > PROFILE_STEPS
-    return (yield from _read(wanted, windows_over(steps, rows=max(rows or 0, len(steps) + 1) if thinned else None, end=end)))
+    return (
+        yield from _read(
+            wanted,
+            windows_over(steps, rows=max(rows or 0, len(steps) + 1) if thinned else None, end=end),
+        )
+    )
 
 
-def _read(
-    wanted: Wanted, windows: Sequence[Window]
-) -> Generator[Ask, Answer, list[pl.DataFrame]]:
+def _read(wanted: Wanted, windows: Sequence[Window]) -> Generator[Ask, Answer, list[pl.DataFrame]]:
     """Read windows, and cut those in two whose answers may have been thinned out."""
     found: list[pl.DataFrame] = []
     waiting = tuple(cut for each in windows if (cut := wanted.cut(each)) is not None)
@@ -162,7 +176,11 @@ def shortfall(wanted: Wanted, rows: int, last_step: int | None) -> str | None:
         return None
     if wanted.line_count is not None and rows < wanted.line_count:
         return f"{wanted.line_count} rows expected, {rows} came"
-    if wanted.last_step is not None and wanted.last_step >= 0 and (last_step is None or last_step < wanted.last_step):
+    if (
+        wanted.last_step is not None
+        and wanted.last_step >= 0
+        and (last_step is None or last_step < wanted.last_step)
+    ):
         return f"rows up to step {wanted.last_step} expected, the last that came is {last_step}"
     return None
 
@@ -190,6 +208,6 @@ def windows_request(path: RunPath, asked: Sequence[tuple[str, Window]]) -> Reque
         f" {{ project(name: $project, entityName: $entity) {{ {' '.join(selections)} }} }}"
     )
     what = f"run {asked[0][0]!r}" if len(runs) == 1 else f"{len(runs)} runs"
-    return Request(document=document, variables=variables, asked=f"the live rows of {what} of {name_of(path)}")
-
-
+    return Request(
+        document=document, variables=variables, asked=f"the live rows of {what} of {name_of(path)}"
+    )

@@ -85,5 +85,6 @@ def windows_over(
     last = max(distinct[-1] + 1, end or 0)
     ends = [*starts[1:], last]
     return [
-        Window(a, b, int(len(part) * weight)) for part, a, b in zip(parts, starts, ends, strict=True)
+        Window(a, b, int(len(part) * weight))
+        for part, a, b in zip(parts, starts, ends, strict=True)
     ]

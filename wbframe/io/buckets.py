@@ -20,7 +20,6 @@ from wbframe.core.explain import describe_scan
 from wbframe.core.histories import TaskRows, assemble
 from wbframe.core.narrow import NarrowedHistories, Wanted, narrow_histories
 from wbframe.core.plan import history_tasks
-
 from wbframe.io.read_histories import read_any_tasks
 from wbframe.io.reader import send_or_refuse, side_by_side
 from wbframe.io.source import Source
@@ -49,7 +48,9 @@ class BucketSource(Source["BucketPromise"]):
 
     label = "WANDB BUCKETS"
 
-    def __init__(self, scan: HistoryScan, bins: int, x_axis: str, client: Client | None = None) -> None:
+    def __init__(
+        self, scan: HistoryScan, bins: int, x_axis: str, client: Client | None = None
+    ) -> None:
         super().__init__(client)
         self.scan = scan
         self.bins = bins
@@ -125,7 +126,8 @@ class _Reader:
 
         scan = replace(self.scan, keys=(*self.keys,), match="any", narrowed=False)
         entries = [
-            RunEntry(ordinal=ordinal, path=task.path, run_id=run_id) for ordinal, run_id, _ in task.runs
+            RunEntry(ordinal=ordinal, path=task.path, run_id=run_id)
+            for ordinal, run_id, _ in task.runs
         ]
         keys = {ordinal: each for ordinal, _, each in task.runs}
         rows = TaskRows()
@@ -135,5 +137,3 @@ class _Reader:
                 rows.frames |= result.frames
         for ordinal, frame in rows.frames.items():
             yield ordinal, keys[ordinal], frame
-
-

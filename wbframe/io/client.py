@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
+    from typing_extensions import Self
+
     from wbframe.core.model import Request, ScanReport
 
 _POOL = 32
@@ -130,7 +132,9 @@ class Client:
         if not isinstance(timeout, int | float) or not timeout > 0:
             raise UsageError(f"`timeout` must be above 0 seconds; got {timeout!r}")
         if not isinstance(concurrency, int) or concurrency < 1:
-            raise UsageError(f"`concurrency` must be a whole number, at least 1; got {concurrency!r}")
+            raise UsageError(
+                f"`concurrency` must be a whole number, at least 1; got {concurrency!r}"
+            )
         self.base_url = find_base_url(base_url)
         self.timeout = timeout
         self.concurrency = concurrency
@@ -166,7 +170,7 @@ class Client:
         }
         return _restore, (options,)
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

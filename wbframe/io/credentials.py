@@ -33,13 +33,12 @@ class Settings:
 def read_settings() -> Settings:
     """Read ``~/.config/wandb/settings`` and ``./wandb/settings``; the local file wins."""
     config_dir = os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb"
-    local = (
-        ".wandb"
-        if Path(".wandb").is_dir()
-        else os.path.join(os.environ.get("WANDB_DIR") or ".", "wandb")
-    )  # noqa: PTH118 -- joined with a part that may be absolute
+    # A part that is absolute replaces what is before it.
+    local = Path(os.environ.get("WANDB_DIR") or ".", "wandb")
+    if Path(".wandb").is_dir():
+        local = Path(".wandb")
     parser = configparser.ConfigParser(interpolation=None)
-    files = [Path(config_dir).expanduser() / "settings", Path(local) / "settings"]
+    files = [Path(config_dir).expanduser() / "settings", local / "settings"]
     try:
         parser.read(files, encoding="utf-8")
     except (configparser.Error, UnicodeDecodeError) as error:
@@ -109,7 +108,9 @@ def find_key(base_url: str, api_key: str | None) -> str:
         raise MissingKeyError(msg)
     found = found.strip()
     if not (found.isascii() and found.isprintable()) or " " in found:
-        raise CredentialsError("the API key holds blanks, or characters that no key has; copy it anew")
+        raise CredentialsError(
+            "the API key holds blanks, or characters that no key has; copy it anew"
+        )
     return found
 
 

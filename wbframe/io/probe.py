@@ -1,7 +1,7 @@
 """Finding out what polars asks of our sources in a query, by running a copy of it in which they give no rows.
 
-There is no public way to see what a plan pushes down into a Python source; there is a public way to copy a plan, and
-sources are asked how they are copied. A copy is of its own, so queries that run meanwhile are not touched.
+There is no public way to see what a plan pushes down into a Python source; there is a public way to copy a
+plan, and sources are asked how they are copied. A copy is of its own: queries that run meanwhile stay untouched.
 """
 
 from __future__ import annotations

@@ -132,7 +132,9 @@ def read_keys(client: Client, scan: HistoryScan) -> Index | None:
     for path in scan.selection.paths:
         if graphql.KEYS in client.refused:
             return None
-        request = graphql.keys_request(path, flt.to_json(server_filters(scan.selection.filters, path)))
+        request = graphql.keys_request(
+            path, flt.to_json(server_filters(scan.selection.filters, path))
+        )
         content = send_or_refuse(client, request)
         if content is None:
             return None

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from wbframe.core.filters import EMPTY
 from wbframe.core.listing import RunsTaken, describe, rows_where
 from wbframe.core.model import ScanReport, Selection
-from wbframe.core.filters import EMPTY
 from wbframe.core.narrow import predicate_columns, with_own_predicate
 from wbframe.core.runs_frame import RunsBuffer, leaf_types, runs_frame
 from wbframe.core.schema import (
@@ -84,7 +84,9 @@ class RunsPlan:
         """Give those of some names without a column that are wanted all the same: by a glob, or all."""
         if not names or self.columns is None:
             return names
-        return {name for name in names if any(fnmatch.fnmatchcase(name, each) for each in self.columns)}
+        return {
+            name for name in names if any(fnmatch.fnmatchcase(name, each) for each in self.columns)
+        }
 
     @property
     def in_one_piece(self) -> bool:
@@ -128,9 +130,7 @@ def _with_spelled_numbers(client: Client, plan: RunsPlan, index: Index) -> Index
     ]
     if not mixed:
         return index
-    paths = dict.fromkeys(
-        replace(each, run=None, sweep=None) for each in plan.scan.selection.paths
-    )
+    paths = dict.fromkeys(replace(each, run=None, sweep=None) for each in plan.scan.selection.paths)
     everything = Selection(paths=tuple(paths), filters=EMPTY, per_page=RUNS_LOOKED_AT_ONCE)
     buffer = RunsBuffer()
     schema = RunsSchema(columns=dict.fromkeys(mixed, pl.String()))
@@ -238,7 +238,9 @@ def iter_pages(
         promised = plan.resolve(plan.scan.columns, plan.index).columns
         if plan.index is not None and dict(whole.frame.schema) != dict(promised):
             where = describe(plan.scan.selection.paths)
-            raise SchemaMismatchError(f"the index of {where} does not name every key, or not its type")
+            raise SchemaMismatchError(
+                f"the index of {where} does not name every key, or not its type"
+            )
         for path, places in groupby(range(len(whole.nodes)), key=whole.paths.__getitem__):
             at = list(places)
             yield ListedPage(path, [whole.nodes[i] for i in at], whole.frame[at])

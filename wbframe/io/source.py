@@ -1,7 +1,7 @@
 """The sources that polars calls: they promise a schema, then read what a query wants of it.
 
-polars trusts a source: it applies neither the predicate nor the limit again. From 1.39 on it hands over both where a
-query takes rows before it filters them, so the limit comes first here, always.
+polars trusts a source: it applies neither the predicate nor the limit again. From 1.39 on it hands over both
+where a query takes rows before it filters them, so the limit comes first here, always.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from wbframe.core.arguments import INFER_SCHEMA_RUNS
-from wbframe.core.expression import without_dynamic
 from wbframe.core.explain import describe_scan
+from wbframe.core.expression import without_dynamic
 from wbframe.core.frames import paths_of
 from wbframe.core.narrow import Wanted, narrow_histories, narrow_runs
 from wbframe.io.client import client_or_default
@@ -211,9 +211,7 @@ class LeftSource(Source["RunsSource | HistorySource"]):
         rows = self.left.select(names).unique(maintain_order=True).collect().to_dicts()
         paths = tuple(paths_of(rows, names, self.path))
         source = copy(self.inner)
-        source.scan = replace(
-            source.scan, selection=replace(source.scan.selection, paths=paths)
-        )
+        source.scan = replace(source.scan, selection=replace(source.scan.selection, paths=paths))
         return source
 
     def schema(self) -> pl.Schema:
@@ -250,6 +248,8 @@ def finished(
             part = part.filter(wanted.predicate)
         if wanted.columns is not None:
             part = part.select(list(wanted.columns))
-        yield from part.iter_slices(batch_size) if batch_size and part.height > batch_size else (part,)
+        yield from (
+            part.iter_slices(batch_size) if batch_size and part.height > batch_size else (part,)
+        )
         if left == 0:
             return

@@ -14,7 +14,13 @@ from requests.adapters import HTTPAdapter
 
 from wbframe.core.exports import TAIL_BYTES, file_of, groups_in_window, ranges_needed
 from wbframe.core.schema import STEP
-from wbframe.errors import AnswerError, ConnectionFailedError, StatusError, TimedOutError, WbframeError
+from wbframe.errors import (
+    AnswerError,
+    ConnectionFailedError,
+    StatusError,
+    TimedOutError,
+    WbframeError,
+)
 from wbframe.io.retry import TryAgainError, is_retried, retry_after_seconds, retrying
 
 if TYPE_CHECKING:
@@ -60,13 +66,11 @@ class Storage:
         ConnectionFailedError, StatusError
             After the retries.
         """
-        again = False
         try:
             for attempt in retrying(self._client.retry, self._client.sleep):
                 with attempt:
-                    response = self._once(url, byte_range, again=again)
-                    return response
-                again = True
+                    again = attempt.retry_state.attempt_number > 1
+                    return self._once(url, byte_range, again=again)
         except TryAgainError as failure:
             raise failure.error from failure.error.__cause__
         raise AssertionError("the retry loop ends by returning or raising")
@@ -83,7 +87,9 @@ class Storage:
         except requests.RequestException as error:
             self._client.count(retried=again)
             kind = TimedOutError if isinstance(error, requests.Timeout) else ConnectionFailedError
-            lost = kind(f"{where}: {type(error).__name__}; check the network, or give a larger `timeout`")
+            lost = kind(
+                f"{where}: {type(error).__name__}; check the network, or give a larger `timeout`"
+            )
             # The cause's text has the signed address in it.
             lost.__cause__ = type(error)("the address is left out")
             raise TryAgainError(lost) from None
@@ -129,7 +135,9 @@ class _Sparse(io.RawIOBase):
                 found = content[self.at - start : end - start]
                 self.at = end
                 return found
-        raise AnswerError(f"bytes {self.at} to {end} of an exported file are needed and were not read")
+        raise AnswerError(
+            f"bytes {self.at} to {end} of an exported file are needed and were not read"
+        )
 
 
 def read_file(
@@ -165,7 +173,11 @@ def read_file(
     parts = [(start, tail.content)]
     try:
         metadata = _metadata(storage, url, size, parts)
-        names = [name for name in dict.fromkeys((STEP, *columns)) if name in metadata.schema.to_arrow_schema().names]
+        names = [
+            name
+            for name in dict.fromkeys((STEP, *columns))
+            if name in metadata.schema.to_arrow_schema().names
+        ]
         groups = groups_in_window(metadata, min_step, max_step)
         if parts[0][0] > 0:
             for low, high in ranges_needed(metadata, names, size, groups):
@@ -174,7 +186,9 @@ def read_file(
         file = pq.ParquetFile(_Sparse(size, parts), metadata=metadata, pre_buffer=False)
         return file.read_row_groups(groups, columns=names, use_threads=False)
     except ArrowInvalid as error:
-        raise AnswerError(f"the exported file {file_of(url)} is no Parquet file: {error}") from error
+        raise AnswerError(
+            f"the exported file {file_of(url)} is no Parquet file: {error}"
+        ) from error
 
 
 def _part(storage: Storage, url: str, low: int, high: int) -> tuple[int, bytes]:

@@ -117,7 +117,9 @@ def promise_histories(client: Client, scan: HistoryScan, infer_schema_runs: int)
     leaves = {k: v for k, v in scan.overrides.items() if k.startswith(("config.", "summary."))}
     columns = scan.run_columns or ("run_id",)
     runs = promise_runs(
-        client, RunsScan(selection=scan.selection, columns=columns, overrides=leaves), infer_schema_runs
+        client,
+        RunsScan(selection=scan.selection, columns=columns, overrides=leaves),
+        infer_schema_runs,
     )
     asked, scan = scan.keys, replace(scan, selection=runs.plan.scan.selection)
     few = is_listed(scan.selection)
@@ -194,7 +196,9 @@ def entries_of(
     client: Client, promise: HistoryPromise, scan: HistoryScan, on_new_key: OnNewKey
 ) -> Entries:
     """List the runs of a promise, as far as the narrowed scan wants them."""
-    runs = replace(promise.runs.scan, selection=scan.selection, columns=scan.run_columns or ("run_id",))
+    runs = replace(
+        promise.runs.scan, selection=scan.selection, columns=scan.run_columns or ("run_id",)
+    )
     own = () if scan.selection.predicate is None else promise.runs.columns or ()
     columns = tuple(dict.fromkeys((*(runs.columns or ()), *own)))
     return Entries(
@@ -228,7 +232,9 @@ def stream_histories(
     seen = TaskRows()
     height = 0
     tasks = history_tasks(scan, entries, schema, budget)
-    with closing(read_any_tasks(client, scan, tasks, ahead=None if n_rows is None else 1)) as results:
+    with closing(
+        read_any_tasks(client, scan, tasks, ahead=None if n_rows is None else 1)
+    ) as results:
         for result in results:
             for keys in result.new_keys.values():
                 entries.meet(keys)
@@ -242,4 +248,6 @@ def stream_histories(
                 break
     warn_imprecise(seen.imprecise)
     warn_new_keys(entries.new, "runs")
-    client.last_report = histories_report(client, scan, entries.listed, seen, height, before, started)
+    client.last_report = histories_report(
+        client, scan, entries.listed, seen, height, before, started
+    )

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 _MOST_RENEWALS = 3
 
 
-
 def read_whole_tasks(
     client: Client, tasks: Iterable[HistoryTask], *, ahead: int | None = None
 ) -> Generator[TaskRows]:
@@ -119,7 +118,7 @@ class WholeReader:
                 if renewal == _MOST_RENEWALS:
                     raise
                 [export] = self._exports(task, [run.run_id])
-                url = next((each for each in export.urls if file_of(each) == file_of(url)), url)  # noqa: PLW2901
+                url = next((each for each in export.urls if file_of(each) == file_of(url)), url)
             else:
                 return pl.DataFrame(pl.from_arrow(table))
         raise AssertionError("the loop ends by returning or raising")
@@ -222,7 +221,9 @@ class WholeReader:
         request = windows_request(task.path, [(task.runs[i].run_id, window) for i, window in part])
         rows = [RowsOf(run_id=task.runs[i].run_id, field="history") for i, _ in part]
         content = self.client.send(request)
-        for (place, _), raw in zip(part, rows_answer(content, request, task.path, rows), strict=True):
+        for (place, _), raw in zip(
+            part, rows_answer(content, request, task.path, rows), strict=True
+        ):
             run = task.runs[place]
             where = f"run {run.run_id!r} of {name_of(task.path)}"
             texts = join_texts(raw, where=where)
@@ -239,7 +240,9 @@ class WholeReader:
     def _check(self, task: HistoryTask, run: RunRead, whole: pl.DataFrame) -> None:
         """Compare what came with what the server says there is."""
         last = whole[STEP].max()
-        missing = shortfall(wanted_of(task, run), whole.height, last if isinstance(last, int) else None)
+        missing = shortfall(
+            wanted_of(task, run), whole.height, last if isinstance(last, int) else None
+        )
         if missing is None:
             return
         msg = (
@@ -299,5 +302,3 @@ def rows_wanted(task: HistoryTask, frame: pl.DataFrame) -> pl.DataFrame:
         return frame
     held = pl.col(list(task.row_keys)).is_not_null()
     return frame.filter(pl.all_horizontal(held) if task.match_all else pl.any_horizontal(held))
-
-

@@ -105,9 +105,11 @@ class Catalog:
         if isinstance(rows, int):
             if not 0 <= rows <= len(coming):
                 raise UsageError(f"{len(coming)} rows of {path!r} are to come; asked for {rows}")
-            rows, coming = coming[:rows], coming[rows:]
+            logged, coming = coming[:rows], coming[rows:]
+        else:
+            logged = tuple(rows)
         grown = replace(
-            run, history=run.history.extended(rows), coming=coming, state=state or run.state
+            run, history=run.history.extended(logged), coming=coming, state=state or run.state
         )
         runs = tuple(grown if each.name == name else each for each in view.project.runs)
         self.views[project_path] = view.next(replace(view.project, runs=runs))

@@ -261,10 +261,11 @@ def _bucketed_history(source: RunView, info: Any, specs: list[str]) -> list[Any]
             spec = BucketSpec.parse(text)
         except SpecError as error:
             raise InputError(str(error)) from None
-        if spec.is_system:
-            found = bucketed_events(run.events, spec)
-        else:
-            found = bucketed_rows(run.history, spec)
+        found = (
+            bucketed_events(run.events, spec)
+            if spec.is_system
+            else bucketed_rows(run.history, spec)
+        )
         answer = encode(found)
         as_text = info.context.features.buckets_as_text
         answers.append(answer.decode() if as_text else msgspec.Raw(answer))

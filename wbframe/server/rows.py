@@ -336,18 +336,17 @@ class History:
             row if index or row.get("_step") is not None else {**row, "_step": first}
             for index, row in enumerate(rows)
         )
-        order = sorted(
-            range(len(self) + len(more)), key=(list(self.steps) + list(more.steps)).__getitem__
-        )
-        before, behind = self.rows, more.rows
+        steps = [*self.steps, *more.steps]
+        stored = [*self.rows, *more.rows]
         odd = self._odd | {index + len(self) for index in more._odd}
+        order = sorted(range(len(steps)), key=steps.__getitem__)
         history = History.__new__(History)
-        history._fill(
-            [before[i] if i < len(self) else behind[i - len(self)] for i in order],
-            [self.steps[i] if i < len(self) else more.steps[i - len(self)] for i in order],
+        history._fill(  # noqa: SLF001 - its own class
+            [stored[row] for row in order],
+            [steps[row] for row in order],
             {key: stats.copied() for key, stats in self.keys.items()},
             {**self.last, **more.last},
-            {index for index, i in enumerate(order) if i in odd},
+            {index for index, row in enumerate(order) if row in odd},
         )
         for row in more.to_dicts():
             for key, value in row.items():

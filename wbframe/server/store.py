@@ -12,7 +12,7 @@ from wbframe.server.exports import Export, Exports
 from wbframe.server.rows import History
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 __all__ = ["COMPUTED", "Project", "RunRecord", "Sweep"]
 
@@ -90,7 +90,7 @@ class RunRecord:
     read_only: bool = False
     exports: Exports | Export | None = None
     """How its rows are exported; as its project says unless told."""
-    coming: Sequence[Mapping[str, Any]] = ()
+    coming: tuple[Mapping[str, Any], ...] = ()
     """Rows that are not logged yet; `Server.advance` logs them."""
 
     @cached_property

@@ -20,11 +20,15 @@ NAMES = [name for name in MODULES if not name.startswith(TRAINING) and not name.
 LISTING = [name for name in NAMES if "\n__all__ = " in MODULES[name].read_text("utf-8")]
 
 
+def is_overload(node):
+    return any(ast.unparse(each).endswith("overload") for each in node.decorator_list)
+
+
 def public(node):
     """Give the public functions and classes of a module or class."""
     kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
     for each in node.body:
-        if isinstance(each, kinds) and not each.name.startswith("_"):
+        if isinstance(each, kinds) and not each.name.startswith("_") and not is_overload(each):
             yield each
             if isinstance(each, ast.ClassDef):
                 yield from public(each)

@@ -55,9 +55,10 @@ keys
     Logged keys (or globs), in the order wanted; None for all. For ``stream="system"`` any of the spellings
     ``"cpu"``, ``"system.cpu"``, ``"system/cpu"``.
 samples
-    Rows of a run at the most. More are sampled down by the server, evenly; each group of keys that is
-    logged together is sampled by itself. The frame's metadata says whether it happened. None for every
-    logged row: from exported files, and live for what is not exported, checked to be complete.
+    Rows of a run at the most. More are sampled down by the server, evenly: of named keys each group that
+    is logged together by itself, of all keys whole rows, so that rare keys lose more. The frame's metadata
+    says whether it happened. None for every logged row: from exported files, and live for what is not
+    exported, checked to be complete.
 x_axis
     A key that stands beside `_step`; other than `_step`, only rows that hold it are read.
 stream

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from wbframe.core import filters as flt
 from wbframe.core import graphql
 from wbframe.core.explain import ScanExplanation, count_requests, path_text
 from wbframe.core.listing import server_filters
-from wbframe.core.plan import parse_keys, rows_asked
+from wbframe.core.plan import WHOLE_RUNS_PER_TASK, parse_keys, rows_asked
 from wbframe.errors import UsageError
 from wbframe.io.probe import probe
 from wbframe.io.reader import send_or_refuse
@@ -126,9 +127,17 @@ def _histories(source: HistorySource, wanted: Wanted) -> ScanExplanation:
         keys=keys if scan.narrowed or scan.keys is not None else None,
         samples=scan.samples,
         stream=scan.stream,
-        requests=0 if narrowed.empty else count_requests(runs, scan.selection.per_page, cells),
+        requests=0 if narrowed.empty else _requests(scan, runs, cells),
         replaced=tuple(sorted(client.refused)),
     )
+
+
+def _requests(scan: HistoryScan, runs: int, cells: int) -> int:
+    """Estimate requests; of whole histories one a run for its files, and two a task for where these are."""
+    pages = count_requests(runs, scan.selection.per_page)
+    if scan.samples is None:
+        return pages + runs + 2 * math.ceil(runs / WHOLE_RUNS_PER_TASK)
+    return count_requests(runs, scan.selection.per_page, cells)
 
 
 def _count_runs(client: Client, selection: Selection) -> int:

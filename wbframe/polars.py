@@ -60,12 +60,12 @@ def read_runs(
 
     Examples
     --------
-    >>> import wbframe.server
+    >>> import polars as pl, wbframe.server
     >>> with wbframe.server.serve(project="demo") as server:
     ...     client = wbframe.Client(server.url, server.api_key)
     ...     runs = read_runs("wbframe/demo", columns=["run_id", "state"], client=client)
-    >>> runs.schema
-    Schema({'run_id': String, 'state': String})
+    >>> dict(runs.schema)
+    {'run_id': String, 'state': String}
     """
     from wbframe.io.client import client_or_default
     from wbframe.io.progress import hook_of
@@ -127,12 +127,12 @@ def read_histories(
 
     Examples
     --------
-    >>> import wbframe.server
+    >>> import polars as pl, wbframe.server
     >>> with wbframe.server.serve(project="demo") as server:
     ...     client = wbframe.Client(server.url, server.api_key)
     ...     rows = read_histories("wbframe/demo", keys=["train/loss"], limit=2, client=client)
-    >>> rows.schema
-    Schema({'run_id': String, '_step': Int64, 'train/loss': Float64})
+    >>> dict(rows.schema)
+    {'run_id': String, '_step': Int64, 'train/loss': Float64}
     """
     from wbframe.io.client import client_or_default
     from wbframe.io.progress import hook_of
@@ -202,7 +202,7 @@ def scan_runs(
 
     Examples
     --------
-    >>> import wbframe.server
+    >>> import polars as pl, wbframe.server
     >>> with wbframe.server.serve(project="demo") as server:
     ...     client = wbframe.Client(server.url, server.api_key)
     ...     lazy = scan_runs("wbframe/demo", client=client)
@@ -279,7 +279,7 @@ def scan_histories(
 
     Examples
     --------
-    >>> import wbframe.server
+    >>> import polars as pl, wbframe.server
     >>> with wbframe.server.serve(project="demo") as server:
     ...     client = wbframe.Client(server.url, server.api_key)
     ...     lazy = scan_histories("wbframe/demo", run_columns=["state"], client=client)

@@ -24,8 +24,9 @@ def constants_of(series: pl.Series):
     if dtype.is_numeric():
         there = [each for each in there if math.isfinite(each)]
         near = [each + shift for each in there[:10] for shift in (-1, 0.5)]
-        whole = [int(each) for each in near] if dtype.is_integer() else near
-        return st.sampled_from([*there, *whole, *(n for n in NUMBERS if not dtype.is_integer() or isinstance(n, int))])
+        if dtype.is_integer():
+            return st.sampled_from([*there, *map(int, near), *(each for each in NUMBERS if isinstance(each, int))])
+        return st.sampled_from([*there, *near, *map(float, NUMBERS)])
     if isinstance(dtype, pl.Datetime):
         near = [each + dt.timedelta(seconds=s) for each in there for s in (-1, 0, 0.5, 1)]
         return st.sampled_from(near or [dt.datetime(2026, 1, 5, tzinfo=dt.timezone.utc)])
@@ -60,7 +61,7 @@ def leaves(frame: pl.DataFrame, name: str):
         st.builds(lambda how, value: how(column, typed(value, dtype)), st.sampled_from(COMPARISONS + MISSING), maybe),
         st.builds(lambda how, value: how(typed(value, dtype), column), st.sampled_from(COMPARISONS), constants),
         st.builds(
-            lambda values, nulls: column.is_in(pl.Series(values, dtype=dtype, strict=False), nulls_equal=nulls),
+            lambda values, nulls: column.is_in(values, nulls_equal=nulls),
             st.lists(maybe, max_size=5),
             st.booleans(),
         ),

@@ -80,6 +80,13 @@ class RunsPlan:
         complete = self.index is not None and not self.sampled
         return runs_schema(columns, index, self.scan.overrides, where=where, complete=complete)
 
+    def of(self, scan: RunsScan) -> RunsPlan:
+        """Give the plan for a scan of the same projects: what it reads is what it and its predicate look at."""
+        looked_at = predicate_columns(scan.selection.predicate)
+        whole = scan.columns is None or looked_at is None
+        columns = None if whole else tuple(dict.fromkeys((*(scan.columns or ()), *(looked_at or ()))))
+        return replace(self, scan=scan, columns=columns)
+
     def unnamed(self, names: set[str]) -> set[str]:
         """Give those of some names without a column that are wanted all the same: by a glob, or all."""
         if not names or self.columns is None:
@@ -234,16 +241,7 @@ def iter_pages(
     """
     wanted = list(plan.resolve(plan.scan.columns, plan.index).columns)
     if plan.in_one_piece:
-        whole = collect_runs(client, plan, progress, plain=plain)
-        promised = plan.resolve(plan.scan.columns, plan.index).columns
-        if plan.index is not None and dict(whole.frame.schema) != dict(promised):
-            where = describe(plan.scan.selection.paths)
-            raise SchemaMismatchError(
-                f"the index of {where} does not name every key, or not its type"
-            )
-        for path, places in groupby(range(len(whole.nodes)), key=whole.paths.__getitem__):
-            at = list(places)
-            yield ListedPage(path, [whole.nodes[i] for i in at], whole.frame[at])
+        yield from _one_piece(client, plan, progress, plain=plain, on_new_key=on_new_key)
         return
     needed = plan.resolve(plan.columns, plan.index)
     imprecise: set[str] = set()
@@ -264,6 +262,25 @@ def iter_pages(
         yield ListedPage(path, nodes, frame.select(wanted))
     warn_imprecise(imprecise)
     warn_new_keys(new, "pages")
+
+
+def _one_piece(
+    client: Client, plan: RunsPlan, progress: Hook, *, plain: tuple[str, ...], on_new_key: OnNewKey
+) -> Iterator[ListedPage]:
+    """Read a plan whole, into the columns promised; a page for each project."""
+    whole = collect_runs(client, plan, progress, plain=plain)
+    promised = plan.resolve(plan.scan.columns, plan.index).columns
+    found = whole.frame.schema
+    new = found.keys() - promised.keys()
+    if any(found[name] != dtype for name, dtype in promised.items()) or (new and on_new_key == "raise"):
+        where = describe(plan.scan.selection.paths)
+        named = f"; new are {sorted(new)}" if new else ""
+        raise SchemaMismatchError(f"the index of {where} does not name every key, or not its type{named}")
+    warn_new_keys(dict.fromkeys(new, len(whole.nodes)), "runs read")
+    frame = whole.frame.select(list(promised))
+    for path, places in groupby(range(len(whole.nodes)), key=whole.paths.__getitem__):
+        at = list(places)
+        yield ListedPage(path, [whole.nodes[i] for i in at], frame[at])
 
 
 def iter_runs(

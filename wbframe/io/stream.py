@@ -68,12 +68,10 @@ def stream_runs(
 ) -> Generator[pl.DataFrame]:
     """Read the narrowed scan page by page."""
     started, before = time.perf_counter(), client.traffic
-    looked_at = promise.plan.columns
-    own = [] if looked_at is None else [name for name in looked_at if name not in promise.columns]
-    columns = tuple(dict.fromkeys((*(narrowed.scan.columns or ()), *own)))
-    whole = narrowed.scan.columns is not None and len(narrowed.scan.columns) == len(promise.columns)
-    everything = whole and promise.plan.scan.columns is None
-    plan = replace(promise.plan, scan=narrowed.scan, columns=None if everything else columns)
+    scan = narrowed.scan
+    if promise.plan.scan.columns is None and set(scan.columns or ()) == promise.columns.keys():
+        scan = replace(scan, columns=None)
+    plan = promise.plan.of(scan)
     rows = 0
     for page in iter_pages(client, plan, on_new_key=on_new_key):
         rows += page.frame.height
@@ -199,11 +197,9 @@ def entries_of(
     runs = replace(
         promise.runs.scan, selection=scan.selection, columns=scan.run_columns or ("run_id",)
     )
-    own = () if scan.selection.predicate is None else promise.runs.columns or ()
-    columns = tuple(dict.fromkeys((*(runs.columns or ()), *own)))
     return Entries(
         client=client,
-        plan=replace(promise.runs, scan=runs, columns=columns),
+        plan=promise.runs.of(runs),
         known=promise.schema,
         system=scan.stream == "system",
         asked=() if scan.narrowed else promise.asked,

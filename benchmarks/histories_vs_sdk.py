@@ -104,7 +104,7 @@ def report(project: Project, args: dict[str, Any], options: argparse.Namespace) 
         for each in found:
             ratio = each["seconds"] / mine["seconds"]
             print(
-                f"{latency:>5} ms {each['name']:<16} {each['seconds']:>8.2f} {ratio:>6.1f}x"
+                f"{latency:>5g} ms {each['name']:<16} {each['seconds']:>8.2f} {ratio:>6.1f}x"
                 f" {each['requests']:>9} {each['rows']:>8}",
                 flush=True,
             )

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from wbframe.server import ragged, serve
 
@@ -11,6 +13,13 @@ if TYPE_CHECKING:
 
     from wbframe.server import Project
     from wbframe.server.http import Server
+
+
+# Tests run beside each other on few cores, so how long an example takes says nothing; and a run that guards a
+# change must say the same twice.
+settings.register_profile("wbframe", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "wbframe")
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,9 @@ def test_one_tree(kind):
 
 @pytest.mark.parametrize("kind", [each for each in CLASSES if issubclass(each, WbframeError)])
 def test_errors_pickle(kind):
-    error = kind("what went wrong", 503) if issubclass(kind, StatusError) else kind("what went wrong")
+    error = (
+        kind("what went wrong", 503) if issubclass(kind, StatusError) else kind("what went wrong")
+    )
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is kind
     assert str(again) == "what went wrong"

@@ -24,7 +24,10 @@ def sources():
 
 
 def is_for_types(node):
-    return isinstance(node, ast.If) and ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}
+    return isinstance(node, ast.If) and ast.unparse(node.test) in {
+        "TYPE_CHECKING",
+        "typing.TYPE_CHECKING",
+    }
 
 
 def imports(path, *, at_import_time):
@@ -35,7 +38,9 @@ def imports(path, *, at_import_time):
         node = pending.pop()
         if is_for_types(node):
             pending += node.orelse
-        elif at_import_time and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        elif at_import_time and isinstance(
+            node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+        ):
             continue
         elif isinstance(node, ast.Import):
             found |= {each.name for each in node.names}
@@ -52,7 +57,11 @@ MODULES = dict(sources())
 
 def of_package(name, path):
     """Give the modules of the package that one imports at any time."""
-    return {each for each in imports(path, at_import_time=False) if each in MODULES and each != "wbframe"} - {name}
+    return {
+        each
+        for each in imports(path, at_import_time=False)
+        if each in MODULES and each != "wbframe"
+    } - {name}
 
 
 def folder(name):
@@ -87,7 +96,7 @@ def test_pandas_is_imported_by_its_own_face_alone(name):
     assert "pandas" not in used or name in {"wbframe.pandas", *beside}
     assert not used & {"daft", "dask"}
     assert "wandb" not in used or name.startswith("wbframe.server.demo.")
-    if folder(name) not in {"server"}:
+    if folder(name) != "server":
         assert not used & {"aiohttp", "graphql"}
 
 
@@ -96,12 +105,22 @@ def test_the_core_touches_nothing(name):
     used = {each.split(".")[0] for each in imports(MODULES[name], at_import_time=False)}
     touching = {"requests", "gql", "urllib3", "socket", "threading", "concurrent", "asyncio", "time", "os", "pathlib", "tempfile", "random", "tenacity"}  # fmt: skip
     assert not used & touching
-    called = {ast.unparse(node.func) for node in ast.walk(ast.parse(MODULES[name].read_text("utf-8"))) if isinstance(node, ast.Call)}
+    called = {
+        ast.unparse(node.func)
+        for node in ast.walk(ast.parse(MODULES[name].read_text("utf-8")))
+        if isinstance(node, ast.Call)
+    }
     assert not called & {"open", "datetime.now", "print", "input"}
 
 
 def run(script):
-    ended = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False, cwd=ROOT.parent)
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT.parent,
+    )
     assert ended.returncode == 0, ended.stderr
     return ended.stdout.strip()
 
@@ -119,7 +138,9 @@ def test_importing_the_package_imports_little_besides_polars_and_pyarrow():
 
 
 def test_modules_of_the_package_that_are_imported_at_first():
-    loaded = run("import sys, wbframe; print(*sorted(name for name in sys.modules if name.startswith('wbframe')))").split()
+    loaded = run(
+        "import sys, wbframe; print(*sorted(name for name in sys.modules if name.startswith('wbframe')))"
+    ).split()
     assert not [name for name in loaded if name.startswith(("wbframe.io", "wbframe.server"))]
     assert not {"wbframe.pandas", "wbframe.arrow", "wbframe.cli", "wbframe.api"} & set(loaded)
 

@@ -250,6 +250,11 @@ def read_buckets(
     ----------
     {parameters}
 
+    Returns
+    -------
+    pyarrow.Table
+        See `wbframe.buckets.read_buckets`.
+
     Raises
     ------
     {raises}

@@ -93,12 +93,12 @@ def curves(
     --------
     >>> frame = pl.DataFrame({"name": ["run"] * 3, "_step": [0, 1, 2], "loss": [1.0, 0.1, 0.01]})
     >>> print(curves(frame, "loss", ["run"], width=3, height=3))
-           1 | a
-         0.1 |  a
-        0.01 |   a
+           1 |a
+         0.1 | a
+        0.01 |  a
              +---
               0 2
-      a run
+              a run
     """
     drawn = rows.filter(pl.col("name").is_in(names), pl.col(key).is_finite(), pl.col(key) > 0)
     if drawn.is_empty():

@@ -233,6 +233,11 @@ def read_buckets(
     dtype_backend
         As of `read_histories`.
 
+    Returns
+    -------
+    pandas.DataFrame
+        With a fresh RangeIndex; see `wbframe.buckets.read_buckets`.
+
     Raises
     ------
     {raises}

@@ -13,11 +13,12 @@ from wbframe.core.model import RunPath
 from wbframe.core.schema import STEP
 from wbframe.core.sdk_documents import HEAVY_FIELDS
 from wbframe.core.sdk_frames import Columns
-from wbframe.core.sdk_rows import RowsAsked, StepWindows, known_size
-from wbframe.errors import AnswerError, PrecisionWarning
+from wbframe.core.sdk_rows import RowsAsked, StepWindows, known_size, rows_holding
+from wbframe.errors import AnswerError, IncompleteHistoryError, PrecisionWarning
 from wbframe.io import read_rows
 from wbframe.io.sdk_clients import app_url, client_of
 from wbframe.run_parts import Node, Summary, Sweep, User
+from wbframe.sdk_pandas import pandas_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -266,8 +267,6 @@ class Run(Node):
         [(_, rows)] = read_rows.read_rows(self.client, self._run_path, asked, [[(self.id, 0)]])
         if not pandas:
             return rows
-        from wbframe.sdk_pandas import pandas_frame  # noqa: PLC0415 -- pandas costs half a second
-
         frame, imprecise = pandas_frame(Columns(rows), text=text_keys([self]))
         warn_imprecise(imprecise)
         return frame
@@ -295,12 +294,20 @@ class Run(Node):
         HistoryScan
             Rows as dicts, by step; can be iterated over again. Wrong `keys` give an empty list and a
             message on stderr, as in the SDK.
+
+        Raises
+        ------
+        IncompleteHistoryError
+            At the end of the iteration, if the run has ended and the server has more rows than it gave.
         """
         if not check_keys(keys, "default"):
             return []
         end = self.lastHistoryStep + 1
         stop = end if max_step is None else min(max_step, end)
-        return HistoryScan(self, keys or [], page_size, min_step or 0, stop)
+        scan = HistoryScan(self, keys or [], page_size, min_step or 0, stop)
+        if not min_step and stop == end and self.state in _ENDED:
+            scan.expect(rows_holding(keys or [], self._attrs))
+        return scan
 
 
 class HistoryScan(Iterator[dict[str, Any]]):
@@ -320,7 +327,12 @@ class HistoryScan(Iterator[dict[str, Any]]):
         self.page_size = page_size
         self.min_step = min_step
         self.max_step = max_step
+        self._expected: int | None = None
         self._rows = self._read()
+
+    def expect(self, rows: int | None) -> None:
+        """Make it an error to end with fewer rows than so many."""
+        self._expected = rows
 
     def __iter__(self) -> HistoryScan:
         self._rows = self._read()
@@ -334,7 +346,16 @@ class HistoryScan(Iterator[dict[str, Any]]):
     def _read(self) -> Iterator[dict[str, Any]]:
         windows = StepWindows(self.min_step, self.max_step, page=self.page_size)
         path = RunPath(entity=self.run.entity, project=self.run.project)
-        return read_rows.scan_rows(self.run.client, path, self.run.id, self.keys, windows)
+        rows = 0
+        for row in read_rows.scan_rows(self.run.client, path, self.run.id, self.keys, windows):
+            rows += 1
+            yield row
+        if self._expected is not None and rows < self._expected:
+            msg = (
+                f"{self.run}: {self._expected} rows expected, {rows} came; the server gives the rest in exported"
+                " files only: read them with wbframe.polars.read_histories(..., samples=None)"
+            )
+            raise IncompleteHistoryError(msg)
 
 
 # ---------------------------------------------------------------- shared with `Runs`

@@ -49,8 +49,12 @@ Config that is no object               0.18, 0.19.8 raise                 ``{}``
                                        at page bounds with `keys`
 ``scan_history`` of sparse steps       a request a 1000 steps             wider windows where little comes
 ``scan_history`` without historyKeys   no rows                            all rows
-``scan_history`` values                0.31 turns 1.0 into 1, and thins   as they came, all
-                                       out steps that stand in two rows
+``scan_history`` values                0.31 turns 1.0 into 1, thins out   as they came, all; a row lacks
+                                       steps that stand in two rows,      what it lacks, and holds all
+                                       gives exported rows that lack      `keys`
+                                       `keys`, with None for them
+``scan_history``, rows that the        0.18, 0.19.8 end without them,     IncompleteHistoryError
+server gives in exported files only    0.31 reads the files
 ``scan_history`` with wrong `keys`     0.31 raises                        an empty list and a message
 Files, artifacts, anything written     in the SDK                         not here: AttributeError
 =====================================  =================================  ==================================
@@ -73,6 +77,7 @@ from wbframe.io import read_rows
 from wbframe.io.sdk_clients import client_of
 from wbframe.run import Run, check_keys, size_of, text_keys, warn_imprecise
 from wbframe.run_parts import Sweep
+from wbframe.sdk_pandas import pandas_frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -452,8 +457,6 @@ class Runs(Iterator[Run]):
         text = text_keys(self.objects)
         frame: pd.DataFrame | pl.DataFrame
         if kind == "pandas":
-            from wbframe.sdk_pandas import pandas_frame  # noqa: PLC0415 -- pandas costs half a second
-
             frame, imprecise = pandas_frame(columns, text=text, by_name=True)
         else:
             frame, imprecise = polars_frame(columns, text=text)

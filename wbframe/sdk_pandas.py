@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import polars as pl
 
 from wbframe.core.sdk_frames import ABSENT, MISSING, Columns, column, loses_digits
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    import pandas as pd
 
 __all__ = ["pandas_frame"]
 
@@ -46,6 +47,8 @@ def pandas_frame(
     >>> frame.dtypes.astype(str).to_dict()
     {'b': 'int64', 'a': 'float64'}
     """
+    import pandas as pd  # noqa: PLC0415 -- costs more to import than all the rest
+
     found = {}
     imprecise = set()
     for name in sorted(columns.cells) if by_name else columns.cells:
@@ -57,6 +60,8 @@ def pandas_frame(
 
 def _series(values: list[Any], *, text: bool) -> tuple[pd.Series[Any], bool]:
     """Build one column; also tell whether float64 lost digits of an integer."""
+    import pandas as pd  # noqa: PLC0415 -- as above
+
     kinds = set(map(type, values))
     known = kinds - ABSENT
     if not known:

@@ -17,12 +17,20 @@ from wbframe.server.schema import Features, sdl
 
 PATH = RunPath(entity="e", project="p")
 ASKED = Request(document="query Q { viewer { id } }", variables={}, asked="something")
-FULL = gq.NodeFields(plain=("name", "state", "user { name username }"), config=("lr",), summary=("loss", "a.b"))
+FULL = gq.NodeFields(
+    plain=("name", "state", "user { name username }"), config=("lr",), summary=("loss", "a.b")
+)
 
 
 def listing(fields, sweep=None):
     path = RunPath(entity="e", project="p", sweep=sweep)
-    return ProjectListing(path=path, filters=parse({"state": "failed"}), order="+created_at", fields=fields, per_page=50)
+    return ProjectListing(
+        path=path,
+        filters=parse({"state": "failed"}),
+        order="+created_at",
+        fields=fields,
+        per_page=50,
+    )
 
 
 REQUESTS = {
@@ -34,12 +42,26 @@ REQUESTS = {
     "count": gq.count_request(PATH, "{}"),
     "rows": gq.rows_request(
         PATH,
-        [gq.RowsOf(run_id="a", specs=("{}",)), gq.RowsOf(run_id="b", specs=("{}", "x")), gq.RowsOf(run_id="c", specs=("{}",))],
+        [
+            gq.RowsOf(run_id="a", specs=("{}",)),
+            gq.RowsOf(run_id="b", specs=("{}", "x")),
+            gq.RowsOf(run_id="c", specs=("{}",)),
+        ],
         samples=5,
     ),
-    "whole rows": gq.rows_request(PATH, [gq.RowsOf(run_id="a", field="history")], samples=5, min_step=1, max_step=9),
-    "events": gq.rows_request(PATH, [gq.RowsOf(run_id="a", field="events"), gq.RowsOf(run_id="b", field="events")], samples=5),
-    "both": gq.rows_request(PATH, [gq.RowsOf(run_id="a", field="history"), gq.RowsOf(run_id="b", specs=("{}",))], samples=5),
+    "whole rows": gq.rows_request(
+        PATH, [gq.RowsOf(run_id="a", field="history")], samples=5, min_step=1, max_step=9
+    ),
+    "events": gq.rows_request(
+        PATH,
+        [gq.RowsOf(run_id="a", field="events"), gq.RowsOf(run_id="b", field="events")],
+        samples=5,
+    ),
+    "both": gq.rows_request(
+        PATH,
+        [gq.RowsOf(run_id="a", field="history"), gq.RowsOf(run_id="b", specs=("{}",))],
+        samples=5,
+    ),
     "viewer": gq.VIEWER,
 }
 
@@ -50,7 +72,9 @@ def test_documents_suit_the_schema_and_their_variables(request_):
     schema = graphql.build_schema(sdl(Features()))
     assert not graphql.validate(schema, document)
     [operation] = document.definitions
-    assert {each.variable.name.value for each in operation.variable_definitions or ()} == request_.variables.keys()
+    assert {
+        each.variable.name.value for each in operation.variable_definitions or ()
+    } == request_.variables.keys()
     json.dumps(dict(request_.variables))
 
 
@@ -85,7 +109,9 @@ def test_without_a_feature_more_is_selected():
     ],
 )
 def test_what_a_server_refuses(message, refused):
-    request = Request(document="", variables={}, asked="x", features=frozenset({gq.FIELDS, gq.PROJECTION}))
+    request = Request(
+        document="", variables={}, asked="x", features=frozenset({gq.FIELDS, gq.PROJECTION})
+    )
     assert gq.refused_features(request, message) == refused
     assert gq.refused_features(ASKED, message) == set()
 
@@ -93,7 +119,11 @@ def test_what_a_server_refuses(message, refused):
 @pytest.mark.parametrize(
     ("content", "error", "message"),
     [
-        (b'{"errors": [{"message": "a\\n b"}, {"message": "c"}]}', QueryError, "could not read something: the server answered: a b; c"),
+        (
+            b'{"errors": [{"message": "a\\n b"}, {"message": "c"}]}',
+            QueryError,
+            "could not read something: the server answered: a b; c",
+        ),
         (b'{"data": {}, "errors": ["plain"]}', QueryError, "plain"),
         (b'{"error": "rate limit"}', QueryError, "rate limit"),
         (b'{"data": null, "errors": []}', AnswerError, "neither data nor errors"),
@@ -123,11 +153,19 @@ def fields_answer(fields):
 
 
 def test_the_index_page_by_page():
-    edges = [{"node": {"path": "config.a.value", "type": "number"}}, {"node": None}, {"node": {"path": "x"}}]
+    edges = [
+        {"node": {"path": "config.a.value", "type": "number"}},
+        {"node": None},
+        {"node": {"path": "x"}},
+    ]
     answer = fields_answer({"edges": edges, "pageInfo": {"endCursor": "c", "hasNextPage": True}})
     assert gq.fields_page(answer, ASKED, PATH) == ([("config.a.value", "number"), ("x", None)], "c")
     assert gq.fields_page(fields_answer(None), ASKED, PATH) == ([], None)
-    assert gq.fields_page(fields_answer({"edges": [], "pageInfo": {"hasNextPage": True, "endCursor": "c"}}), ASKED, PATH) == ([], None)
+    assert gq.fields_page(
+        fields_answer({"edges": [], "pageInfo": {"hasNextPage": True, "endCursor": "c"}}),
+        ASKED,
+        PATH,
+    ) == ([], None)
     with pytest.raises(ProjectNotFoundError):
         gq.fields_page(b'{"data": {"project": null}}', ASKED, PATH)
 
@@ -146,7 +184,12 @@ def test_rows_of_each_run_in_order():
 
 
 def test_max_step_is_exclusive_here_and_inclusive_on_the_wire():
-    assert json.loads(gq.spec(["_step", "\u00e9"], 5, 0, 10)) == {"keys": ["_step", "\u00e9"], "samples": 5, "minStep": 0, "maxStep": 9}
+    assert json.loads(gq.spec(["_step", "\u00e9"], 5, 0, 10)) == {
+        "keys": ["_step", "\u00e9"],
+        "samples": 5,
+        "minStep": 0,
+        "maxStep": 9,
+    }
     assert json.loads(gq.spec(["a"], 5, None, None)) == {"keys": ["a"], "samples": 5}
 
 
@@ -171,6 +214,8 @@ def test_an_object_that_is_cut_short_is_an_error():
 
 def test_filters_are_sent_as_text():
     assert json.loads(REQUESTS["page"].variables["filters"]) == {"state": "failed"}
-    assert json.loads(REQUESTS["page of a sweep"].variables["filters"]) == {"$and": [{"sweep": "s"}, {"state": "failed"}]}
+    assert json.loads(REQUESTS["page of a sweep"].variables["filters"]) == {
+        "$and": [{"sweep": "s"}, {"state": "failed"}]
+    }
     bare = ProjectListing(path=PATH, filters=EMPTY, order="+name", fields=FULL, per_page=5)
     assert bare.request().variables["filters"] == "{}"

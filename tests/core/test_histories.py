@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from wbframe.core.histories import TaskRows, assemble, by_step, merge_rows, merge_specs, read_answer, row_lists
+from wbframe.core.histories import (
+    TaskRows,
+    assemble,
+    by_step,
+    merge_rows,
+    merge_specs,
+    read_answer,
+    row_lists,
+)
 from wbframe.core.model import RunPath
 from wbframe.core.plan import Group, HistoryTask, RunRead
 from wbframe.core.schema import HistorySchema
@@ -23,7 +31,9 @@ SCHEMA = HistorySchema(keys=KEYS, lead={"_step": pl.Int64()})
 
 
 def frame(rows, *keys):
-    return pl.DataFrame(rows, schema={"_step": pl.Int64, **dict.fromkeys(keys, pl.Float64)}, orient="row")
+    return pl.DataFrame(
+        rows, schema={"_step": pl.Int64, **dict.fromkeys(keys, pl.Float64)}, orient="row"
+    )
 
 
 # ---------------------------------------------------------------- joining specs
@@ -37,7 +47,12 @@ def rows_and_split(draw):
     rows = []
     for step in steps:
         held = draw(st.sets(st.sampled_from(keys)))
-        rows.append({"_step": step, **{key: draw(st.one_of(st.none(), st.floats(-9, 9))) for key in sorted(held)}})
+        rows.append(
+            {
+                "_step": step,
+                **{key: draw(st.one_of(st.none(), st.floats(-9, 9))) for key in sorted(held)},
+            }
+        )
     shuffled = draw(st.permutations(keys))
     cuts = sorted(draw(st.sets(st.integers(1, 3))))
     split = [shuffled[i:j] for i, j in zip([0, *cuts], [*cuts, 4], strict=True)]
@@ -52,11 +67,15 @@ def test_the_union_of_any_split_of_rows_gives_the_rows_back(case):
     frames = []
     for group in split:
         held = [row for row in rows if any(key in row for key in group)]
-        frames.append(frame([[row["_step"], *(row.get(key) for key in group)] for row in held], *group))
+        frames.append(
+            frame([[row["_step"], *(row.get(key) for key in group)] for row in held], *group)
+        )
     merged = merge_specs(frames)
     expected = sorted((row for row in rows if len(row) > 1), key=lambda row: row["_step"])
     got = merged.select("_step", "a", "b", "c", "d").to_dicts()
-    assert got == [{"_step": row["_step"], **{key: row.get(key) for key in "abcd"}} for row in expected]
+    assert got == [
+        {"_step": row["_step"], **{key: row.get(key) for key in "abcd"}} for row in expected
+    ]
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.floats(-9, 9))))
@@ -85,7 +104,9 @@ def test_rows_without_steps_stay_as_they_are():
 
 def task(*groups, **options):
     runs = (RunRead(ordinal=0, run_id="r0", groups=groups),)
-    return HistoryTask(path=PATH, runs=runs, schema=SCHEMA, samples=options.pop("samples", 500), **options)
+    return HistoryTask(
+        path=PATH, runs=runs, schema=SCHEMA, samples=options.pop("samples", 500), **options
+    )
 
 
 def answer(*lists, **runs):
@@ -99,7 +120,9 @@ def read(made, content):
 
 def test_specs_are_joined():
     made = task(Group(keys=("a",), known=2), Group(keys=("b",), known=1))
-    found = read(made, answer([{"_step": 0, "a": 1}, {"_step": 2.0, "a": "NaN"}], [{"_step": 1, "b": 5}]))
+    found = read(
+        made, answer([{"_step": 0, "a": 1}, {"_step": 2.0, "a": "NaN"}], [{"_step": 1, "b": 5}])
+    )
     assert str(found.frames[0].rows()) == "[(0, 1.0, None), (1, None, 5.0), (2, nan, None)]"
     assert (found.again, found.sampled) == (None, set())
 
@@ -126,14 +149,22 @@ def test_a_step_twice_in_several_specs_reads_whole_rows():
     [again] = found.again.runs
     assert (again.field, again.groups) == ("history", ())
     assert "history(samples: $samples" in found.again.request().document
-    rows = [json.dumps(row) for row in ({"_step": 0, "a": 1}, {"_step": 0, "x": 1}, {"_step": 0, "b": None})]
+    rows = [
+        json.dumps(row)
+        for row in ({"_step": 0, "a": 1}, {"_step": 0, "x": 1}, {"_step": 0, "b": None})
+    ]
     content = json.dumps({"data": {"project": {"r0": {"history": rows}}}}).encode()
-    assert read(found.again, content).frames[0].select("_step", "a", "b").rows() == [(0, 1.0, None), (0, None, None)]
+    assert read(found.again, content).frames[0].select("_step", "a", "b").rows() == [
+        (0, 1.0, None),
+        (0, None, None),
+    ]
 
 
 def test_rows_with_all_keys_of_those_that_were_read_whole():
     runs = (RunRead(ordinal=0, run_id="r0", field="history"),)
-    made = HistoryTask(path=PATH, runs=runs, schema=SCHEMA, samples=9, match_all=True, row_keys=("a", "b"))
+    made = HistoryTask(
+        path=PATH, runs=runs, schema=SCHEMA, samples=9, match_all=True, row_keys=("a", "b")
+    )
     rows = [json.dumps(row) for row in ({"_step": 0, "a": 1}, {"_step": 1, "a": 1, "b": None})]
     content = json.dumps({"data": {"project": {"r0": {"history": rows}}}}).encode()
     assert read(made, content).frames[0].select("_step", "a", "b").rows() == [(1, 1.0, None)]
@@ -144,8 +175,16 @@ def test_rows_with_all_keys_of_those_that_were_read_whole():
     [
         (answer([]), AnswerError, r"run 'r0' of e/p: 2 specs were asked and 1 answered"),
         (answer(3, 4), AnswerError, "r0"),
-        (b'{"data": {"project": {"r0": {"sampledHistory": 5}}}}', AnswerError, "sampledHistory is not a list"),
-        (b'{"data": {"project": {"r0": null}}}', RunNotFoundError, "Could not find run 'r0' in e/p"),
+        (
+            b'{"data": {"project": {"r0": {"sampledHistory": 5}}}}',
+            AnswerError,
+            "sampledHistory is not a list",
+        ),
+        (
+            b'{"data": {"project": {"r0": null}}}',
+            RunNotFoundError,
+            "Could not find run 'r0' in e/p",
+        ),
         (b'{"data": {"project": {}}}', RunNotFoundError, "r0"),
     ],
 )
@@ -198,8 +237,14 @@ def test_when_machine_metrics_may_have_been_sampled():
 
 
 def test_the_later_reading_of_a_run_counts():
-    old = TaskRows(frames={0: frame([(0, 1.0)], "a"), 1: frame([(0, 2.0)], "a")}, imprecise={"a"}, sampled={0})
-    new = TaskRows(frames={1: frame([(0, 3.0)], "a")}, imprecise={"b"}, new_keys={1: {"c": frozenset({"number"})}})
+    old = TaskRows(
+        frames={0: frame([(0, 1.0)], "a"), 1: frame([(0, 2.0)], "a")}, imprecise={"a"}, sampled={0}
+    )
+    new = TaskRows(
+        frames={1: frame([(0, 3.0)], "a")},
+        imprecise={"b"},
+        new_keys={1: {"c": frozenset({"number"})}},
+    )
     merged = merge_rows(old, new)
     assert merged is old
     assert merged.frames[1]["a"].to_list() == [3.0]
@@ -217,7 +262,11 @@ def test_runs_are_put_one_below_the_other_with_exactly_the_schema():
     beside = pl.DataFrame({"state": ["x", "y", "z"]})
     got = assemble(frames, {0: "r0", 1: "r1", 2: "r2"}, schema, beside)
     assert dict(got.schema) == schema.columns
-    assert got.rows() == [("r0", 0, 2.0, None, "x"), ("r0", 1, None, None, "x"), ("r2", 5, 1.0, None, "z")]
+    assert got.rows() == [
+        ("r0", 0, 2.0, None, "x"),
+        ("r0", 1, None, None, "x"),
+        ("r2", 5, 1.0, None, "z"),
+    ]
     empty = assemble({}, {}, schema, beside)
     assert dict(empty.schema) == schema.columns
     assert_frame_equal(empty, got.clear())

@@ -9,10 +9,23 @@ import pytest
 
 from wbframe.core.filters import EMPTY, parse
 from wbframe.core.graphql import NodeFields, RunNode
-from wbframe.core.listing import NamedListing, ProjectListing, RunsTaken, describe, listings, rows_where
+from wbframe.core.listing import (
+    NamedListing,
+    ProjectListing,
+    RunsTaken,
+    describe,
+    listings,
+    rows_where,
+)
 from wbframe.core.model import RunPath, Selection
 from wbframe.core.schema import runs_schema
-from wbframe.errors import ColumnError, FilterError, ProjectNotFoundError, RunNotFoundError, SweepNotFoundError
+from wbframe.errors import (
+    ColumnError,
+    FilterError,
+    ProjectNotFoundError,
+    RunNotFoundError,
+    SweepNotFoundError,
+)
 
 PATH = RunPath(entity="e", project="p")
 FIELDS = NodeFields(plain=("name", "state"))
@@ -101,7 +114,12 @@ def nodes(*names, state="finished"):
 
 
 def taken(predicate=None, limit=None):
-    return RunsTaken(predicate=predicate, schema=runs_schema(["run_id", "state"], {}, {}), limit=limit, seen=set())
+    return RunsTaken(
+        predicate=predicate,
+        schema=runs_schema(["run_id", "state"], {}, {}),
+        limit=limit,
+        seen=set(),
+    )
 
 
 def test_each_run_once_up_to_the_limit():

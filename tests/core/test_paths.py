@@ -72,11 +72,17 @@ def test_a_key_in_an_address_is_not_told():
 
 
 def test_rows_of_a_frame():
-    rows = [{"entity": "e", "project": "p", "run_id": "a"}, {"entity": "f", "project": "q", "run_id": "b"}]
+    rows = [
+        {"entity": "e", "project": "p", "run_id": "a"},
+        {"entity": "f", "project": "q", "run_id": "b"},
+    ]
     names = ["entity", "project", "run_id"]
     a, b = RunPath(entity="e", project="p", run="a"), RunPath(entity="f", project="q", run="b")
     assert paths_of(rows, names, None) == (a, b)
-    assert paths_of(rows, names, "x/y") == (RunPath(entity="x", project="y", run="a"), RunPath(entity="x", project="y", run="b"))
+    assert paths_of(rows, names, "x/y") == (
+        RunPath(entity="x", project="y", run="a"),
+        RunPath(entity="x", project="y", run="b"),
+    )
     assert paths_of([], names, None) == ()
     for bad, columns, path, error in (
         (rows, ["entity", "project"], None, ColumnError),

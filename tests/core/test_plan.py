@@ -39,11 +39,15 @@ def scan(**options):
 
 def entry(counts, *, lines=100, ordinal=0, ended=True, path=PATH, kind="number"):
     keys = None if counts is None else {key: {kind: count} for key, count in counts.items()}
-    return RunEntry(ordinal=ordinal, path=path, run_id=f"r{ordinal}", ended=ended, line_count=lines, keys=keys)
+    return RunEntry(
+        ordinal=ordinal, path=path, run_id=f"r{ordinal}", ended=ended, line_count=lines, keys=keys
+    )
 
 
 def groups(counts, keys, *, lines=100, ended=True, **options):
-    made = group_keys(scan(keys=tuple(keys), **options), entry(counts, lines=lines, ended=ended), keys)
+    made = group_keys(
+        scan(keys=tuple(keys), **options), entry(counts, lines=lines, ended=ended), keys
+    )
     return [(group.keys, group.proven) for group in made]
 
 
@@ -60,7 +64,9 @@ def test_equal_counts_share_a_spec_that_is_checked():
     assert (("c",), True) in groups({"a": 10, "b": 10, "c": 7}, ["a", "b", "c"])
 
 
-@pytest.mark.parametrize("options", [{"samples": 5}, {"min_step": 3}, {"max_step": 3}, {"ended": False}])
+@pytest.mark.parametrize(
+    "options", [{"samples": 5}, {"min_step": 3}, {"max_step": 3}, {"ended": False}]
+)
 def test_what_could_not_be_checked_is_not_guessed(options):
     assert groups({"a": 10, "b": 10}, ["a", "b"], **options) == [(("a",), True), (("b",), True)]
 
@@ -101,7 +107,11 @@ def test_a_run_without_the_axis_holds_no_row():
     st.booleans(),
 )
 def test_every_logged_key_is_in_just_one_group(counts, lines, samples, ended):
-    made = group_keys(scan(keys=tuple("abcdef"), samples=samples), entry(counts, lines=lines, ended=ended), "abcdef")
+    made = group_keys(
+        scan(keys=tuple("abcdef"), samples=samples),
+        entry(counts, lines=lines, ended=ended),
+        "abcdef",
+    )
     found = [key for group in made for key in group.keys]
     assert sorted(found) == sorted(key for key, count in counts.items() if count)
     for group in made:
@@ -111,7 +121,11 @@ def test_every_logged_key_is_in_just_one_group(counts, lines, samples, ended):
 
 
 def test_wrong_groups_are_split_and_others_kept():
-    run = RunRead(ordinal=0, run_id="r", groups=(Group(keys=("a", "b"), known=4, proven=False), Group(keys=("c",), known=9)))
+    run = RunRead(
+        ordinal=0,
+        run_id="r",
+        groups=(Group(keys=("a", "b"), known=4, proven=False), Group(keys=("c",), known=9)),
+    )
     assert split_groups(run, [0]).groups == (
         Group(keys=("c",), known=9),
         Group(keys=("a",), known=4),
@@ -157,7 +171,12 @@ def test_points_are_cells_that_may_come():
 
 
 def test_runs_without_rows_are_not_asked():
-    made = [entry({}, lines=0), entry(None, lines=0), entry({}, lines=None), entry({"a": 1}, lines=1, ordinal=3)]
+    made = [
+        entry({}, lines=0),
+        entry(None, lines=0),
+        entry({}, lines=None),
+        entry({"a": 1}, lines=1, ordinal=3),
+    ]
     assert [run.ordinal for task in tasks(made) for run in task.runs] == [3]
 
 
@@ -204,7 +223,10 @@ def test_an_entry_from_the_key_index():
     assert (found.ordinal, found.run_id, found.ended, found.line_count) == (2, "r", False, 4)
     assert found.keys["a"] == {"number": 3, "nil": 1}
     assert (found.count("a"), found.count("nope")) == (4, 0)
-    assert found.types(system=False) == {"a": frozenset({"number", "nil"}), "b": frozenset({"json"})}
+    assert found.types(system=False) == {
+        "a": frozenset({"number", "nil"}),
+        "b": frozenset({"json"}),
+    }
     assert found.types(system=True) == {"system.cpu": frozenset({"number"})}
 
 
@@ -225,10 +247,18 @@ def test_no_index_is_not_an_empty_one():
 
 def test_what_is_looked_at():
     text = {"string": 2, "number": 3}
-    known = [RunEntry(ordinal=i, path=PATH, run_id=f"r{i}", keys={"a": text, "b": {"number": 1}}) for i in range(30)]
+    known = [
+        RunEntry(ordinal=i, path=PATH, run_id=f"r{i}", keys={"a": text, "b": {"number": 1}})
+        for i in range(30)
+    ]
     chosen = runs_to_look_at(known, ["a", "b"])
-    assert [(found.ordinal, keys) for found, keys in chosen] == [(i, ("a",)) for i in range(LOOK_AT_RUNS)]
+    assert [(found.ordinal, keys) for found, keys in chosen] == [
+        (i, ("a",)) for i in range(LOOK_AT_RUNS)
+    ]
     unknown = [entry(None, lines=lines, ordinal=i) for i, lines in enumerate([0, None, 5])]
-    assert [(found.ordinal, keys) for found, keys in runs_to_look_at(unknown, [])] == [(1, ()), (2, ())]
+    assert [(found.ordinal, keys) for found, keys in runs_to_look_at(unknown, [])] == [
+        (1, ()),
+        (2, ()),
+    ]
     many = [entry(None, lines=None, ordinal=i) for i in range(30)]
     assert len(runs_to_look_at(many, [])) == LOOK_AT_RUNS

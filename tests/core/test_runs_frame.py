@@ -65,7 +65,11 @@ def test_the_frame_is_the_plain_reading(blobs):
     nodes = [
         RunNode(
             name=f"r{i}",
-            config=raw(None if config is None else {key: {"value": value, "desc": None} for key, value in config.items()}),
+            config=raw(
+                None
+                if config is None
+                else {key: {"value": value, "desc": None} for key, value in config.items()}
+            ),
             summary_metrics=raw(summary),
         )
         for i, (config, summary) in enumerate(blobs)
@@ -83,7 +87,11 @@ def test_the_frame_is_the_plain_reading(blobs):
             continue
         assert frame.schema[name] == pl.String()
         for got, value in zip(frame[name].to_list(), values, strict=True):
-            assert got == value if isinstance(value, str) or value is None else json.loads(got) == value
+            assert (
+                got == value
+                if isinstance(value, str) or value is None
+                else json.loads(got) == value
+            )
     assert not imprecise
 
 
@@ -95,8 +103,15 @@ def test_config_leaves_are_unwrapped_and_the_sdks_own_are_dropped():
         "_wandb": {"value": {"t": {}}},
         "wandb_version": {"value": 1},
     }
-    summary = {"_wandb": {"runtime": 3}, "_step": 5, "media": {"_type": "image-file", "path": "x"}, "empty": {}}
-    found = run_leaves(RunNode(name="r", config=raw(config), summary_metrics=raw(summary)), where="run r")
+    summary = {
+        "_wandb": {"runtime": 3},
+        "_step": 5,
+        "media": {"_type": "image-file", "path": "x"},
+        "empty": {},
+    }
+    found = run_leaves(
+        RunNode(name="r", config=raw(config), summary_metrics=raw(summary)), where="run r"
+    )
     assert {name: json.loads(bytes(value)) for name, value in found.items()} == {
         "config.lr": 0.1,
         "config.bare": 3,
@@ -128,14 +143,20 @@ def test_depth_has_an_end():
     deep = 1
     for _ in range(200):
         deep = {"d": deep}
-    [(name, value)] = run_leaves(RunNode(name="r", summary_metrics=raw(deep)), where="run r").items()
+    [(name, value)] = run_leaves(
+        RunNode(name="r", summary_metrics=raw(deep)), where="run r"
+    ).items()
     assert name == "summary" + ".d" * 33
     assert json.loads(bytes(value)).keys() == {"d"}
 
 
 def test_numbers_of_every_spelling():
-    text = '{"a": NaN, "b": -Infinity, "c": "NaN", "d": 1e400, "e": 12345678901234567890123, "f": 1.0}'
-    frame, imprecise = read([RunNode(name="r", summary_metrics=msgspec.Raw(json.dumps(text).encode()))])
+    text = (
+        '{"a": NaN, "b": -Infinity, "c": "NaN", "d": 1e400, "e": 12345678901234567890123, "f": 1.0}'
+    )
+    frame, imprecise = read(
+        [RunNode(name="r", summary_metrics=msgspec.Raw(json.dumps(text).encode()))]
+    )
     row = frame.row(0, named=True)
     assert str(row["summary.a"]) == "nan" == str(row["summary.c"])
     assert (row["summary.b"], row["summary.d"]) == (float("-inf"), float("inf"))
@@ -150,26 +171,40 @@ def test_numbers_of_every_spelling():
         ("2026-01-05T08:00:00", datetime(2026, 1, 5, 8, tzinfo=timezone.utc)),
         ("2026-01-05 08:00:00", datetime(2026, 1, 5, 8, tzinfo=timezone.utc)),
         ("2026-01-05T08:00:00.5Z", datetime(2026, 1, 5, 8, 0, 0, 500_000, tzinfo=timezone.utc)),
-        ("2026-01-05T08:00:00.123456789Z", datetime(2026, 1, 5, 8, 0, 0, 123_456, tzinfo=timezone.utc)),
+        (
+            "2026-01-05T08:00:00.123456789Z",
+            datetime(2026, 1, 5, 8, 0, 0, 123_456, tzinfo=timezone.utc),
+        ),
         ("2026-01-05T08:00:00+00:00", datetime(2026, 1, 5, 8, tzinfo=timezone.utc)),
-        ("2026-01-05T08:00:00.25+0000", datetime(2026, 1, 5, 8, 0, 0, 250_000, tzinfo=timezone.utc)),
+        (
+            "2026-01-05T08:00:00.25+0000",
+            datetime(2026, 1, 5, 8, 0, 0, 250_000, tzinfo=timezone.utc),
+        ),
         (None, None),
     ],
 )
 def test_times(text, expected):
-    frame, _ = runs_frame(buffer_of(RunNode(name="r", created_at=text)), runs_schema(["created_at"], {}, {}))
+    frame, _ = runs_frame(
+        buffer_of(RunNode(name="r", created_at=text)), runs_schema(["created_at"], {}, {})
+    )
     assert frame["created_at"].to_list() == [expected]
     assert frame.schema["created_at"] == pl.Datetime("us", "UTC")
 
 
-@pytest.mark.parametrize("text", ["yesterday", "", "2026-01-05T08:00:00+02:00", "2026-13-05T08:00:00Z"])
+@pytest.mark.parametrize(
+    "text", ["yesterday", "", "2026-01-05T08:00:00+02:00", "2026-13-05T08:00:00Z"]
+)
 def test_times_of_no_known_form_are_errors(text):
     with pytest.raises(AnswerError, match="`heartbeat_at`: cannot read the time"):
-        runs_frame(buffer_of(RunNode(name="r", heartbeat_at=text)), runs_schema(["heartbeat_at"], {}, {}))
+        runs_frame(
+            buffer_of(RunNode(name="r", heartbeat_at=text)), runs_schema(["heartbeat_at"], {}, {})
+        )
 
 
 def test_metadata():
-    node = RunNode(name="r", display_name="n", user=UserNode(name="Ada"), tags=None, history_line_count=3.0)
+    node = RunNode(
+        name="r", display_name="n", user=UserNode(name="Ada"), tags=None, history_line_count=3.0
+    )
     other = RunNode(name="s", user=UserNode(username="ada", name="Ada"), tags=["x"])
     columns = ["entity", "project", "run_id", "name", "user", "tags", "history_line_count", "sweep"]
     frame, _ = runs_frame(buffer_of(node, other), runs_schema(columns, {}, {}))

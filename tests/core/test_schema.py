@@ -88,7 +88,12 @@ def test_all_columns_come_in_the_order_of_the_frame():
     found = sc.runs_schema(None, INDEX, {})
     assert list(found.columns) == [*META, "config.a", "config.z", "summary.a.c", "summary.b"]
     assert found.open
-    assert found.leaves() == {"config.a": pl.Float64(), "config.z": pl.String(), "summary.a.c": pl.Boolean(), "summary.b": pl.Float64()}
+    assert found.leaves() == {
+        "config.a": pl.Float64(),
+        "config.z": pl.String(),
+        "summary.a.c": pl.Boolean(),
+        "summary.b": pl.Float64(),
+    }
 
 
 def test_all_columns_are_asked_whole_because_an_index_may_lag():
@@ -98,7 +103,12 @@ def test_all_columns_are_asked_whole_because_an_index_may_lag():
 
 def test_names_globs_and_overrides():
     found = sc.runs_schema(["summary.*", "state", "config.a"], INDEX, {"config.a": pl.Int64()})
-    assert found.columns == {"summary.a.c": pl.Boolean(), "summary.b": pl.Float64(), "state": pl.String(), "config.a": pl.Int64()}
+    assert found.columns == {
+        "summary.a.c": pl.Boolean(),
+        "summary.b": pl.Float64(),
+        "state": pl.String(),
+        "config.a": pl.Int64(),
+    }
     fields = found.fields()
     assert fields.plain == ("name", "state")
     assert (fields.config, fields.summary) == (("a",), ("a", "a.c", "b"))
@@ -109,7 +119,9 @@ def test_without_an_index_names_are_taken_and_globs_stay_open():
     named = sc.runs_schema(["config.a", "run_id"], None, {})
     assert (named.columns, named.open) == ({"config.a": pl.Float64(), "run_id": pl.String()}, False)
     assert sc.runs_schema(["config.*"], None, {}).open
-    assert sc.runs_schema(["config.nope"], {"config.a": NUMBER}, {}, complete=False).columns == {"config.nope": pl.Float64()}
+    assert sc.runs_schema(["config.nope"], {"config.a": NUMBER}, {}, complete=False).columns == {
+        "config.nope": pl.Float64()
+    }
 
 
 @pytest.mark.parametrize(("columns", "overrides"), [(["config.nope"], {}), (["config.n*"], {}), (["config.a"], {"config.nope": pl.Int64()})])  # fmt: skip
@@ -124,7 +136,12 @@ def test_a_glob_of_a_whole_family_may_match_nothing():
 
 def test_which_names_can_be_known_before_any_request():
     assert sc.check_columns(None) is None
-    assert sc.check_columns(["state", "config.x", "summ*", "*_at", "state"]) == ("state", "config.x", "summ*", "*_at")
+    assert sc.check_columns(["state", "config.x", "summ*", "*_at", "state"]) == (
+        "state",
+        "config.x",
+        "summ*",
+        "*_at",
+    )
     for bad in ("state", [1]):
         with pytest.raises(UsageError):
             sc.check_columns(bad)
@@ -154,7 +171,12 @@ def test_keys_are_sorted_unless_asked():
     found = sc.history_schema(scan(), KEYS, {}, where="e/p")
     assert list(found.columns) == ["run_id", "_step", "a", "b", "history.run_id", "state"]
     found = sc.history_schema(scan(keys=("b", "a")), KEYS, {}, where="e/p")
-    assert found.columns == {"run_id": pl.String(), "_step": pl.Int64(), "b": pl.Float64(), "a": pl.String()}
+    assert found.columns == {
+        "run_id": pl.String(),
+        "_step": pl.Int64(),
+        "b": pl.Float64(),
+        "a": pl.String(),
+    }
 
 
 def test_names_that_are_taken():
@@ -183,7 +205,10 @@ def test_overrides_win_and_must_name_a_column():
 def test_unknown_keys_are_errors_only_where_that_is_known(options):
     with pytest.raises(ColumnError, match="no run of e/p has logged the key"):
         sc.history_schema(scan(**options), KEYS, {}, where="e/p")
-    assert sc.history_schema(scan(**options), KEYS, {}, where="e/p", complete=False).columns["run_id"] == pl.String()
+    assert (
+        sc.history_schema(scan(**options), KEYS, {}, where="e/p", complete=False).columns["run_id"]
+        == pl.String()
+    )
     assert sc.history_schema(scan(**options), {}, {}, where="e/p").columns["run_id"] == pl.String()
 
 
@@ -192,7 +217,9 @@ def test_machine_metrics():
     for key in ("cpu", "system.cpu", "system/cpu"):
         found = sc.history_schema(scan(stream="system", keys=(key,)), index, {}, where="e/p")
         assert list(found.columns) == ["run_id", "_runtime", "_timestamp", "system.cpu"]
-    found = sc.history_schema(scan(stream="system", keys=("gpu*", "_runtime")), index, {}, where="e/p")
+    found = sc.history_schema(
+        scan(stream="system", keys=("gpu*", "_runtime")), index, {}, where="e/p"
+    )
     assert list(found.columns) == ["run_id", "_runtime", "_timestamp", "system.gpu.0.gpu"]
 
 

@@ -194,7 +194,7 @@ ROWS = {
     "scan, window": Call(NEW + PER_RUN.format(call="list(run.scan_history(min_step=5, max_step=30))"), SOME, differs={V31: (SCAN, "value")}),
     "scan, steps": Call(NEW + PER_RUN.format(call="[row['_step'] for row in run.scan_history(page_size=10**4)]"), ("demo", "empty")),
     "scan, steps in two rows": Call(PAIR % ["twice"] + "len(list(r[0].scan_history()))", RAGGED, differs={V31: (SCAN, "value")}),
-    "scan, keys": Call(NEW + PER_RUN.format(call="list(run.scan_history(keys=['_step', 'train/loss'], page_size=5000))"), ("demo", "empty")),
+    "scan, keys": Call(NEW + PER_RUN.format(call="list(run.scan_history(keys=['_step', 'train/loss'], page_size=5000))"), ("demo",), differs={V31: (SCAN, "value")}),
     "scan, keys, page bounds": Call(PAIR % ["resumed"] + "[row['_step'] for row in r[0].scan_history(keys=['_step', 'train/loss'], page_size=5000)]", RAGGED, differs={**dict.fromkeys((V18, V19), ("``scan_history``", "value")), V31: (SCAN, "value")}),
     "scan, twice": Call(NEW + "s = r[0].scan_history()\n[len(list(s)), len(list(s))]", SOME),
     "scan, text keys": Call(NEW + "r[0].scan_history(keys='train/loss')", SOME, differs={V31: ("``scan_history`` with wrong `keys`", "raises")}),

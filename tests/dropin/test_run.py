@@ -13,7 +13,7 @@ import pytest
 import wbframe
 from wbframe import Runs, errors
 from wbframe.run import Run
-from wbframe.server import Features, History, Project, RunRecord, serve
+from wbframe.server import Exports, Features, History, Project, RunRecord, serve
 
 
 @pytest.fixture
@@ -213,6 +213,17 @@ def test_a_server_without_an_index_of_keys_gives_all_rows_all_the_same():
         run = Runs(wbframe.Client(server.url, server.api_key), "wbframe", "p")[0]
         assert run.lastHistoryStep == 117
         assert len(list(run.scan_history(page_size=10))) == 40
+
+
+@pytest.mark.parametrize("keys", [None, ["_step", "loss"]])
+def test_rows_that_the_server_does_not_give_are_an_error(keys):
+    rows = [{"_step": i, "loss": 0.5} for i in range(40)]
+    missing = Features(history_serves_exported=False)
+    with serve(made(rows, exports=Exports.split(files=1, live=0.25)), features=missing) as server:
+        run = Runs(wbframe.Client(server.url, server.api_key), "wbframe", "p")[0]
+        with pytest.raises(errors.IncompleteHistoryError, match="40 rows expected, 10 came"):
+            list(run.scan_history(keys=keys))
+        assert len(list(run.scan_history(keys=keys, min_step=35))) == 5
 
 
 def test_history_of_a_run_is_one_request(server, runs):

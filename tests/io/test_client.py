@@ -80,7 +80,10 @@ def test_traffic_counts_requests_and_bytes(client, server):
 def test_one_connection_is_kept_alive(server, monkeypatch):
     opened = []
     real = socket.create_connection
-    monkeypatch.setattr("urllib3.util.connection.create_connection", lambda *a, **k: opened.append(a) or real(a[0], a[1] if len(a) > 1 else None))
+    monkeypatch.setattr(
+        "urllib3.util.connection.create_connection",
+        lambda *a, **k: opened.append(a) or real(a[0], a[1] if len(a) > 1 else None),
+    )
     client = wbframe.Client(server.url, server.api_key)
     for _ in range(4):
         client.send(VIEWER)
@@ -103,7 +106,9 @@ def test_a_closed_client_opens_again(client):
 
 def test_redirects_are_not_followed(client, server):
     server.fail(status=302, headers={"Location": "https://elsewhere.example/graphql"}, body=b"")
-    with pytest.raises(StatusError, match=r"redirects to 'elsewhere\.example'; set `base_url`") as error:
+    with pytest.raises(
+        StatusError, match=r"redirects to 'elsewhere\.example'; set `base_url`"
+    ) as error:
         client.send(VIEWER)
     told(error)
     assert len(server.requests) == 1
@@ -140,7 +145,9 @@ def test_connections_that_break_are_tried_again(how, client, server):
 
 def test_connections_that_always_break_are_an_error(client, server):
     server.fail(drop=True, times=9)
-    with pytest.raises(ConnectionFailedError, match=r"could not read the default entity from http://127\.0\.0\.1") as error:
+    with pytest.raises(
+        ConnectionFailedError, match=r"could not read the default entity from http://127\.0\.0\.1"
+    ) as error:
         client.send(VIEWER)
     told(error)
     assert len(server.requests) == 3
@@ -175,7 +182,10 @@ def test_waits_grow_with_jitter_up_to_the_longest(server):
 
 def test_a_rate_limit_that_stays_says_what_to_do(client, server):
     server.fail(status=429, times=9)
-    with pytest.raises(RateLimitError, match=r"too many requests \(HTTP 429\), also after 3 tries; lower `concurrency`") as error:
+    with pytest.raises(
+        RateLimitError,
+        match=r"too many requests \(HTTP 429\), also after 3 tries; lower `concurrency`",
+    ) as error:
         client.send(VIEWER)
     assert error.value.status == 429
     told(error)
@@ -183,7 +193,7 @@ def test_a_rate_limit_that_stays_says_what_to_do(client, server):
 
 def test_a_server_error_that_stays_has_its_status_and_words(client, server):
     server.fail(status=500, body=b'{"errors":[{"message":"out of\\n cheese"}]}', times=9)
-    with pytest.raises(StatusError, match="HTTP 500: out of cheese") as error:
+    with pytest.raises(StatusError, match=r"HTTP 500: out of cheese") as error:
         client.send(VIEWER)
     assert error.value.status == 500
     told(error)
@@ -197,7 +207,7 @@ def test_a_server_error_that_stays_has_its_status_and_words(client, server):
         with pytest.raises(StatusError, match="HTTP 404: told plainly"):
             client.send(VIEWER)
     server.fail(status=404, body=b"[]")
-    with pytest.raises(StatusError, match="HTTP 404$"):
+    with pytest.raises(StatusError, match=r"HTTP 404$"):
         client.send(VIEWER)
 
 
@@ -228,7 +238,9 @@ def test_nobody_listens():
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     client = wbframe.Client(f"http://127.0.0.1:{port}", "k" * 40, retry=RetryPolicy(tries=1))
-    with pytest.raises(ConnectionFailedError, match=r"no connection \(.*refused.*\); check the address") as error:
+    with pytest.raises(
+        ConnectionFailedError, match=r"no connection \(.*refused.*\); check the address"
+    ) as error:
         client.send(VIEWER)
     assert "k" * 40 not in str(error.value)
     assert "object at 0x" not in str(error.value)
@@ -239,7 +251,10 @@ def test_nobody_listens():
 
 def test_a_key_that_the_server_does_not_know(server):
     client = wbframe.Client(server.url, "x" * 40, retry=QUICK)
-    with pytest.raises(RefusedKeyError, match=r"the API key was refused \(HTTP 401\); run `wandb login` or set WANDB_API_KEY") as error:
+    with pytest.raises(
+        RefusedKeyError,
+        match=r"the API key was refused \(HTTP 401\); run `wandb login` or set WANDB_API_KEY",
+    ) as error:
         read_runs("wbframe/ragged", client=client)
     assert "x" * 40 not in str(error.value)
     assert isinstance(error.value, CredentialsError)
@@ -255,14 +270,19 @@ def test_a_project_that_the_key_may_not_read(client, server):
 
 def test_a_query_that_the_server_does_not_take(client):
     request = Request(document="query Q { nothing }", variables={}, asked="nothing")
-    with pytest.raises(QueryError, match="could not read nothing from .*: the server answered: Cannot query field 'nothing'") as error:
+    with pytest.raises(
+        QueryError,
+        match=r"could not read nothing from .*: the server answered: Cannot query field 'nothing'",
+    ) as error:
         client.send(request)
     told(error)
 
 
 def test_no_default_entity(client, server):
     server.fail(body=b'{"data": {"viewer": null}}')
-    with pytest.raises(CredentialsError, match="write the path as 'entity/project', or set WANDB_ENTITY"):
+    with pytest.raises(
+        CredentialsError, match="write the path as 'entity/project', or set WANDB_ENTITY"
+    ):
         read_runs("ragged", client=client)
     assert client.default_entity() == "wbframe"
 
@@ -278,7 +298,11 @@ def test_no_default_entity(client, server):
         (b'{"data": 3}', AnswerError, "protocol"),
         (b'{"data": {"project": {"runs": {"edges": 3}}}}', AnswerError, "protocol"),
         (b'{"data": {"project": {}}}', AnswerError, "the answer has no runs"),
-        (b'{"errors": [{"message": "first"}, "second"], "data": null}', QueryError, "the server answered: first; second"),
+        (
+            b'{"errors": [{"message": "first"}, "second"], "data": null}',
+            QueryError,
+            "the server answered: first; second",
+        ),
         (b'{"error": "plain"}', QueryError, "the server answered: plain"),
         (b'{"data": {"project": {"runs": {"edges": [{"node": {}}]}}}}', AnswerError, "name"),
     ],
@@ -305,12 +329,25 @@ def test_a_page_whose_cursor_repeats_is_an_error_and_not_a_loop(client, server):
 
 def test_a_client_pickles_without_its_key(server):
     client = wbframe.Client(
-        server.url, server.api_key, entity="e", project="p", timeout=7, concurrency=2, retry=QUICK, verify=False, proxies={"http": "x"}
+        server.url,
+        server.api_key,
+        entity="e",
+        project="p",
+        timeout=7,
+        concurrency=2,
+        retry=QUICK,
+        verify=False,
+        proxies={"http": "x"},
     )
     stored = pickle.dumps(client)
     assert server.api_key.encode() not in stored
     again = pickle.loads(stored)
-    assert (again.base_url, again.timeout, again.concurrency, again.retry) == (server.url, 7, 2, QUICK)
+    assert (again.base_url, again.timeout, again.concurrency, again.retry) == (
+        server.url,
+        7,
+        2,
+        QUICK,
+    )
     assert (again.default_entity(), again.default_project()) == ("e", "p")
     assert again._api_key is None
 
@@ -352,7 +389,9 @@ def test_the_client_of_the_environment(nobody, server, monkeypatch):
 
 
 def test_a_proxy_is_used(server):
-    client = wbframe.Client("http://api.example", "k" * 40, proxies={"http": server.url}, retry=RetryPolicy(tries=1))
+    client = wbframe.Client(
+        "http://api.example", "k" * 40, proxies={"http": server.url}, retry=RetryPolicy(tries=1)
+    )
     with pytest.raises(WbframeError):
         client.send(VIEWER)
     # the server was asked, as a proxy, for the path of another host
@@ -390,7 +429,9 @@ def test_concurrency_is_how_many_requests_are_under_way():
 def test_an_error_among_many_requests_comes_out_and_stops_the_rest():
     project = wbframe.server.synthetic(runs=60, rows=5, keys=1)
     with serve(project) as server:
-        client = wbframe.Client(server.url, server.api_key, concurrency=2, retry=RetryPolicy(tries=1))
+        client = wbframe.Client(
+            server.url, server.api_key, concurrency=2, retry=RetryPolicy(tries=1)
+        )
         client.budget._points = client.budget._most = 10
         server.fail(status=502, match="sampledHistory")
         with pytest.raises(StatusError, match="HTTP 502"):
@@ -402,7 +443,9 @@ def test_an_error_among_many_requests_comes_out_and_stops_the_rest():
 def test_gzip_is_undone_and_counted_after(server):
     client = wbframe.Client(server.url, server.api_key)
     read_runs("wbframe/ragged", columns=["config.*"], filters=pl.lit(value=True), client=client)
-    assert client.traffic.bytes_received > sum(request.response_bytes for request in server.requests)
+    assert client.traffic.bytes_received > sum(
+        request.response_bytes for request in server.requests
+    )
 
 
 def test_an_empty_project_of_another_entity(client):

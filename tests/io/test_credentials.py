@@ -5,10 +5,17 @@ from __future__ import annotations
 import pytest
 
 import wbframe
-from wbframe.errors import CredentialsError, MissingKeyError, PathError, UsageError
-from wbframe.io.credentials import app_hosts, find_base_url, find_default, find_key, netrc_path, read_settings
-from wbframe.io.reader import resolved
 from wbframe.core.paths import parse_paths
+from wbframe.errors import CredentialsError, MissingKeyError, PathError, UsageError
+from wbframe.io.credentials import (
+    app_hosts,
+    find_base_url,
+    find_default,
+    find_key,
+    netrc_path,
+    read_settings,
+)
+from wbframe.io.reader import resolved
 
 HERE = "http://127.0.0.1:8080"
 SAAS = "https://api.wandb.ai"
@@ -56,16 +63,24 @@ def test_settings_may_lie_elsewhere(nobody, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "address", ["api.wandb.ai", "ftp://api.wandb.ai", "https://", "http:///x", f"https://api:{KEY}@api.wandb.ai", "https://[api"]
+    "address",
+    [
+        "api.wandb.ai",
+        "ftp://api.wandb.ai",
+        "https://",
+        "http:///x",
+        f"https://api:{KEY}@api.wandb.ai",
+        "https://[api",
+    ],
 )
 def test_what_is_no_address_is_refused_without_telling_it(address, nobody):
-    with pytest.raises(UsageError, match="an address like 'https://api.wandb.ai'") as caught:
+    with pytest.raises(UsageError, match=r"an address like 'https://api\.wandb\.ai'") as caught:
         wbframe.Client(address)
     assert KEY not in str(caught.value)
 
 
 def test_the_web_apps_host_is_not_the_api(nobody):
-    with pytest.raises(UsageError, match="not 'https://wandb.ai'"):
+    with pytest.raises(UsageError, match=r"not 'https://wandb\.ai'"):
         wbframe.Client("https://wandb.ai")
 
 
@@ -140,7 +155,10 @@ def test_a_netrc_that_cannot_be_read_says_so(content, nobody):
 
 
 def test_no_key_says_what_to_do(nobody):
-    with pytest.raises(MissingKeyError, match=r"no API key for 127\.0\.0\.1:8080: pass `api_key=`, set WANDB_API_KEY, or run `wandb login`"):
+    with pytest.raises(
+        MissingKeyError,
+        match=r"no API key for 127\.0\.0\.1:8080: pass `api_key=`, set WANDB_API_KEY, or run `wandb login`",
+    ):
         find_key(HERE, None)
     with pytest.raises(MissingKeyError):
         find_key(HERE, "  ")

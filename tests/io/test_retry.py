@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import sys
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,14 @@ from hypothesis import strategies as st
 from wbframe.errors import StatusError, TimedOutError, UsageError, WbframeError
 from wbframe.io.budget import PointBudget
 from wbframe.io.progress import Progress, hook_of, silent
-from wbframe.io.retry import RetryPolicy, TryAgainError, is_retried, is_too_big, retry_after_seconds, retrying
+from wbframe.io.retry import (
+    RetryPolicy,
+    TryAgainError,
+    is_retried,
+    is_too_big,
+    retry_after_seconds,
+    retrying,
+)
 
 
 @pytest.mark.parametrize(
@@ -55,20 +63,27 @@ def test_which_errors_mean_too_big():
 
 def test_the_loop_ends_with_the_last_error():
     waits = []
-    tries = 0
-    with pytest.raises(TryAgainError, match="always"):
+    tries = []
+
+    def always():
         for attempt in retrying(RetryPolicy(tries=4, first_wait=0.0), waits.append):
             with attempt:
-                tries += 1
+                tries.append(attempt)
                 raise TryAgainError(WbframeError("always"), 2.0)
-    assert (tries, waits) == (4, [2.0, 2.0, 2.0])
+
+    with pytest.raises(TryAgainError, match="always"):
+        always()
+    assert (len(tries), waits) == (4, [2.0, 2.0, 2.0])
 
 
 def test_other_errors_are_not_tried_again():
-    with pytest.raises(KeyError):
+    def once():
         for attempt in retrying(RetryPolicy(), lambda _: pytest.fail("waited")):
             with attempt:
                 raise KeyError
+
+    with pytest.raises(KeyError):
+        once()
 
 
 @given(st.lists(st.booleans(), max_size=60))
@@ -91,7 +106,7 @@ def test_progress_is_silence_a_function_or_a_bar():
 
 
 class Bar:
-    made: list[Bar] = []
+    made: ClassVar[list[Bar]] = []
 
     def __init__(self, **options):
         self.options, self.n, self.closed = options, 0, False

@@ -41,5 +41,7 @@ def client(web: Server) -> Iterator[Client]:
 
 
 @pytest.fixture(params=["ragged", "demo"])
-def project(request: pytest.FixtureRequest, ragged_project: Project, demo_project: Project) -> Project:
+def project(
+    request: pytest.FixtureRequest, ragged_project: Project, demo_project: Project
+) -> Project:
     return {"ragged": ragged_project, "demo": demo_project}[request.param]

@@ -103,7 +103,9 @@ def test_paths_of_no_known_form_show_the_forms(path, what):
 
 
 def test_an_address_of_another_server_is_refused(web, client):
-    with pytest.raises(PathError, match=r"the address is of wandb\.ai, but the client reads http://127\.0\.0\.1"):
+    with pytest.raises(
+        PathError, match=r"the address is of wandb\.ai, but the client reads http://127\.0\.0\.1"
+    ):
         wbframe.polars.read_runs("https://wandb.ai/wbframe/ragged", client=client)
     assert not web.requests
 
@@ -120,8 +122,16 @@ def test_a_client_must_be_a_client():
 @pytest.mark.parametrize(
     ("path", "error", "message"),
     [
-        ("wbframe/nope", ProjectNotFoundError, "Could not find project wbframe/nope.*check the spelling"),
-        ("wbframe/ragged/runs/nope", RunNotFoundError, "Could not find run 'nope' in wbframe/ragged"),
+        (
+            "wbframe/nope",
+            ProjectNotFoundError,
+            "Could not find project wbframe/nope.*check the spelling",
+        ),
+        (
+            "wbframe/ragged/runs/nope",
+            RunNotFoundError,
+            "Could not find run 'nope' in wbframe/ragged",
+        ),
         ("wbframe/ragged/sweeps/nope", SweepNotFoundError, "no sweep 'nope' in wbframe/ragged"),
         ("forbidden/ragged", AccessError, r"forbidden/ragged.*HTTP 403.*ask its owner"),
     ],

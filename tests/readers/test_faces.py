@@ -62,16 +62,27 @@ def cells(frame):
 
 
 def missing(value):
-    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
+    return (
+        value is None
+        or value is pd.NA
+        or value is pd.NaT
+        or (isinstance(value, float) and math.isnan(value))
+    )
 
 
 def same(wanted, got, *, numpy):
     """Tell whether a pandas cell is that of polars."""
     if wanted is None or (isinstance(wanted, float) and math.isnan(wanted)):
-        return missing(got) and (numpy or (got is pd.NA or got is pd.NaT or got is None) == (wanted is None))
+        return missing(got) and (
+            numpy or (got is pd.NA or got is pd.NaT or got is None) == (wanted is None)
+        )
     if isinstance(wanted, list):
         return list(got) == wanted
-    return not missing(got) and got == wanted and isinstance(got, bool | np.bool_) == isinstance(wanted, bool)
+    return (
+        not missing(got)
+        and got == wanted
+        and isinstance(got, bool | np.bool_) == isinstance(wanted, bool)
+    )
 
 
 # ---------------------------------------------------------------- the same on all faces
@@ -110,12 +121,25 @@ def test_pandas_is_polars_cell_by_cell(what, path, options, dtype_backend, clien
     found = cells(got)
     for name in frame.columns:
         pairs = zip(frame[name].to_list(), found[name], strict=True)
-        wrong = [(i, a, b) for i, (a, b) in enumerate(pairs) if not same(a, b, numpy=dtype_backend == "numpy")]
+        wrong = [
+            (i, a, b)
+            for i, (a, b) in enumerate(pairs)
+            if not same(a, b, numpy=dtype_backend == "numpy")
+        ]
         assert not wrong, (name, got[name].dtype, wrong[:5])
 
 
 def test_dtypes_of_the_three_backends(client):
-    options = {"columns": ["run_id", "config.big", "history_line_count", "summary.flag", "created_at", "summary.lr"]}
+    options = {
+        "columns": [
+            "run_id",
+            "config.big",
+            "history_line_count",
+            "summary.flag",
+            "created_at",
+            "summary.lr",
+        ]
+    }
     options["schema_overrides"] = {"config.big": pl.Int64}
     read = wbframe.pandas.read_runs
     numpy = read("wbframe/ragged", client=client, **options).dtypes.astype(str).to_dict()
@@ -123,7 +147,9 @@ def test_dtypes_of_the_three_backends(client):
     assert numpy["config.big"] == "object"  # with nulls, and too large for a float
     assert numpy["created_at"] == "datetime64[us, UTC]"
     assert numpy["summary.lr"] == "float64"
-    nullable = read("wbframe/ragged", dtype_backend="numpy_nullable", client=client, **options).dtypes
+    nullable = read(
+        "wbframe/ragged", dtype_backend="numpy_nullable", client=client, **options
+    ).dtypes
     assert [str(each) for each in nullable[:4]] == ["string", "Int64", "Int64", "boolean"]
     arrow = read("wbframe/ragged", dtype_backend="pyarrow", client=client, **options).dtypes
     assert all(isinstance(each, pd.ArrowDtype) for each in arrow)
@@ -131,7 +157,9 @@ def test_dtypes_of_the_three_backends(client):
 
 
 def test_whole_numbers_with_nulls_that_a_float_holds_are_floats_in_numpy():
-    runs = tuple(RunRecord(name=name, summary=summary) for name, summary in (("a", {"n": 7}), ("b", {})))
+    runs = tuple(
+        RunRecord(name=name, summary=summary) for name, summary in (("a", {"n": 7}), ("b", {}))
+    )
     with serve(Project(entity="e", name="p", runs=runs)) as server:
         client = wbframe.Client(server.url, server.api_key)
         frame = wbframe.pandas.read_runs(
@@ -142,7 +170,9 @@ def test_whole_numbers_with_nulls_that_a_float_holds_are_floats_in_numpy():
 
 
 def test_an_unknown_backend_is_refused_before_any_request(web, client):
-    with pytest.raises(UsageError, match=r"`dtype_backend` must be one of .*'pyarow'.*Did you mean 'pyarrow'"):
+    with pytest.raises(
+        UsageError, match=r"`dtype_backend` must be one of .*'pyarow'.*Did you mean 'pyarrow'"
+    ):
         wbframe.pandas.read_runs("wbframe/ragged", dtype_backend="pyarow", client=client)
     with pytest.raises(UsageError, match="dtype_backend"):
         wbframe.pandas.read_histories("wbframe/ragged", dtype_backend="", client=client)
@@ -206,7 +236,9 @@ def test_anything_that_takes_the_c_stream_takes_a_reader(client):
 
 
 def test_a_reader_hands_out_a_page_before_the_next_is_asked_for(web, client):
-    batches = wbframe.arrow.runs_reader("wbframe/demo", columns=["run_id"], per_page=10, client=client)
+    batches = wbframe.arrow.runs_reader(
+        "wbframe/demo", columns=["run_id"], per_page=10, client=client
+    )
     first = batches.read_next_batch()
     assert first.num_rows == 10
     assert len([request for request in web.requests if request.operation == "Runs"]) == 1
@@ -215,7 +247,10 @@ def test_a_reader_hands_out_a_page_before_the_next_is_asked_for(web, client):
 
 def test_a_reader_that_is_dropped_stops_asking():
     project = synthetic(runs=1000, rows=1, keys=1)
-    with serve(project) as server, wbframe.Client(server.url, server.api_key, concurrency=1) as client:
+    with (
+        serve(project) as server,
+        wbframe.Client(server.url, server.api_key, concurrency=1) as client,
+    ):
         batches = wbframe.arrow.histories_reader(project.path, keys=["metric/00"], client=client)
         batches.read_next_batch()
         batches.close()
@@ -228,7 +263,9 @@ def test_an_error_on_a_later_page_comes_out_of_the_reader():
     with serve(project) as server:
         policy = wbframe.RetryPolicy(tries=1)
         client = wbframe.Client(server.url, server.api_key, retry=policy)
-        batches = wbframe.arrow.runs_reader(project.path, columns=["run_id"], per_page=10, client=client)
+        batches = wbframe.arrow.runs_reader(
+            project.path, columns=["run_id"], per_page=10, client=client
+        )
         batches.read_next_batch()
         server.fail(status=503)
         with pytest.raises(StatusError, match="HTTP 503"):
@@ -249,7 +286,9 @@ def test_a_reader_of_runs_with_keys_that_the_index_does_not_name_is_an_error():
 
 
 def test_an_index_with_the_wrong_type_costs_a_column_its_type_and_no_cell():
-    runs = tuple(RunRecord(name=name, config={"a": value}) for name, value in (("r", 1), ("s", "x")))
+    runs = tuple(
+        RunRecord(name=name, config={"a": value}) for name, value in (("r", 1), ("s", "x"))
+    )
     edges = [{"node": {"path": "config.a.value", "type": "number"}}]
     index = {"data": {"project": {"fields": {"edges": edges, "pageInfo": {"hasNextPage": False}}}}}
     with serve(Project(entity="e", name="p", runs=runs)) as server:
@@ -266,7 +305,9 @@ def test_readers_of_old_servers(what, client):
     with serve("ragged", features=Features(fields=False, projection=False)) as old:
         own = wbframe.Client(old.url, old.api_key)
         table = getattr(wbframe.arrow, f"{what}_reader")("wbframe/ragged", client=own).read_all()
-        assert_frame_equal(polars_of(table), reader(wbframe.polars, what)("wbframe/ragged", client=own))
+        assert_frame_equal(
+            polars_of(table), reader(wbframe.polars, what)("wbframe/ragged", client=own)
+        )
 
 
 def test_readers_find_what_is_missing_before_they_return(client):
@@ -276,7 +317,12 @@ def test_readers_find_what_is_missing_before_they_return(client):
 
 def test_rows_with_a_key_of_a_running_run_that_nobody_promised():
     keys = {"a": {"typeCounts": [{"type": "number", "count": 1}]}}
-    run = RunRecord(name="r", state="running", history=History([{"a": 1, "b": 2}]), history_keys={"lastStep": 0, "keys": keys})
+    run = RunRecord(
+        name="r",
+        state="running",
+        history=History([{"a": 1, "b": 2}]),
+        history_keys={"lastStep": 0, "keys": keys},
+    )
     with serve(Project(entity="e", name="p", runs=(run,))) as server:
         client = wbframe.Client(server.url, server.api_key)
         with pytest.raises(SchemaMismatchError, match="'b'"):

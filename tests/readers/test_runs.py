@@ -108,7 +108,10 @@ def test_keys_called_value_or_nothing_are_found_again(config):
             assert_column(frame[name], dtype, values)
             assert_column(read_runs("e/p", columns=[name], client=client)[name], dtype, values)
         assert {name for name in frame.columns if name.startswith("config.")} >= expected.keys()
-        assert frame.select(pl.selectors.starts_with("config.")).null_count().sum_horizontal().item() == 0
+        assert (
+            frame.select(pl.selectors.starts_with("config.")).null_count().sum_horizontal().item()
+            == 0
+        )
 
 
 def test_the_summary_has_nothing_of_the_sdk_itself(web):
@@ -161,10 +164,14 @@ def test_metadata_columns_alone_cost_one_request_that_asks_for_nothing_more(web,
 
 
 def test_only_the_keys_asked_for_are_asked_of_the_server(web, client):
-    read_runs(DEMO, columns=["run_id", "config.learning_rate", "summary.train/accuracy"], client=client)
+    read_runs(
+        DEMO, columns=["run_id", "config.learning_rate", "summary.train/accuracy"], client=client
+    )
     index, page = web.requests
     assert "fields(" in index.document
-    assert "node { name config(keys: $configKeys) summaryMetrics(keys: $summaryKeys) }" in spelled(page)
+    assert "node { name config(keys: $configKeys) summaryMetrics(keys: $summaryKeys) }" in spelled(
+        page
+    )
     assert page.variables["configKeys"] == ["learning_rate"]
     assert page.variables["summaryKeys"] == ["train/accuracy"]
 
@@ -183,7 +190,11 @@ def test_summaries_with_text_among_numbers_are_looked_at_once_in_a_thousand_runs
 
 def test_a_nested_column_asks_for_the_keys_that_may_hold_it(web, client):
     read_runs(RAGGED, columns=["config.outer.inner.dotted"], client=client)
-    assert web.requests[-1].variables["configKeys"] == ["outer", "outer.inner", "outer.inner.dotted"]
+    assert web.requests[-1].variables["configKeys"] == [
+        "outer",
+        "outer.inner",
+        "outer.inner.dotted",
+    ]
 
 
 # ---------------------------------------------------------------- dtypes
@@ -209,7 +220,10 @@ def test_overrides_open_lists_and_objects(client):
     frame = read_runs(
         RAGGED,
         columns=["run_id", "config.layers", "config.optimizer.betas"],
-        schema_overrides={"config.layers": pl.List(pl.Int64), "config.optimizer.betas": pl.List(pl.Float64)},
+        schema_overrides={
+            "config.layers": pl.List(pl.Int64),
+            "config.optimizer.betas": pl.List(pl.Float64),
+        },
         client=client,
     )
     row = frame.row(by_predicate=pl.col("run_id") == "objects", named=True)
@@ -227,10 +241,14 @@ def test_numbers_beside_spelled_out_nan_are_numbers(features):
     with serve(Project(entity="e", name="p", runs=runs), features=features) as server:
         client = wbframe.Client(server.url, server.api_key)
         frame = read_runs("e/p", client=client)
-        kept = read_runs("e/p", filters=pl.col("summary.loss") > 1, columns=["run_id"], client=client)
+        kept = read_runs(
+            "e/p", filters=pl.col("summary.loss") > 1, columns=["run_id"], client=client
+        )
     numbers = [0.5, float("nan"), float("inf"), None, float("-inf"), 2.0]
     assert_column(frame["summary.loss"], pl.Float64(), numbers)
-    assert_column(frame["summary.state"], pl.String(), ["0.5", "bad", "Infinity", None, "-Infinity", "2"])
+    assert_column(
+        frame["summary.state"], pl.String(), ["0.5", "bad", "Infinity", None, "-Infinity", "2"]
+    )
     assert ids(kept) == ["r1", "r2", "r5"]
 
 
@@ -275,18 +293,24 @@ def test_an_expression_keeps_just_the_runs_that_the_frame_would_keep(predicate, 
     expected = read_runs(RAGGED, client=client).filter(predicate)
     frame = read_runs(RAGGED, filters=predicate, per_page=4, client=client)
     assert_frame_equal(frame, expected)
-    limited = read_runs(RAGGED, filters=predicate, per_page=4, limit=2, columns=["run_id"], client=client)
+    limited = read_runs(
+        RAGGED, filters=predicate, per_page=4, limit=2, columns=["run_id"], client=client
+    )
     assert ids(limited) == ids(expected)[:2]
 
 
 def test_a_list_of_expressions_must_all_hold(client):
-    frame = read_runs(RAGGED, filters=[pl.col("state") == "finished", pl.col("group") == "first"], client=client)
+    frame = read_runs(
+        RAGGED, filters=[pl.col("state") == "finished", pl.col("group") == "first"], client=client
+    )
     assert ids(frame) == ["cadence1"]
     assert read_runs(RAGGED, filters=[], columns=["run_id"], client=client).height == 13
 
 
 def test_an_expression_may_look_at_columns_that_are_not_read(client):
-    frame = read_runs(RAGGED, columns=["name"], filters=pl.col("config.epochs") == "ten", client=client)
+    frame = read_runs(
+        RAGGED, columns=["name"], filters=pl.col("config.epochs") == "ten", client=client
+    )
     assert frame.to_dict(as_series=False) == {"name": ["mixed types"]}
 
 
@@ -299,7 +323,9 @@ def test_a_document_goes_to_the_server_as_it_is(web, client):
 
 def test_limit_is_exact_over_pages_and_projects(web, client):
     for limit in (0, 1, 5, 13, 14, 16):
-        frame = read_runs([RAGGED, "wbframe/odd"], columns=["run_id"], limit=limit, per_page=5, client=client)
+        frame = read_runs(
+            [RAGGED, "wbframe/odd"], columns=["run_id"], limit=limit, per_page=5, client=client
+        )
         assert frame.height == min(limit, 16)
 
 
@@ -309,7 +335,9 @@ def test_limit_makes_pages_no_larger_than_it_must(web, client):
 
 
 def test_limit_with_an_expression_does_not_make_tiny_pages(web, client):
-    read_runs(DEMO, columns=["run_id"], limit=1, filters=pl.col("history_line_count") < 0, client=client)
+    read_runs(
+        DEMO, columns=["run_id"], limit=1, filters=pl.col("history_line_count") < 0, client=client
+    )
     assert len(web.requests) == 1
 
 
@@ -366,6 +394,18 @@ def test_sweeps_runs_and_lists_of_them(path, expected, client):
     assert frame.columns[: len(META)] == META
 
 
+@pytest.mark.parametrize(
+    "predicate", [pl.col("state") == "finished", pl.col("history_line_count") > 5]
+)
+def test_runs_that_are_named_stay_in_their_order_whatever_filters_them(predicate, web, client):
+    paths = [f"{RAGGED}/{name}" for name in ("twice", "huge", "whole", "cadence1")]
+    expected = read_runs(paths, client=client).filter(predicate)
+    assert_frame_equal(read_runs(paths, filters=predicate, client=client), expected)
+    web.clear()
+    read_runs(paths, filters=predicate, columns=["run_id"], client=client)
+    assert [request.operation for request in web.requests] == ["NamedRuns"]
+
+
 def test_addresses_of_the_web_app(web, client):
     for tail, expected in (
         ("/wbframe/ragged", 13),
@@ -387,7 +427,11 @@ def test_several_projects_give_one_frame(client, ragged_project, demo_project):
 
 
 def test_a_run_named_twice_is_read_once(client):
-    frame = read_runs(["wbframe/ragged/huge", "wbframe/ragged/runs/huge", RAGGED], columns=["run_id"], client=client)
+    frame = read_runs(
+        ["wbframe/ragged/huge", "wbframe/ragged/runs/huge", RAGGED],
+        columns=["run_id"],
+        client=client,
+    )
     assert frame.height == 13
     assert ids(frame)[0] == "huge"
 
@@ -408,11 +452,15 @@ def test_runs_that_move_between_pages_are_given_once():
         def page(names, cursor):
             nodes = [{"node": {"name": name}, "cursor": cursor} for name in names]
             info = {"endCursor": cursor, "hasNextPage": cursor is not None}
-            return json.dumps({"data": {"project": {"runs": {"edges": nodes, "pageInfo": info}}}}).encode()
+            return json.dumps(
+                {"data": {"project": {"runs": {"edges": nodes, "pageInfo": info}}}}
+            ).encode()
 
         server.fail(body=page(first, "a"))
         server.fail(body=page(second, None))
-        frame = read_runs("wbframe/synthetic", columns=["run_id"], order="-created_at", client=client)
+        frame = read_runs(
+            "wbframe/synthetic", columns=["run_id"], order="-created_at", client=client
+        )
     assert ids(frame) == ["run-00004", "run-00003", "run-00002"]
 
 
@@ -425,7 +473,9 @@ def test_an_empty_project_gives_the_empty_frame(client):
     assert dict(frame.schema) == {name: dtype for name, (dtype, _) in RUN_COLUMNS.items()}
 
 
-@pytest.mark.parametrize("filters", [{"state": "no such state"}, pl.col("state") == "no such state"])
+@pytest.mark.parametrize(
+    "filters", [{"state": "no such state"}, pl.col("state") == "no such state"]
+)
 def test_a_filter_that_matches_nothing_gives_the_frame_of_the_project(filters, client):
     whole = read_runs(RAGGED, client=client)
     frame = read_runs(RAGGED, filters=filters, client=client)
@@ -518,11 +568,15 @@ def test_a_projection_that_is_refused_is_refused_once(client):
 def test_old_servers_give_the_same_columns(features, options, client):
     with serve("ragged", features=features) as old:
         own = wbframe.Client(old.url, old.api_key)
-        assert_frame_equal(read_runs(RAGGED, client=own, **options), read_runs(RAGGED, client=client, **options))
+        assert_frame_equal(
+            read_runs(RAGGED, client=own, **options), read_runs(RAGGED, client=client, **options)
+        )
 
 
 def test_rows_of_a_run_are_not_read_for_the_runs_frame():
     run = RunRecord(name="r", history=History([{"loss": 1.0}]))
     with serve(Project(entity="e", name="p", runs=(run,))) as server:
         read_runs("e/p", client=wbframe.Client(server.url, server.api_key))
-        assert not [r for r in server.requests if "istory(" in r.document or "historyKeys" in r.document]
+        assert not [
+            r for r in server.requests if "istory(" in r.document or "historyKeys" in r.document
+        ]

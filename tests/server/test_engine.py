@@ -300,7 +300,7 @@ def test_machine_metrics_are_capped(engine):
     assert run_data(engine, "whole", "events") == {"events": []}
 
 
-def test_exports_are_empty_for_now(engine):
+def test_nothing_is_exported_unless_told(engine):
     fields = 'parquetHistory(liveKeys: ["_step"]) { parquetUrls liveData }'
     assert run_data(engine, "cadence1", fields) == {
         "parquetHistory": {"parquetUrls": [], "liveData": []}

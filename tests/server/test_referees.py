@@ -148,14 +148,20 @@ def test_histories_are_the_rows_in_memory(sdk, project):
         both = keyed(rows, ("_step", "train/loss", "eval/loss"), float_step=project.float_steps)
         assert same(found["two"], both) or len(both) > 500
         assert len(found["system"]) == min(500, len(run.events))
-        scanned = {as_text(row) for row in found["scan"]}
-        stored = {as_text(row) for row in texts}
+        # what is exported comes from its file: a key that a row lacks is null there, NaN is a number
+        exported = sdk == CURRENT and project.exports.of(run.state, run.history.steps).files
+        held = without_nulls if exported else dict
+        scanned = {as_text(held(row)) for row in found["scan"]}
+        stored = {as_text(row) for row in (rows if exported else texts)}
         if run.name == "twice" and sdk == CURRENT:
             # it asks for as many rows as a page has steps, so a step in two rows is thinned out
             assert scanned < stored
         else:
             assert scanned == stored
-        scanned = {as_text(row) for row in found["scan keys"]}
+        scanned = {as_text(held(row)) for row in found["scan keys"]}
+        if exported:
+            # and then it does not drop the rows that lack a key
+            wanted = [picked(row, ("_step", "train/loss")) for row in rows]
         stored = {as_text(row) for row in wanted}
         assert scanned <= stored
         # 0.18.0 asks for a page of 1000 steps with an inclusive bound: 1001 rows thinned to 1000
@@ -173,6 +179,14 @@ def whole(value):
     if isinstance(value, list):
         return [whole(each) for each in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def without_nulls(row):
+    return {key: value for key, value in row.items() if value is not None}
+
+
+def picked(row, keys):
+    return {key: row[key] for key in keys if key in row}
 
 
 def unbared(row):

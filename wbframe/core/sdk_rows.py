@@ -27,6 +27,7 @@ __all__ = [
     "StepWindows",
     "known_size",
     "objects",
+    "rows_holding",
     "rows_of",
     "rows_tasks",
 ]
@@ -228,6 +229,26 @@ def known_size(node: Mapping[str, Any]) -> tuple[int | None, int | None]:
         int(rows) if isinstance(rows, int | float) else None,
         len(keys) if isinstance(keys, Mapping) else None,
     )
+
+
+def rows_holding(keys: Sequence[str], node: Mapping[str, Any]) -> int | None:
+    """Give the rows of a run that hold all of the keys, by its node; None if it does not tell.
+
+    Examples
+    --------
+    >>> counts = {"loss": {"typeCounts": [{"type": "number", "count": 9}, {"type": "nil", "count": 1}]}}
+    >>> node = {"historyLineCount": 12, "historyKeys": {"keys": counts}}
+    >>> rows_holding([], node), rows_holding(["_step", "loss"], node), rows_holding(["loss", "f1"], node)
+    (12, 10, None)
+    """
+    own = [key for key in dict.fromkeys(keys) if key != STEP]
+    if not own:
+        return known_size(node)[0]
+    info = node.get("historyKeys")
+    known = info.get("keys") if isinstance(info, Mapping) else None
+    found = known.get(own[0]) if len(own) == 1 and isinstance(known, Mapping) else None
+    counts = found.get("typeCounts") if isinstance(found, Mapping) else None
+    return sum(int(each.get("count", 0)) for each in counts) if counts else None
 
 
 # ---------------------------------------------------------------- all rows of one run

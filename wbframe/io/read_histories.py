@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from wbframe.core import filters as flt
@@ -15,6 +16,7 @@ from wbframe.core.histories import TaskRows, assemble, merge_rows, row_lists
 from wbframe.core.listing import describe, server_filters
 from wbframe.core.model import RunsScan, ScanReport
 from wbframe.core.plan import (
+    POINTS_PER_REQUEST,
     RunEntry,
     history_tasks,
     index_of,
@@ -31,12 +33,12 @@ from wbframe.io.read_runs import Read, collect_runs, plan_runs, warn_imprecise
 from wbframe.io.reader import read_tasks, send_or_refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     import polars as pl
 
-    from wbframe.core.model import HistoryScan, Selection
-    from wbframe.core.plan import HistoryTask
+    from wbframe.core.model import HistoryScan, RunPath, Selection
+    from wbframe.core.plan import Field, HistoryTask
     from wbframe.core.schema import Index
     from wbframe.io.client import Client, Traffic
     from wbframe.io.progress import Hook
@@ -150,14 +152,15 @@ def look(client: Client, scan: HistoryScan, entries: tuple[RunEntry, ...], index
     asked = index if scan.keys is None else [key for key in scan.keys if key in index]
     mixed = [key for key in asked if is_mixed(index[key]) and key not in scan.overrides]
     seen: Index = {}
-    for entry, keys in runs_to_look_at(entries, mixed):
-        field = "sampledHistory" if keys else ("events" if scan.stream == "system" else "history")
-        specs = tuple(spec((key,), rows_asked(scan.samples), None, None) for key in keys)
-        rows = [RowsOf(run_id=entry.run_id, field=field, specs=specs)]
-        request = rows_request(entry.path, rows, samples=rows_asked(scan.samples))
-        [raw] = rows_answer(client.send(request), request, entry.path, rows)
-        for part in row_lists(raw) if keys else [join_texts(raw)]:
-            merge_index(seen, {key: frozenset(counts) for key, counts in infer_types(part).items()})
+    samples = rows_asked(scan.samples)
+    for path, rows in _looks(scan, runs_to_look_at(entries, mixed)):
+        request = rows_request(path, rows, samples=samples)
+        for asked_of, raw in zip(
+            rows, rows_answer(client.send(request), request, path, rows), strict=True
+        ):
+            for part in row_lists(raw) if asked_of.specs else [join_texts(raw)]:
+                types = infer_types(part).items()
+                merge_index(seen, {key: frozenset(counts) for key, counts in types})
     for key in mixed:
         if key in seen and not is_mixed(index[key] & seen[key] | {"number"}):
             index[key] = seen[key]
@@ -168,6 +171,27 @@ def look(client: Client, scan: HistoryScan, entries: tuple[RunEntry, ...], index
         if k not in index and k.startswith("system.") == system and k != "_wandb"
     }
     merge_index(index, unknown)
+
+
+def _looks(
+    scan: HistoryScan, chosen: Iterable[tuple[RunEntry, tuple[str, ...]]]
+) -> Iterator[tuple[RunPath, list[RowsOf]]]:
+    """Cut what is looked at into requests: some keys of several runs, or one run whose keys are unknown."""
+    samples = rows_asked(scan.samples)
+    whole: Field = "events" if scan.stream == "system" else "history"
+    for path, group in groupby(chosen, key=lambda each: each[0].path):
+        batch: list[RowsOf] = []
+        points = 0
+        for entry, keys in group:
+            more = len(keys) * samples if keys else POINTS_PER_REQUEST
+            if batch and points + more > POINTS_PER_REQUEST:
+                yield path, batch
+                batch, points = [], 0
+            specs = tuple(spec((key,), samples, None, None) for key in keys)
+            field: Field = "sampledHistory" if keys else whole
+            batch.append(RowsOf(run_id=entry.run_id, field=field, specs=specs))
+            points += more
+        yield path, batch
 
 
 def read_histories(client: Client, scan: HistoryScan, progress: Hook = silent) -> Read:

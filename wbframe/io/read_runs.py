@@ -84,7 +84,9 @@ class RunsPlan:
         """Give the plan for a scan of the same projects: what it reads is what it and its predicate look at."""
         looked_at = predicate_columns(scan.selection.predicate)
         whole = scan.columns is None or looked_at is None
-        columns = None if whole else tuple(dict.fromkeys((*(scan.columns or ()), *(looked_at or ()))))
+        columns = (
+            None if whole else tuple(dict.fromkeys((*(scan.columns or ()), *(looked_at or ()))))
+        )
         return replace(self, scan=scan, columns=columns)
 
     def unnamed(self, names: set[str]) -> set[str]:
@@ -272,10 +274,14 @@ def _one_piece(
     promised = plan.resolve(plan.scan.columns, plan.index).columns
     found = whole.frame.schema
     new = found.keys() - promised.keys()
-    if any(found[name] != dtype for name, dtype in promised.items()) or (new and on_new_key == "raise"):
+    if any(found[name] != dtype for name, dtype in promised.items()) or (
+        new and on_new_key == "raise"
+    ):
         where = describe(plan.scan.selection.paths)
         named = f"; new are {sorted(new)}" if new else ""
-        raise SchemaMismatchError(f"the index of {where} does not name every key, or not its type{named}")
+        raise SchemaMismatchError(
+            f"the index of {where} does not name every key, or not its type{named}"
+        )
     warn_new_keys(dict.fromkeys(new, len(whole.nodes)), "runs read")
     frame = whole.frame.select(list(promised))
     for path, places in groupby(range(len(whole.nodes)), key=whole.paths.__getitem__):

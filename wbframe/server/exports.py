@@ -46,7 +46,8 @@ class FileFormat:
         ``"exact"``: a key with nothing but integers is Int64. ``"float64"``: every number is Float64.
     mixed
         A key with values of several kinds is a struct with one member a kind (``_type_number``,
-        ``_type_string``, ``_type_bool``, ``_type_list``, ``_type_map``), or JSON in binary.
+        ``_type_string``, ``_type_bool``, ``_type_list``, ``_type_map``), or JSON in binary, where
+        non-finite numbers are text.
     objects
         Lists, histograms and media are lists and structs where Arrow can tell one type for all of
         them, or JSON in binary.
@@ -309,10 +310,12 @@ def _scattered(steps: Sequence[int], seed: int, groups: list[range]) -> Export:
     count = source.randint(0, _MOST_RANDOM_FILES)
     files: list[list[int]] = [[] for _ in range(count)]
     live: list[int] = []
-    ranges = source.random() < 0.5  # noqa: PLR2004 - as often ranges as chosen rows
-    places = [source.randint(0, count) for _ in groups]
+    last = count - 1 if count and source.choice((True, False)) else count
+    places = [source.randint(0, last) for _ in groups]
+    if source.choice((True, False)):
+        places.sort()  # files of ranges, not of chosen rows
     twice = source.choice((0.0, 0.1, 1.0))
-    for group, place in zip(groups, sorted(places) if ranges else places, strict=True):
+    for group, place in zip(groups, places, strict=True):
         if place < count:
             files[place] += group
         if place == count or source.random() < twice:

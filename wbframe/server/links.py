@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Links", "RefusedLinkError", "Shelf", "StoredFile"]
 
 _LINKS_KEPT = 200_000
-_SHELF_BYTES = 256 << 20
+_SHELF_BYTES = 128 << 20
+_SHELF_FILES = 8
 _SIGNED_WITH = b"wbframe: not a secret, it only makes addresses that cannot be guessed by accident"
 
 
@@ -142,11 +143,14 @@ class Shelf:
     Parameters
     ----------
     most
-        How many bytes are kept; the latest file is kept whatever its size.
+        How many bytes are kept.
+    files
+        How many files are kept, whatever their size: as many as are read by ranges at once.
     """
 
-    def __init__(self, most: int = _SHELF_BYTES) -> None:
+    def __init__(self, most: int = _SHELF_BYTES, *, files: int = _SHELF_FILES) -> None:
         self._most = most
+        self._files = files
         self._made: OrderedDict[str, pa.Buffer] = OrderedDict()
         self._making: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
@@ -163,7 +167,7 @@ class Shelf:
             made = parquet(stored.history, stored.file.rows, stored.format)
             with self._lock:
                 self._made[stored.path] = made
-                while len(self._made) > 1 and self.size > self._most:
+                while len(self._made) > self._files and self.size > self._most:
                     gone, _ = self._made.popitem(last=False)
                     self._making.pop(gone, None)
             return made

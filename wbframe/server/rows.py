@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
+import pyarrow as pa
 
 from wbframe.server.kept import Kept
 from wbframe.server.wire import encode, has_non_finite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-
-    import pyarrow as pa
 
 __all__ = ["MOST_SAMPLED", "History", "KeyStats", "Picked", "Spec", "SpecError", "even", "flatten"]
 
@@ -360,7 +359,10 @@ class History:
         """
         names = [(key, encode(key)) for key in dict.fromkeys(keys)]
         found = []
-        stored = self.rows if len(rows) else []
+        table = self.table() if len(rows) else None
+        if table is not None:
+            return self._objects_of_table(table, rows, [key for key, _ in names])
+        stored = self.rows
         for index in rows:
             row = stored[index] if index not in self._odd else self.text(index).encode()
             cells = _CELLS.decode(row)
@@ -372,6 +374,23 @@ class History:
             if held:
                 found.append(b"{%b}" % b",".join(held))
         return found
+
+    @staticmethod
+    def _objects_of_table(table: pa.Table, rows: Sequence[int], keys: list[str]) -> list[bytes]:
+        """Give the same as `objects`, of a table of numbers."""
+        held = [key for key in keys if key in table.column_names]
+        if not held:
+            return []
+        chosen = table.select(held).take(pa.array(rows, pa.int64()))
+        columns = [
+            chosen[key].cast(pa.float64()) if key == "_step" else chosen[key] for key in held
+        ]
+        listed = zip(*(column.to_pylist() for column in columns), strict=True)
+        objects = [
+            {key: value for key, value in zip(held, row, strict=True) if value is not None}
+            for row in listed
+        ]
+        return [msgspec.json.encode(row) for row in objects if row]
 
     def _pick(self, keys: tuple[str, ...], *, float_step: bool) -> Picked:
         """Pick afresh."""

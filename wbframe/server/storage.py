@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import time
 import zlib
@@ -25,6 +26,7 @@ __all__ = ["Storage", "cut_out"]
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _XML = "application/xml"
+_log = logging.getLogger("wbframe.server")
 
 
 def cut_out(asked: str | None, size: int) -> range | None:
@@ -126,7 +128,11 @@ class Storage:
             stored = self._links.use(path, sig)
         except RefusedLinkError as refused:
             return _refusal(refused.status, refused.code, str(refused))
-        body = memoryview(self._shelf.get(stored))
+        try:
+            body = memoryview(self._shelf.get(stored))
+        except Exception:  # noqa: BLE001 - a server answers, whatever happens
+            _log.exception("an exported file cannot be made")
+            return _refusal(500, "InternalError", "the server failed; its log says why")
         size = len(body)
         headers = {
             "Content-Type": "application/octet-stream",

@@ -1,0 +1,33 @@
+"""The peak of a read's memory beside the size of its frame."""
+
+from __future__ import annotations
+
+from benchmarks.hosting import Host
+from benchmarks.measuring import OWN, Reader, Row, pairs, warm
+from benchmarks.options import Options, Scenario
+
+
+def run(options: Options) -> list[Row]:
+    """Measure sampled and whole histories, and the runs frame."""
+    small = options.smoke
+    many = {"runs": 4 if small else 1000, "rows": 20 if small else 500, "keys": 10}
+    long = {"runs": 2 if small else 20, "rows": 100 if small else 50_000, "keys": 10}
+    wide = {"runs": 20 if small else 5000, "rows": 1, "keys": 0, "config_keys": 40, "summary_keys": 40}  # fmt: skip
+    cases = (
+        ("sampled", many, False, Reader(name=OWN, job="histories", args={"keys": ["metric/*"], "samples": 500})),
+        ("sampled, whole rows", many, False, Reader(name=OWN, job="histories", args={"keys": None, "samples": 500})),
+        ("exported", long, True, Reader(name=OWN, job="histories", args={"keys": None, "samples": None})),
+        ("runs", wide, False, Reader(name=OWN, job="runs", args={})),
+    )  # fmt: skip
+    found = []
+    for case, project, exported, reader in cases[: 1 if small else None]:
+        with Host(**project, exported=exported) as host:
+            warm(host, [reader], options)
+            rows = pairs("memory", case, host, [reader], min(options.repeats, 3))
+        for row in rows:
+            row.ratio = (row.peak_bytes or 0) / (row.frame_bytes or 1)
+        found += rows
+    return found
+
+
+SCENARIO = Scenario("memory", "peak memory of a read beside its frame (ratio: peak / frame)", run)

@@ -1,0 +1,193 @@
+"""What drives the plans: pages, refusals, look-ahead, and their ends."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import polars as pl
+import pytest
+
+import wbframe
+from wbframe.core.graphql import FIELDS, fields_request
+from wbframe.core.model import RunPath
+from wbframe.errors import NewKeyWarning, QueryError, SchemaMismatchError
+from wbframe.io.reader import read_index, send_or_refuse, side_by_side
+from wbframe.polars import read_histories, read_runs
+from wbframe.server import Features, History, Project, RunRecord, serve
+
+PATH = RunPath(entity="wbframe", project="ragged")
+
+
+@pytest.fixture
+def client(server):
+    with wbframe.Client(server.url, server.api_key) as made:
+        yield made
+
+
+# ---------------------------------------------------------------- the index and refusals
+
+
+def test_a_large_index_comes_page_by_page():
+    summary = {f"key {i}": i for i in range(2300)}
+    project = Project(entity="e", name="p", runs=(RunRecord(name="r", summary=summary),))
+    with serve(project) as server:
+        client = wbframe.Client(server.url, server.api_key)
+        frame = read_runs("e/p", client=client)
+        assert [request.operation for request in server.requests] == [
+            "Fields",
+            "Fields",
+            "Fields",
+            "Runs",
+        ]
+    assert frame.select(pl.selectors.starts_with("summary.")).sum_horizontal().item() == sum(
+        range(2300)
+    )
+
+
+def test_the_indices_of_several_projects_are_united(client, server):
+    index = read_index(client, [PATH, RunPath(entity="wbframe", project="odd"), PATH])
+    assert len(server.requests) == 2
+    assert "config.lr" in index
+    assert "summary.loss" in index
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_a_refusal_is_remembered_whatever_its_status(status, client, server):
+    body = json.dumps(
+        {"errors": [{"message": "Cannot query field 'fields' on type 'Project'."}]}
+    ).encode()
+    server.fail(status=status, body=body)
+    assert send_or_refuse(client, fields_request(PATH)) is None
+    assert client.refused == {FIELDS}
+    assert read_index(client, [PATH]) is None
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_other_errors_are_no_refusals(status, client, server):
+    server.fail(
+        status=status, body=b'{"errors": [{"message": "Cannot query field \'fields\' today"}]}'
+    )
+    server.fail(status=status, body=b'{"errors": [{"message": "out of cheese"}]}')
+    assert send_or_refuse(client, fields_request(PATH)) is None
+    client.refused = frozenset()
+    with pytest.raises(QueryError, match="out of cheese"):
+        send_or_refuse(client, fields_request(PATH))
+    assert not client.refused
+
+
+def test_a_refusal_of_one_client_is_not_anothers():
+    with serve("ragged", features=Features(fields=False)) as old, serve("ragged") as new:
+        first = wbframe.Client(old.url, old.api_key)
+        second = wbframe.Client(new.url, new.api_key)
+        assert read_index(first, [PATH]) is None
+        assert read_index(second, [PATH])
+        assert (first.refused, second.refused) == ({FIELDS}, frozenset())
+
+
+# ---------------------------------------------------------------- side by side
+
+
+def test_results_come_in_order_whatever_ends_first():
+    client = wbframe.Client("http://127.0.0.1:9", "k" * 40, concurrency=3)
+    second = threading.Event()
+
+    def work(item):
+        if item == 0:
+            assert second.wait(10)
+        if item == 1:
+            second.set()
+        return item * 10
+
+    assert list(side_by_side(client, work, range(9))) == [item * 10 for item in range(9)]
+
+
+def test_items_are_taken_only_so_far_ahead():
+    client = wbframe.Client("http://127.0.0.1:9", "k" * 40, concurrency=2)
+    taken = []
+
+    def items():
+        for item in range(100):
+            taken.append(item)
+            yield item
+
+    results = side_by_side(client, lambda item: item, items(), ahead=3)
+    assert next(results) == 0
+    assert len(taken) <= 4
+    results.close()
+    assert len(taken) <= 4
+
+
+def test_the_first_error_in_order_is_raised_and_the_rest_is_not_begun():
+    client = wbframe.Client("http://127.0.0.1:9", "k" * 40, concurrency=1)
+    done = []
+
+    def work(item):
+        done.append(item)
+        if item == 1:
+            raise ValueError(item)
+        return item
+
+    results = side_by_side(client, work, range(50), ahead=4)
+    assert next(results) == 0
+    with pytest.raises(ValueError, match="1"):
+        list(results)
+    assert len(done) < 10
+
+
+def test_threads_end_with_the_iterator():
+    client = wbframe.Client("http://127.0.0.1:9", "k" * 40, concurrency=4)
+    before = threading.active_count()
+    results = side_by_side(client, lambda item: item, range(20))
+    next(results)
+    assert threading.active_count() > before
+    results.close()
+    assert threading.active_count() == before
+
+
+# ---------------------------------------------------------------- keys that come while one reads
+
+
+def running(*keys):
+    counts = {key: {"typeCounts": [{"type": "number", "count": 1}]} for key in keys}
+    row = dict.fromkeys(["a", "b", "c", "d", "e", "f"], 1)
+    return RunRecord(
+        name="r",
+        state="running",
+        history=History([row]),
+        history_keys={"lastStep": 0, "keys": counts},
+    )
+
+
+def test_keys_that_come_faster_than_one_reads_are_an_error():
+    with serve(Project(entity="e", name="p", runs=(running("a"),))) as server:
+        client = wbframe.Client(server.url, server.api_key)
+        for i in range(6):
+            rows = [json.dumps({"_step": 0, "a": 1, f"new {i}": 1})]
+            server.fail(
+                body=json.dumps({"data": {"project": {"r0": {"history": rows}}}}).encode(),
+                match="history(",
+            )
+        with pytest.raises(
+            SchemaMismatchError,
+            match=r"log new keys faster than they are read: \['new 3'\]; name the `keys`",
+        ):
+            read_histories("e/p", client=client)
+
+
+def test_all_keys_that_came_are_read_in_one_more_pass():
+    with serve(Project(entity="e", name="p", runs=(running("a"),))) as server:
+        client = wbframe.Client(server.url, server.api_key)
+        frame = read_histories("e/p", client=client)
+        assert frame.columns == ["run_id", "_step", "a", "b", "c", "d", "e", "f"]
+        assert [request.operation for request in server.requests] == ["Runs", "Rows", "Rows"]
+
+
+def test_new_keys_may_be_left_out_with_a_warning():
+    with serve(Project(entity="e", name="p", runs=(running("a", "_step"),))) as server:
+        client = wbframe.Client(server.url, server.api_key)
+        lazy = wbframe.polars.scan_histories("e/p", on_new_key="ignore", client=client)
+        with pytest.warns(NewKeyWarning, match="'b'"):
+            frame = lazy.collect()
+    assert frame.columns == ["run_id", "_step", "a"]

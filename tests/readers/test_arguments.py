@@ -43,6 +43,7 @@ WRONG_RUNS = [
     ({"per_page": 1001}, UsageError, r"`per_page`"),
     ({"filters": "state"}, UsageError, r"`filters` must be a dict, a polars expression or a list"),
     ({"filters": 3}, UsageError, r"`filters`"),
+    ({"filters": [3]}, UsageError, r"`filters` must be a dict, a polars expression or a list"),
     ({"filters": [{"state": "failed"}]}, UsageError, r"join dicts as \{'\$and': \[\.\.\.\]\}"),
     ({"filters": {"state": {"$is": "failed"}}}, FilterError, r"no operator `\$is`; it has \$and \$or .* \$regex"),
     ({"filters": {"stat": "failed"}}, FilterError, r"no field `stat`.*Did you mean 'state'"),

@@ -16,7 +16,13 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import wbframe
-from wbframe.errors import RunNotFoundError, SchemaMismatchError, StatusError, UsageError
+from wbframe.errors import (
+    NewKeyWarning,
+    RunNotFoundError,
+    SchemaMismatchError,
+    StatusError,
+    UsageError,
+)
 from wbframe.server import Features, History, Project, RunRecord, serve, synthetic
 
 pytestmark = pytest.mark.filterwarnings("ignore::wbframe.errors.PrecisionWarning")
@@ -283,6 +289,24 @@ def test_a_reader_of_runs_with_keys_that_the_index_does_not_name_is_an_error():
             batches.read_all()
         server.fail(body=json.dumps(index).encode(), match="fields(")
         assert wbframe.polars.read_runs("e/p", client=client)["config.a"].to_list() == [1.0]
+
+
+@pytest.mark.parametrize("predicate", [None, pl.col("run_id") == pl.col("run_id").max()])
+def test_keys_that_the_index_does_not_name_may_be_left_out_with_a_warning(predicate):
+    run = RunRecord(name="r", config={"a": 1, "b": 2})
+    edges = [{"node": {"path": "config.b.value", "type": "number"}}]
+    fields = {"edges": edges, "pageInfo": {"hasNextPage": False}}
+    index = json.dumps({"data": {"project": {"fields": fields}}}).encode()
+    with serve(Project(entity="e", name="p", runs=(run,))) as server:
+        client = wbframe.Client(server.url, server.api_key)
+        server.fail(body=index, match="fields(", times=2)
+        lazy = wbframe.polars.scan_runs(
+            "e/p", filters=predicate, on_new_key="ignore", client=client
+        )
+        with pytest.warns(NewKeyWarning, match=r"'config\.a'"):
+            assert lazy.collect()["config.b"].to_list() == [2.0]
+        with pytest.raises(SchemaMismatchError, match=r"config\.a"):
+            wbframe.arrow.runs_reader("e/p", filters=predicate, client=client).read_all()
 
 
 def test_an_index_with_the_wrong_type_costs_a_column_its_type_and_no_cell():

@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 import wbframe
 from tests.readers.plain import META, assert_column, run_columns, run_rows
 from wbframe.core.schema import RUN_COLUMNS
-from wbframe.errors import PrecisionWarning
+from wbframe.errors import PrecisionWarning, SchemaMismatchError
 from wbframe.polars import read_runs, report_of
 from wbframe.server import Features, History, Project, RunRecord, serve, synthetic
 
@@ -250,6 +250,16 @@ def test_numbers_beside_spelled_out_nan_are_numbers(features):
         frame["summary.state"], pl.String(), ["0.5", "bad", "Infinity", None, "-Infinity", "2"]
     )
     assert ids(kept) == ["r1", "r2", "r5"]
+
+
+def test_an_override_that_a_value_does_not_fit_names_the_column(client):
+    with pytest.raises(SchemaMismatchError, match=r"config\.model"):
+        read_runs(
+            RAGGED,
+            columns=["config.model"],
+            schema_overrides={"config.model": pl.Int64},
+            client=client,
+        )
 
 
 # ---------------------------------------------------------------- which runs

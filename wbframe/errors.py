@@ -29,6 +29,7 @@
     WbframeWarning (UserWarning)
     ├── PrecisionWarning                 Float64 cannot hold every digit of a key
     ├── NewKeyWarning                    keys were left out that the schema did not promise
+    ├── CollisionWarning                 two values of a run have one column
     └── IncompleteHistoryWarning         fewer rows of a run came than the server says exist
 
 Messages are one line: what was asked, what went wrong, what to do next. They never hold a key or a signed URL.
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AccessError",
     "AnswerError",
+    "CollisionWarning",
     "ColumnError",
     "ConnectionFailedError",
     "CredentialsError",
@@ -190,6 +192,10 @@ class PrecisionWarning(WbframeWarning):
 
 class NewKeyWarning(WbframeWarning):
     """Keys were left out, as asked, because the schema did not promise them."""
+
+
+class CollisionWarning(WbframeWarning):
+    """A run has a key ``a.b`` and a key ``b`` inside ``a``: one column, in which the former stands."""
 
 
 class IncompleteHistoryWarning(WbframeWarning):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from wbframe.core import filters as flt
 from wbframe.core import graphql
-from wbframe.core.explain import ScanExplanation, count_requests, path_text
+from wbframe.core.explain import ScanExplanation, count_requests, first_of, path_text
 from wbframe.core.listing import server_filters
 from wbframe.core.plan import WHOLE_RUNS_PER_TASK, parse_keys, rows_asked
 from wbframe.errors import UsageError
@@ -17,6 +18,8 @@ from wbframe.io.reader import send_or_refuse
 from wbframe.io.source import HistorySource, LeftSource
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import polars as pl
 
     from wbframe.core.model import HistoryScan, Selection
@@ -93,7 +96,7 @@ def _explained(source: RunsSource | HistorySource | LeftSource, wanted: Wanted) 
     client = source.connection()
     narrowed = source.narrowed(wanted)
     selection = narrowed.scan.selection
-    runs = _count_runs(client, selection)
+    counts = _count_runs(client, selection)
     return ScanExplanation(
         kind="runs",
         paths=tuple(map(path_text, selection.paths)),
@@ -101,7 +104,7 @@ def _explained(source: RunsSource | HistorySource | LeftSource, wanted: Wanted) 
         filters=flt.to_json(selection.filters),
         conjuncts=narrowed.pushdown.conjuncts,
         n_rows=wanted.n_rows,
-        requests=count_requests(runs, selection.per_page),
+        requests=count_requests(counts, selection.per_page),
         replaced=tuple(sorted(client.refused)),
     )
 
@@ -111,10 +114,12 @@ def _histories(source: HistorySource, wanted: Wanted) -> ScanExplanation:
     client = source.connection()
     narrowed = source.narrowed(wanted)
     scan = narrowed.scan
-    runs = _count_runs(client, scan.selection)
+    counts = _count_runs(client, scan.selection)
     keys = tuple(narrowed.schema.keys)
-    rows = rows_asked(scan.samples) * runs if wanted.n_rows is None else wanted.n_rows
-    cells = min(_count_cells(client, scan, keys), rows * (len(keys) + 1))
+    cells = _count_cells(client, scan, keys, sum(counts))
+    if wanted.n_rows is not None and cells:
+        share = min(wanted.n_rows * (len(keys) + 1) / cells, 1.0)
+        counts, cells = first_of(counts, math.ceil(share * sum(counts))), math.ceil(share * cells)
     return ScanExplanation(
         kind="histories",
         paths=tuple(map(path_text, scan.selection.paths)),
@@ -127,46 +132,50 @@ def _histories(source: HistorySource, wanted: Wanted) -> ScanExplanation:
         keys=keys if scan.narrowed or scan.keys is not None else None,
         samples=scan.samples,
         stream=scan.stream,
-        requests=0 if narrowed.empty else _requests(scan, runs, cells),
+        requests=0 if narrowed.empty else _requests(scan, counts, cells),
         replaced=tuple(sorted(client.refused)),
     )
 
 
-def _requests(scan: HistoryScan, runs: int, cells: int) -> int:
+def _requests(scan: HistoryScan, counts: Sequence[int], cells: int) -> int:
     """Estimate requests; of whole histories one a run for its files, and two a task for where these are."""
-    pages = count_requests(runs, scan.selection.per_page)
     if scan.samples is None:
+        pages, runs = count_requests(counts, scan.selection.per_page), sum(counts)
         return pages + runs + 2 * math.ceil(runs / WHOLE_RUNS_PER_TASK)
-    return count_requests(runs, scan.selection.per_page, cells)
+    return count_requests(counts, scan.selection.per_page, cells)
 
 
-def _count_runs(client: Client, selection: Selection) -> int:
-    """Count the runs that will be listed."""
-    named = sum(path.run is not None for path in selection.paths)
-    for path in selection.paths:
-        if path.run is None:
-            request = graphql.count_request(
-                path, flt.to_json(server_filters(selection.filters, path))
-            )
-            named += graphql.count_answer(client.send(request), request, path)
-    return named if selection.limit is None else min(named, selection.limit)
+def _count_runs(client: Client, selection: Selection) -> tuple[int, ...]:
+    """Count the runs that will be listed, of each project."""
+    counts = []
+    for path, group in groupby(selection.paths, key=lambda each: replace(each, run=None)):
+        named = [each for each in group if each.run is not None]
+        if named:
+            counts.append(len(named))
+            continue
+        request = graphql.count_request(path, flt.to_json(server_filters(selection.filters, path)))
+        counts.append(graphql.count_answer(client.send(request), request, path))
+    return first_of(counts, selection.limit)
 
 
-def _count_cells(client: Client, scan: HistoryScan, keys: tuple[str, ...]) -> int:
-    """Count the cells that the runs hold, as far as the server says."""
+def _count_cells(client: Client, scan: HistoryScan, keys: tuple[str, ...], runs: int) -> int:
+    """Count the cells that the runs hold, as far as the server says, and no more than are asked for."""
+    most = rows_asked(scan.samples) * (len(keys) + 1) * runs
+    if any(path.run is not None for path in scan.selection.paths) or graphql.KEYS in client.refused:
+        return most
     cells = 0
-    for path in dict.fromkeys(replace(each, run=None) for each in scan.selection.paths):
+    for path in scan.selection.paths:
         request = graphql.keys_request(
             path, flt.to_json(server_filters(scan.selection.filters, path))
         )
-        content = None if graphql.KEYS in client.refused else send_or_refuse(client, request)
-        found = None
-        if content is not None:
-            found = parse_keys(graphql.keys_answer(content, request, path), where=request.asked)
+        content = send_or_refuse(client, request)
+        if content is None:
+            return most
+        found = parse_keys(graphql.keys_answer(content, request, path), where=request.asked)
         if found is None:
-            return rows_asked(scan.samples) * (len(keys) + 1) * _count_runs(client, scan.selection)
-        counts = [sum(found.get(key, {}).values()) for key in keys]
+            return most
+        held = [sum(found.get(key, {}).values()) for key in keys]
         # All keys of a stream come row by row; chosen keys come each with its own rows.
         whole = scan.keys is None and not scan.narrowed
-        cells += max(counts, default=0) * len(keys) if whole else 2 * sum(counts)
-    return cells
+        cells += max(held, default=0) * len(keys) if whole else 2 * sum(held)
+    return min(cells, most)

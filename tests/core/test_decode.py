@@ -373,10 +373,11 @@ def test_a_hard_column_does_not_keep_polars_from_the_others(monkeypatch):
     columns = {"_step": I64, "loss": F64, "h": TEXT, "ok": BOOL, "big": I64, "acc": F64}
     row = (5, 0.5, '{"_type":"histogram","bins":[0,1]}', True, 2**53 + 1, 1.0)
     assert decode_rows(raw, columns).frame.rows() == [row]
-    assert read == [["h", "big", "acc"]]
-    read.clear()
-    decode_rows(raw.replace(b"true", b"null"), columns)
     assert read == [["h", "big"]]
+    read.clear()
+    # a boolean that no column of booleans accounts for may stand anywhere
+    decode_rows(raw, {name: dtype for name, dtype in columns.items() if name != "ok"})
+    assert read == [["h", "big", "acc"]]
     read.clear()
     decode_rows(raw, {"_step": I64, "loss": F64, "ok": BOOL})
     assert read == []

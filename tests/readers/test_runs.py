@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 import wbframe
 from tests.readers.plain import META, assert_column, run_columns, run_rows
 from wbframe.core.schema import RUN_COLUMNS
-from wbframe.errors import PrecisionWarning, SchemaMismatchError
+from wbframe.errors import CollisionWarning, PrecisionWarning, SchemaMismatchError
 from wbframe.polars import read_runs, report_of
 from wbframe.server import Features, History, Project, RunRecord, serve, synthetic
 
@@ -84,7 +84,8 @@ def test_a_key_with_a_dot_wins_over_a_nested_one_in_any_order_and_projection():
     for features in (Features(), Features(fields=False), Features(projection=False)):
         with serve(Project(entity="e", name="p", runs=runs), features=features) as server:
             client = wbframe.Client(server.url, server.api_key)
-            assert read_runs("e/p", client=client)["config.a.b"].to_list() == [1.0, 1.0]
+            with pytest.warns(CollisionWarning, match=r"config\.a\.b"):
+                assert read_runs("e/p", client=client)["config.a.b"].to_list() == [1.0, 1.0]
 
 
 @pytest.mark.parametrize(

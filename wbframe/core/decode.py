@@ -31,9 +31,9 @@ from wbframe.core.exact import INT_BOUNDS, NON_FINITE, decode_any, fits_float, n
 from wbframe.errors import AnswerError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["Decoded", "decode_rows", "infer_types", "join_texts"]
+__all__ = ["Decoded", "decode_lists", "decode_rows", "infer_types", "join_texts"]
 
 _FAST = frozenset({pl.Float64, pl.Float32, pl.Boolean, *INT_BOUNDS})
 _NUMBER = pl.Float64()
@@ -116,15 +116,67 @@ def decode_rows(
     >>> decode_rows(rows, {"_step": pl.Int64(), "loss": pl.Float64()}).frame.rows()
     [(0, 1.0), (1, nan)]
     """
-    data = raw if isinstance(raw, bytes) else bytes(raw)
+    return decode_lists([raw], columns, where=[where])[0]
+
+
+def decode_lists(
+    lists: Sequence[bytes | memoryview | msgspec.Raw],
+    columns: Mapping[str, pl.DataType],
+    *,
+    where: Sequence[str] = (),
+) -> list[Decoded]:
+    """Decode several arrays of row objects into frames of one schema.
+
+    What `decode_rows` gives for each, at a lower cost: where all of them are easy, one look at all
+    their values shows it.
+
+    Parameters
+    ----------
+    lists, columns
+        As of `decode_rows`.
+    where
+        What each array is, for the messages of errors.
+
+    Examples
+    --------
+    >>> [each.frame["a"].to_list() for each in decode_lists([b'[{"a":1}]', b'[{"a":2}]'], {"a": pl.Int64()})]
+    [[1], [2]]
+    """
+    raws = [raw if isinstance(raw, bytes) else bytes(raw) for raw in lists]
     promised = {
         name: dtype() if isinstance(dtype, type) else dtype for name, dtype in columns.items()
     }
-    series = _read_fast(data, promised)
+    schema = _fast_schema(promised)
+    parsed = {
+        at: frame for at, raw in enumerate(raws) if (frame := _parsed(raw, schema)) is not None
+    }
+    found: dict[int, Decoded] = {}
+    if len(parsed) > 1 and len(schema) == len(promised):
+        joined = pl.concat(parsed.values(), rechunk=False)
+        series = _trusted(joined, [raws[at] for at in parsed], promised)
+        if len(series) == len(promised):
+            together = pl.DataFrame({name: series[name] for name in promised})
+            start = 0
+            for at, frame in parsed.items():
+                found[at] = Decoded(together.slice(start, frame.height), frozenset())
+                start += frame.height
+    return [
+        found[at]
+        if at in found
+        else _decoded(raw, promised, parsed.get(at), where[at] if where else "")
+        for at, raw in enumerate(raws)
+    ]
+
+
+def _decoded(
+    raw: bytes, promised: Mapping[str, pl.DataType], parsed: pl.DataFrame | None, where: str
+) -> Decoded:
+    """Decode one array: what polars has read as far as it can be trusted, the rest exactly."""
+    series = {} if parsed is None else _trusted(parsed, [raw], promised)
     left = {name: dtype for name, dtype in promised.items() if name not in series}
     imprecise: frozenset[str] = frozenset()
     if left or not series:
-        exact = read_columns(data, left, where=where)
+        exact = read_columns(raw, left, where=where)
         series.update(exact.series)
         imprecise = exact.imprecise
         if not promised:
@@ -215,36 +267,45 @@ def infer_types(
     return found
 
 
-def _read_fast(raw: bytes, columns: Mapping[str, pl.DataType]) -> dict[str, pl.Series]:
-    """Read columns with polars, and give those that it cannot have got wrong."""
-    kinds = {name: type(dtype) for name, dtype in columns.items()}
-    schema: dict[str, pl.DataType] = {
-        name: _FLAG if kind is pl.Boolean else _NUMBER
-        for name, kind in kinds.items()
-        if kind in _FAST and _plain(name)
+def _fast_schema(columns: Mapping[str, pl.DataType]) -> dict[str, pl.DataType]:
+    """Say as what polars shall read the columns that it may read."""
+    return {
+        name: _FLAG if type(dtype) is pl.Boolean else _NUMBER
+        for name, dtype in columns.items()
+        if type(dtype) in _FAST and _plain(name)
     }
+
+
+def _parsed(raw: bytes, schema: dict[str, pl.DataType]) -> pl.DataFrame | None:
+    """Read columns with polars, if it takes them."""
     if not schema or raw.lstrip()[:1] != b"[":  # a lone object would pass for a list of one
-        return {}
+        return None
     try:
-        frame = pl.read_json(raw, schema=schema)
+        return pl.read_json(raw, schema=schema)
     except pl.exceptions.PolarsError:
-        return {}
-    trusted = {}
-    numbers = []
+        return None
+
+
+def _trusted(
+    frame: pl.DataFrame, raws: Sequence[bytes], columns: Mapping[str, pl.DataType]
+) -> dict[str, pl.Series]:
+    """Give those columns, of one or several arrays, that polars cannot have got wrong."""
+    flags: list[pl.Series] = []
+    numbers: list[pl.Series] = []
     for column in frame.get_columns():
-        if kinds[column.name] is pl.Boolean:
-            trusted[column.name] = column
-        else:
-            numbers.append(column)
-    for column in _sure_numbers(raw, numbers):
-        kind = kinds[column.name]
-        narrowed = column if kind is pl.Float64 else narrow(column, columns[column.name])
+        (flags if type(columns[column.name]) is pl.Boolean else numbers).append(column)
+    trusted = {column.name: column for column in flags}
+    for column in _sure_numbers(raws, numbers, flags):
+        dtype = columns[column.name]
+        narrowed = column if type(dtype) is pl.Float64 else narrow(column, dtype)
         if narrowed is not None:
             trusted[column.name] = narrowed
     return trusted
 
 
-def _sure_numbers(raw: bytes, numbers: list[pl.Series]) -> list[pl.Series]:
+def _sure_numbers(
+    raws: Sequence[bytes], numbers: list[pl.Series], flags: Sequence[pl.Series]
+) -> list[pl.Series]:
     """Leave out the columns in which a boolean or a longer integer may hide."""
     if not numbers:
         return numbers
@@ -252,7 +313,9 @@ def _sure_numbers(raw: bytes, numbers: list[pl.Series]) -> list[pl.Series]:
     if not fits_float(values):
         numbers = [column for column in numbers if fits_float(column)]
     for value, literal in ((1.0, b"true"), (0.0, b"false")):
-        if (values == value).any() and literal in raw:
+        there = sum(raw.count(literal) for raw in raws if all(letter in raw for letter in literal))
+        # None hides where the columns of booleans have them all.
+        if there != sum(int((column == (value > 0)).sum()) for column in flags):
             numbers = [column for column in numbers if not (column == value).any()]
     return numbers
 

@@ -12,6 +12,8 @@ from wbframe.core.model import HistoryScan
 from wbframe.core.plan import POINTS_PER_REQUEST, RUNS_PER_REQUEST
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wbframe.core.model import RunPath, RunsScan
     from wbframe.core.predicate import Conjunct
 
@@ -40,7 +42,9 @@ class ScanExplanation:
     keys, samples, stream
         The logged keys that are read (None for all), rows of a run at the most, and of which stream.
     requests
-        About how many requests collecting it takes, besides those for its schema.
+        About how many requests collecting it takes, besides those for its schema. It counts the runs that
+        the server's filter keeps and the rows that they have logged, so that a window of steps, or a page
+        that ends early, may make it less.
     replaced
         Server features that were refused and are replaced by older queries.
     """
@@ -126,15 +130,33 @@ def describe_scan(scan: RunsScan | HistoryScan) -> str:
     return "; ".join(parts)
 
 
-def count_requests(runs: int, per_page: int, cells: int | None = None) -> int:
-    """Estimate requests: pages of runs, and batches of rows.
+def first_of(counts: Sequence[int], limit: int | None) -> tuple[int, ...]:
+    """Tell how many runs of each project are among the first.
 
     Examples
     --------
-    >>> count_requests(450, 200), count_requests(450, 200, cells=1_000_000)
-    (3, 12)
+    >>> first_of([300, 200], 350), first_of([300, 200], None), first_of([300, 200], 100)
+    ((300, 50), (300, 200), (100,))
     """
-    pages = max(math.ceil(runs / per_page), 1)
+    taken: list[int] = []
+    for count in counts:
+        left = count if limit is None else min(count, limit - sum(taken))
+        if taken and left <= 0 < count:
+            break
+        taken.append(left)
+    return tuple(taken)
+
+
+def count_requests(counts: Sequence[int], per_page: int, cells: int | None = None) -> int:
+    """Estimate requests: pages of the runs of each project, and batches of rows.
+
+    Examples
+    --------
+    >>> count_requests([450], 200), count_requests([450, 3], 200, cells=1_000_000)
+    (3, 13)
+    """
+    pages = sum(max(math.ceil(runs / per_page), 1) for runs in counts)
     if cells is None:
         return pages
-    return pages + max(math.ceil(cells / POINTS_PER_REQUEST), math.ceil(runs / RUNS_PER_REQUEST))
+    by_runs = sum(math.ceil(runs / RUNS_PER_REQUEST) for runs in counts)
+    return pages + max(math.ceil(cells / POINTS_PER_REQUEST), by_runs)

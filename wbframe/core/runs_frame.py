@@ -25,13 +25,17 @@ _MAX_DEPTH = 32
 
 @dataclass(slots=True)
 class RunsBuffer:
-    """Runs in order, their config and summary already flattened to one JSON row each, and the names in these."""
+    """Runs in order, their config and summary already flattened to one JSON row each.
+
+    `names` are the columns of these, `collided` those that a run has two values for.
+    """
 
     entities: list[str] = field(default_factory=list)
     projects: list[str] = field(default_factory=list)
     nodes: list[RunNode] = field(default_factory=list)
     rows: list[bytes] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
+    collided: set[str] = field(default_factory=set)
 
     def add(self, path: RunPath, nodes: Iterable[RunNode]) -> None:
         """Add runs of one project."""
@@ -39,7 +43,8 @@ class RunsBuffer:
             self.entities.append(path.entity or "")
             self.projects.append(path.project)
             self.nodes.append(node)
-            leaves = run_leaves(node, where=f"run {node.name!r} of {name_of(path)}")
+            where = f"run {node.name!r} of {name_of(path)}"
+            leaves = run_leaves(node, where=where, collided=self.collided)
             self.names.update(leaves)
             self.rows.append(msgspec.json.encode(leaves))
 
@@ -51,22 +56,26 @@ class RunsBuffer:
         return len(self.nodes)
 
 
-def run_leaves(node: RunNode, *, where: str) -> dict[str, msgspec.Raw]:
+def run_leaves(
+    node: RunNode, *, where: str, collided: set[str] | None = None
+) -> dict[str, msgspec.Raw]:
     """Flatten config and summary of a run: column -> value as it stood in the bytes.
 
-    A key ``a.b`` and a key ``b`` inside ``a`` name the same column; the former counts.
+    A key ``a.b`` and a key ``b`` inside ``a`` name the same column; the former counts, and the column is
+    added to `collided`.
     """
+    collided = set() if collided is None else collided
     leaves: dict[str, msgspec.Raw] = {}
     if node.config != RAW_NULL:
         config = json_object(node.config, where=f"the config of {where}")
         for key, wrapped in sorted(config.items()):
             if key not in HIDDEN["config"]:
-                _flatten(leaves, f"config.{key}", _unwrap(wrapped), 0)
+                _flatten(leaves, collided, f"config.{key}", _unwrap(wrapped), 0)
     if node.summary_metrics != RAW_NULL:
         summary = json_object(node.summary_metrics, where=f"the summary of {where}")
         for key, value in sorted(summary.items()):
             if key not in HIDDEN["summary"]:
-                _flatten(leaves, f"summary.{key}", value, 0)
+                _flatten(leaves, collided, f"summary.{key}", value, 0)
     return leaves
 
 
@@ -83,14 +92,18 @@ def _object(value: msgspec.Raw) -> dict[str, msgspec.Raw] | None:
     return msgspec.json.decode(value, type=dict[str, msgspec.Raw])
 
 
-def _flatten(leaves: dict[str, msgspec.Raw], name: str, value: msgspec.Raw, depth: int) -> None:
+def _flatten(
+    leaves: dict[str, msgspec.Raw], collided: set[str], name: str, value: msgspec.Raw, depth: int
+) -> None:
     """Add the leaves below a value; media and histograms, which have a `_type`, are leaves."""
     inner = _object(value) if depth < _MAX_DEPTH else None
     if not inner or "_type" in inner:
+        if name in leaves:
+            collided.add(name)
         leaves[name] = value
         return
     for key, each in sorted(inner.items()):
-        _flatten(leaves, f"{name}.{key}", each, depth + 1)
+        _flatten(leaves, collided, f"{name}.{key}", each, depth + 1)
 
 
 # ---------------------------------------------------------------- the frame

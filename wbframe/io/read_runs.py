@@ -26,7 +26,7 @@ from wbframe.core.schema import (
     runs_schema,
 )
 from wbframe.core.separable import is_row_separable
-from wbframe.errors import NewKeyWarning, PrecisionWarning, SchemaMismatchError
+from wbframe.errors import CollisionWarning, NewKeyWarning, PrecisionWarning, SchemaMismatchError
 from wbframe.io.progress import Progress, silent
 from wbframe.io.reader import read_index, read_pages, resolved
 
@@ -247,6 +247,7 @@ def iter_pages(
         return
     needed = plan.resolve(plan.columns, plan.index)
     imprecise: set[str] = set()
+    collided: set[str] = set()
     new: Counter[str] = Counter()
     for path, nodes in iter_runs(client, plan.scan.selection, needed, progress, plain=plain):
         buffer = RunsBuffer()
@@ -261,8 +262,10 @@ def iter_pages(
         new.update(unnamed)
         frame, lost = runs_frame(buffer, needed)
         imprecise |= lost
+        collided |= buffer.collided
         yield ListedPage(path, nodes, frame.select(wanted))
     warn_imprecise(imprecise)
+    warn_collided(collided)
     warn_new_keys(new, "pages")
 
 
@@ -332,7 +335,15 @@ def _frame(buffer: RunsBuffer, plan: RunsPlan) -> tuple[pl.DataFrame, Index | No
         index = widened
         frame, imprecise = runs_frame(buffer, plan.resolve(plan.columns, index))
     warn_imprecise(imprecise)
+    warn_collided(buffer.collided)
     return frame, index
+
+
+def warn_collided(names: set[str]) -> None:
+    """Warn of columns that two values of one run would stand in."""
+    if names:
+        msg = f"keys with dots stand in the columns of nested ones: {sorted(names)}; rename one of each pair"
+        warnings.warn(msg, CollisionWarning, stacklevel=2)
 
 
 def warn_imprecise(names: frozenset[str] | set[str]) -> None:

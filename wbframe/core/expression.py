@@ -92,7 +92,7 @@ def read(expr: pl.Expr) -> Node:
     Compare(operator='==', left=Column(name='state'), right=Value(value='finished'))
     """
     try:
-        return _read(json.loads(_serialized(expr)), 0)
+        return _read(json.loads(serialized(expr)), 0)
     except RecursionError:
         return Unknown(f"an expression nested more than {_DEEPEST} levels deep")
     except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - a Python function
@@ -121,7 +121,7 @@ def without_dynamic(expr: pl.Expr) -> pl.Expr | None:
     [(col("a")) > (dyn int: 1)]
     """
     try:
-        text = _serialized(expr)
+        text = serialized(expr)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):  # a Python function
         text = str(expr)
     if _DYNAMIC not in text:
@@ -135,7 +135,7 @@ def without_dynamic(expr: pl.Expr) -> pl.Expr | None:
     return reduce(operator.and_, parts) if parts else None
 
 
-def _serialized(expr: pl.Expr) -> str:
+def serialized(expr: pl.Expr) -> str:
     """Give the JSON form of an expression."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the JSON form is marked as unstable

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import warnings
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
+
+from wbframe.core.expression import serialized
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,10 +46,7 @@ def is_row_separable(expr: pl.Expr) -> bool:
     False
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the JSON form is marked as unstable
-            tree = json.loads(expr.meta.serialize(format="json"))
-        return _is_separable(tree, 0)
+        return _is_separable(json.loads(serialized(expr)), 0)
     except (Exception, pl.exceptions.PanicException):  # noqa: BLE001 -- a Python function, or an unknown form
         return False
 

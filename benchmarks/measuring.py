@@ -56,6 +56,7 @@ class Row:
     seconds: float
     all_seconds: list[float] = field(default_factory=list)
     ratio: float | None = None
+    cpu_seconds: float | None = None
     rows: int = 0
     requests: int | None = None
     bytes: int | None = None
@@ -137,6 +138,7 @@ def _row(scenario: str, case: str, reader: str, found: list[dict[str, Any]]) -> 
     """Unite the repeats of one reader."""
     seconds = [each["seconds"] for each in found]
     peaks = [each["peak_bytes"] for each in found if each.get("peak_bytes")]
+    cpu = [each["cpu_seconds"] for each in found if "cpu_seconds" in each]
     last = found[-1]
     return Row(
         scenario=scenario,
@@ -144,6 +146,7 @@ def _row(scenario: str, case: str, reader: str, found: list[dict[str, Any]]) -> 
         reader=reader,
         seconds=statistics.median(seconds),
         all_seconds=seconds,
+        cpu_seconds=statistics.median(cpu) if cpu else None,
         rows=last["rows"],
         requests=last["requests"],
         bytes=last["bytes"],

@@ -42,7 +42,7 @@ def _size(count: int | None) -> str:
 
 def table(rows: Sequence[Row]) -> str:
     """Give a table in Markdown, which also reads well as it is."""
-    head = ["case", "reader", "seconds", "ratio", "rows", "requests", "sent", "peak", "frame", ""]
+    head = ["case", "reader", "seconds", "CPU", "ratio", "rows", "requests", "sent", "peak", "frame", ""]
     cells = [head]
     for row in rows:
         extra = {k: v for k, v in row.extra.items() if k not in {"what", "size"}}
@@ -52,6 +52,7 @@ def table(rows: Sequence[Row]) -> str:
                 f"{row.scenario}: {row.case}",
                 row.reader,
                 f"{row.seconds:.3f}",
+                "" if row.cpu_seconds is None else f"{row.cpu_seconds:.3f}",
                 "" if row.ratio is None else f"{row.ratio:.2f}",
                 f"{row.rows:,}" if row.rows else "",
                 "" if row.requests is None else f"{row.requests:,}",

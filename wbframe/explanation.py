@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from wbframe.core.model import HistoryScan, Selection
+    from wbframe.core.model import HistoryScan, RunPath, Selection
     from wbframe.core.narrow import Wanted
     from wbframe.io.client import Client
     from wbframe.io.source import RunsSource
@@ -64,7 +64,7 @@ def explain(frame: pl.LazyFrame) -> Explanation:
     Raises
     ------
     UsageError
-        If the query has no wbframe scan.
+        If the query has no wbframe scan, or ends in a sink.
 
     Examples
     --------
@@ -79,6 +79,8 @@ def explain(frame: pl.LazyFrame) -> Explanation:
       pushed exactly: state == 'killed' as {"state":"killed"}
       requests: about 1
     """
+    if frame.explain(optimized=False).startswith("SINK"):
+        raise UsageError("a sink writes when its copy is run; explain the query without its sink")
     asked = probe(frame)
     if not asked:
         raise UsageError(
@@ -148,14 +150,18 @@ def _requests(scan: HistoryScan, counts: Sequence[int], cells: int) -> int:
 def _count_runs(client: Client, selection: Selection) -> tuple[int, ...]:
     """Count the runs that will be listed, of each project."""
     counts = []
-    for path, group in groupby(selection.paths, key=lambda each: replace(each, run=None)):
-        named = [each for each in group if each.run is not None]
-        if named:
-            counts.append(len(named))
+    for (path, is_named), group in groupby(selection.paths, key=_project_of):
+        if is_named:
+            counts.append(sum(1 for _ in group))
             continue
         request = graphql.count_request(path, flt.to_json(server_filters(selection.filters, path)))
         counts.append(graphql.count_answer(client.send(request), request, path))
     return first_of(counts, selection.limit)
+
+
+def _project_of(path: RunPath) -> tuple[RunPath, bool]:
+    """Give the project or sweep of a path, and whether the path names one run of it."""
+    return replace(path, run=None), path.run is not None
 
 
 def _count_cells(client: Client, scan: HistoryScan, keys: tuple[str, ...], runs: int) -> int:

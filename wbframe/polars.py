@@ -105,7 +105,7 @@ def read_histories(
 ) -> pl.DataFrame:
     """Read what the runs of a project have logged as one typed frame, many runs a request.
 
-    Also `pl.read_wandb_histories`. Costs a request a page of runs, then one for each 120,000 cells (or 100
+    Also `pl.read_wandb_histories`. Costs a request a page of runs, then one for each 200,000 cells (or 100
     runs); one more where rows show that keys were not logged together.
 
     Parameters
@@ -179,7 +179,10 @@ def scan_runs(
     Also `pl.scan_wandb_runs`. The columns that a query selects are the fields that the server is asked for, its
     filter becomes the server's as far as that provably loses no row, ``head`` ends the paging, and
     ``select(pl.len())`` is the server's own count (one request) where the filter is pushed exactly.
-    `collect_schema` costs a request a thousand config and summary keys.
+    `collect_schema` costs a request a thousand config and summary keys, however many runs there are: one for
+    300 keys of 5,000 runs. Only where a summary has text among numbers, which may be spelled-out NaN, are
+    these keys of all runs read for it, a request a thousand runs; and where a server has no index, the
+    first `infer_schema_runs` runs.
 
     Parameters
     ----------
@@ -187,7 +190,8 @@ def scan_runs(
     infer_schema_runs
         Runs that are looked at for the columns where a server has no index of them.
     on_new_key
-        What to do with config and summary keys that the index does not name: ``"raise"``, or ``"ignore"``.
+        What to do, where all of them or a glob of them are read, with config and summary keys that the index
+        does not name: ``"raise"``, or ``"ignore"`` with a `NewKeyWarning`.
 
     Returns
     -------
@@ -255,8 +259,10 @@ def scan_histories(
     ``head`` ends the reading. A window that is pushed is sampled by itself: where a run has more than `samples`
     rows, more of the window come than a filter after an eager read would leave.
 
-    `collect_schema` costs a request a project, and one a thousand config and summary keys if `run_columns` has
-    such. Only where runs are named or limited, or where a key has text among numbers, are runs listed for it.
+    `collect_schema` costs a request a project, however many runs there are, and one a thousand config and
+    summary keys if `run_columns` has such: one or two for 300 keys of 5,000 runs. Only where runs are named or
+    limited, or where a key has text among numbers, which may be spelled-out NaN, are runs listed for it; and
+    where a server does not unite their keys, the first `infer_schema_runs`.
 
     Parameters
     ----------
@@ -264,7 +270,8 @@ def scan_histories(
     infer_schema_runs
         Runs that are looked at for the keys where a server cannot tell those of all runs.
     on_new_key
-        What to do with keys that were logged since: ``"raise"``, or ``"ignore"`` with a `NewKeyWarning`.
+        What to do, where all keys or a glob of them are read, with those that were logged since: ``"raise"``,
+        or ``"ignore"`` with a `NewKeyWarning`.
 
     Returns
     -------

@@ -61,13 +61,13 @@ def test_histories_of_several_pages():
 
 
 def test_many_cells_are_asked_for_in_several_requests():
-    with serve(synthetic(runs=12, rows=500, keys=27)) as server:
+    with serve(synthetic(runs=20, rows=500, keys=27)) as server:
         client = wbframe.Client(server.url, server.api_key)
         runs = Runs(client, "wbframe", "synthetic")
-        assert len(runs.histories()) == 6000
-        # 15,000 cells a run, 120,000 a request
+        assert len(runs.histories()) == 10_000
+        # 15,000 cells a run, 200,000 a request
         assert len(server.requests) == 3
-        assert runs.histories(format="polars").height == 6000
+        assert runs.histories(format="polars").height == 10_000
 
 
 def test_a_request_that_is_too_big_is_cut_in_two(server, client):

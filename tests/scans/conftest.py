@@ -40,8 +40,17 @@ def client(web: Server) -> Iterator[Client]:
         yield made
 
 
+@pytest.fixture(scope="session")
+def steady(all_projects: Server) -> Iterator[Client]:
+    """One client for every example of a property."""
+    with wbframe.Client(all_projects.url, all_projects.api_key) as made:
+        yield made
+
+
 @pytest.fixture(scope="session", params=["mongo", "sql"])
-def reading(request: pytest.FixtureRequest, ragged_project: Project, demo_project: Project) -> Iterator[Client]:
+def reading(
+    request: pytest.FixtureRequest, ragged_project: Project, demo_project: Project
+) -> Iterator[Client]:
     """A client of a server that reads nulls in filters in one of the two ways."""
     with (
         serve([ragged_project, demo_project], null_reading=request.param) as started,

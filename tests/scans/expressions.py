@@ -25,14 +25,20 @@ def constants_of(series: pl.Series):
         there = [each for each in there if math.isfinite(each)]
         near = [each + shift for each in there[:10] for shift in (-1, 0.5)]
         if dtype.is_integer():
-            return st.sampled_from([*there, *map(int, near), *(each for each in NUMBERS if isinstance(each, int))])
+            return st.sampled_from(
+                [*there, *map(int, near), *(each for each in NUMBERS if isinstance(each, int))]
+            )
         return st.sampled_from([*there, *near, *map(float, NUMBERS)])
     if isinstance(dtype, pl.Datetime):
         near = [each + dt.timedelta(seconds=s) for each in there for s in (-1, 0, 0.5, 1)]
         return st.sampled_from(near or [dt.datetime(2026, 1, 5, tzinfo=dt.timezone.utc)])
     if dtype == pl.Boolean:
         return st.booleans()
-    parts = [each[:4] for each in there] + [each[1:3] for each in there] + [each.upper() for each in there]
+    parts = (
+        [each[:4] for each in there]
+        + [each[1:3] for each in there]
+        + [each.upper() for each in there]
+    )
     return st.sampled_from([*there, *parts, *WORDS])
 
 
@@ -58,8 +64,16 @@ def leaves(frame: pl.DataFrame, name: str):
         return st.one_of(forms)
     maybe = st.one_of(constants, constants, constants, st.none())
     forms += [
-        st.builds(lambda how, value: how(column, typed(value, dtype)), st.sampled_from(COMPARISONS + MISSING), maybe),
-        st.builds(lambda how, value: how(typed(value, dtype), column), st.sampled_from(COMPARISONS), constants),
+        st.builds(
+            lambda how, value: how(column, typed(value, dtype)),
+            st.sampled_from(COMPARISONS + MISSING),
+            maybe,
+        ),
+        st.builds(
+            lambda how, value: how(typed(value, dtype), column),
+            st.sampled_from(COMPARISONS),
+            constants,
+        ),
         st.builds(
             lambda values, nulls: column.is_in(values, nulls_equal=nulls),
             st.lists(maybe, max_size=5),
@@ -70,7 +84,9 @@ def leaves(frame: pl.DataFrame, name: str):
         return st.one_of(*forms, st.just(column))
     forms.append(
         st.builds(
-            lambda low, high, closed: column.is_between(typed(low, dtype), typed(high, dtype), closed),
+            lambda low, high, closed: column.is_between(
+                typed(low, dtype), typed(high, dtype), closed
+            ),
             constants,
             constants,
             st.sampled_from(CLOSED),
@@ -81,7 +97,9 @@ def leaves(frame: pl.DataFrame, name: str):
             constants.map(lambda text: column.str.contains(text, literal=True)),
             constants.map(column.str.starts_with),
             constants.map(column.str.ends_with),
-            st.sampled_from(["^m", "a|b", "o.d", "(?i)MLP", "s$", "[a-c]+", "e{2}"]).map(column.str.contains),
+            st.sampled_from(["^m", "a|b", "o.d", "(?i)MLP", "s$", "[a-c]+", "e{2}"]).map(
+                column.str.contains
+            ),
             constants.map(lambda text: column.str.to_lowercase() == text),
             constants.map(lambda text: column.cast(pl.Float64, strict=False) > len(text)),
         ]
@@ -92,7 +110,12 @@ def leaves(frame: pl.DataFrame, name: str):
             constants.map(lambda value: column.cast(pl.String) == str(value)),
         ]
         if dtype.is_float():
-            forms += [st.just(column.is_nan()), st.just(column.is_finite()), st.just(column == math.inf), st.just(column > math.nan)]
+            forms += [
+                st.just(column.is_nan()),
+                st.just(column.is_finite()),
+                st.just(column == math.inf),
+                st.just(column > pl.lit(math.nan)),
+            ]
     return st.one_of(forms)
 
 

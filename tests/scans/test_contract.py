@@ -43,7 +43,9 @@ def runs(all_projects):
 
 @pytest.fixture(scope="module")
 def rows(all_projects):
-    return read_histories("wbframe/ragged", run_columns=["state"], samples=5000, client=client_of(all_projects))
+    return read_histories(
+        "wbframe/ragged", run_columns=["state"], samples=5000, client=client_of(all_projects)
+    )
 
 
 def lazy_runs(client, **options):
@@ -51,21 +53,29 @@ def lazy_runs(client, **options):
 
 
 def lazy_rows(client, **options):
-    return scan_histories("wbframe/ragged", run_columns=["state"], samples=5000, client=client, **options)
+    return scan_histories(
+        "wbframe/ragged", run_columns=["state"], samples=5000, client=client, **options
+    )
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_limit_before_a_filter(engine, client, runs, rows):
     for lazy, eager in ((lazy_runs(client), runs), (lazy_rows(client), rows)):
         for n in (0, 1, 4, 300, 10_000):
-            assert_frame_equal(lazy.head(n).filter(~FINISHED).collect(engine=engine), eager.head(n).filter(~FINISHED))
+            assert_frame_equal(
+                lazy.head(n).filter(~FINISHED).collect(engine=engine),
+                eager.head(n).filter(~FINISHED),
+            )
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_filter_before_a_limit(engine, client, runs, rows):
     for lazy, eager in ((lazy_runs(client), runs), (lazy_rows(client), rows)):
         for n in (0, 1, 4, 300, 10_000):
-            assert_frame_equal(lazy.filter(~FINISHED).head(n).collect(engine=engine), eager.filter(~FINISHED).head(n))
+            assert_frame_equal(
+                lazy.filter(~FINISHED).head(n).collect(engine=engine),
+                eager.filter(~FINISHED).head(n),
+            )
 
 
 def test_polars_hands_over_a_limit_and_a_filter_together(client, asked):
@@ -88,7 +98,10 @@ def test_a_limit_is_counted_over_batches(engine, client, runs):
 @pytest.mark.parametrize("engine", ENGINES)
 def test_columns_of_the_predicate_alone_do_not_come_along(engine, client, runs, rows):
     for lazy, eager in ((lazy_runs(client), runs), (lazy_rows(client), rows)):
-        assert_frame_equal(lazy.filter(FINISHED).select("run_id").collect(engine=engine), eager.filter(FINISHED).select("run_id"))
+        assert_frame_equal(
+            lazy.filter(FINISHED).select("run_id").collect(engine=engine),
+            eager.filter(FINISHED).select("run_id"),
+        )
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -103,9 +116,14 @@ def test_the_number_of_rows(engine, client, runs, rows, asked):
     assert lazy_rows(client).select(pl.len()).collect(engine=engine).item() == rows.height
     [wanted] = asked
     assert len(wanted.columns) == 1
-    for counting in (lazy_runs(client).select(pl.len()), lazy_runs(client).filter(pl.col("name").str.contains("e")).select(pl.len())):
+    for counting in (
+        lazy_runs(client).select(pl.len()),
+        lazy_runs(client).filter(pl.col("name").str.contains("e")).select(pl.len()),
+    ):
         assert counting.collect(engine=engine).dtypes == [pl.get_index_type()]
-    assert lazy_runs(client).select("run_id", n=pl.len()).collect(engine=engine)["n"][0] == runs.height
+    assert (
+        lazy_runs(client).select("run_id", n=pl.len()).collect(engine=engine)["n"][0] == runs.height
+    )
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -113,10 +131,19 @@ def test_the_number_of_rows(engine, client, runs, rows, asked):
     "query",
     [
         lambda frame: frame.sort("run_id", maintain_order=True).head(3),
-        lambda frame: frame.sort("run_id", descending=True, maintain_order=True).filter(FINISHED).head(3),
+        lambda frame: (
+            frame.sort("run_id", descending=True, maintain_order=True).filter(FINISHED).head(3)
+        ),
         lambda frame: frame.filter(FINISHED).sort("run_id", maintain_order=True).head(2),
-        lambda frame: frame.select("run_id", "state").top_k(3, by=["run_id", "state"]).sort("run_id", "state"),
-        lambda frame: frame.select("run_id", "state").filter(FINISHED).bottom_k(3, by=["run_id", "state"]).sort("run_id"),
+        lambda frame: (
+            frame.select("run_id", "state").top_k(3, by=["run_id", "state"]).sort("run_id", "state")
+        ),
+        lambda frame: (
+            frame.select("run_id", "state")
+            .filter(FINISHED)
+            .bottom_k(3, by=["run_id", "state"])
+            .sort("run_id")
+        ),
     ],
 )
 def test_a_top_k(query, engine, client, runs, rows):
@@ -139,9 +166,11 @@ def test_a_top_k(query, engine, client, runs, rows):
         lambda frame: frame.filter(pl.len().over("state") > 3),
         lambda frame: frame.filter(pl.int_range(pl.len()) < 4),
         lambda frame: frame.filter(pl.col("state").shift(1) == "finished"),
-        lambda frame: frame.filter(pl.lit(False)),  # noqa: FBT003 -- a constant predicate
+        lambda frame: frame.filter(pl.lit(False)),
         lambda frame: frame.filter(pl.lit(None, dtype=pl.Boolean)),
-        lambda frame: frame.filter(pl.col("run_id").map_elements(lambda name: min(name) < "d", return_dtype=pl.Boolean)),
+        lambda frame: frame.filter(
+            pl.col("run_id").map_elements(lambda name: min(name) < "d", return_dtype=pl.Boolean)
+        ),
         lambda frame: frame.filter(pl.col("^stat.$") == "failed"),
         lambda frame: frame.remove(FINISHED),
         lambda frame: frame.filter(FINISHED).clear(),
@@ -175,15 +204,22 @@ def test_the_schema_is_asked_for_once(web, client):
 @pytest.mark.parametrize("engine", ENGINES)
 def test_no_batch_gives_the_promised_columns(engine, client, runs, rows):
     for lazy, eager in ((lazy_runs(client), runs), (lazy_rows(client), rows)):
-        assert_frame_equal(lazy.filter(pl.col("run_id") == "nobody").collect(engine=engine), eager.clear())
+        assert_frame_equal(
+            lazy.filter(pl.col("run_id") == "nobody").collect(engine=engine), eager.clear()
+        )
         assert_frame_equal(lazy.head(0).collect(engine=engine), eager.clear())
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("path", ["wbframe/empty", ["wbframe/empty"]])
 def test_an_empty_project(path, engine, client):
-    assert_frame_equal(scan_runs(path, client=client).collect(engine=engine), read_runs(path, client=client))
-    assert_frame_equal(scan_histories(path, client=client).collect(engine=engine), read_histories(path, client=client))
+    assert_frame_equal(
+        scan_runs(path, client=client).collect(engine=engine), read_runs(path, client=client)
+    )
+    assert_frame_equal(
+        scan_histories(path, client=client).collect(engine=engine),
+        read_histories(path, client=client),
+    )
     assert scan_runs(path, client=client).select(pl.len()).collect(engine=engine).item() == 0
 
 
@@ -196,20 +232,29 @@ def test_many_projects_in_one_scan(engine, client):
     assert eager["project"].n_unique() == 3
     assert_frame_equal(lazy.collect(engine=engine), eager)
     assert_frame_equal(lazy.filter(FINISHED).collect(engine=engine), eager.filter(FINISHED))
-    assert lazy.filter(FINISHED).select(pl.len()).collect(engine=engine).item() == eager.filter(FINISHED).height
+    assert (
+        lazy.filter(FINISHED).select(pl.len()).collect(engine=engine).item()
+        == eager.filter(FINISHED).height
+    )
     keys = ["train/loss", "loss"]
     eager = read_histories(paths, keys=keys, run_columns=["project", "state"], client=client)
     lazy = scan_histories(paths, keys=keys, run_columns=["project", "state"], client=client)
     assert_frame_equal(lazy.collect(engine=engine), eager)
-    assert_frame_equal(lazy.filter(project="odd").collect(engine=engine), eager.filter(project="odd"))
+    assert_frame_equal(
+        lazy.filter(project="odd").collect(engine=engine), eager.filter(project="odd")
+    )
     assert_frame_equal(lazy.head(700).collect(engine=engine), eager.head(700))
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_overrides(engine, client):
     exact = {"big": pl.Int64, "list": pl.List(pl.String)}
-    lazy = scan_histories("wbframe/ragged", keys=["big", "list"], schema_overrides=exact, client=client)
-    eager = read_histories("wbframe/ragged", keys=["big", "list"], schema_overrides=exact, client=client)
+    lazy = scan_histories(
+        "wbframe/ragged", keys=["big", "list"], schema_overrides=exact, client=client
+    )
+    eager = read_histories(
+        "wbframe/ragged", keys=["big", "list"], schema_overrides=exact, client=client
+    )
     assert lazy.collect_schema() == eager.schema
     assert_frame_equal(lazy.collect(engine=engine), eager)
     odd = pl.col("big") == 2**53 + 1

@@ -21,19 +21,31 @@ COUNTED = {
     "a state": lambda frame: frame.filter(STATE == "finished").select(pl.len()),
     "states": lambda frame: frame.filter(STATE.is_in(["failed", "crashed"])).select(pl.len()),
     "a run": lambda frame: frame.filter(pl.col("run_id") == "whole").select(pl.len()),
-    "one after the other": lambda frame: frame.filter(STATE == "finished").filter(pl.col("run_id").is_in(["huge", "whole"])).select(pl.len()),
-    "two at once": lambda frame: frame.filter(STATE == "finished", pl.col("run_id") == "huge").select(pl.len()),
+    "one after the other": lambda frame: (
+        frame.filter(STATE == "finished")
+        .filter(pl.col("run_id").is_in(["huge", "whole"]))
+        .select(pl.len())
+    ),
+    "two at once": lambda frame: frame.filter(
+        STATE == "finished", pl.col("run_id") == "huge"
+    ).select(pl.len()),
 }
 
 READ = {
     "a superset": lambda frame: frame.filter(pl.col("name") == "huge numbers").select(pl.len()),
     "unequal": lambda frame: frame.filter(STATE != "finished").select(pl.len()),
     "local": lambda frame: frame.filter(STATE.str.len_chars() > 6).select(pl.len()),
-    "partly local": lambda frame: frame.filter(STATE == "finished", pl.col("tags").list.len() > 0).select(pl.len()),
+    "partly local": lambda frame: frame.filter(
+        STATE == "finished", pl.col("tags").list.len() > 0
+    ).select(pl.len()),
     "by keyword": lambda frame: frame.filter(state="finished").select(pl.len()),
     "a limit": lambda frame: frame.head(3).select(pl.len()),
-    "a filter behind a limit": lambda frame: frame.head(5).filter(STATE == "finished").select(pl.len()),
-    "a limit behind a filter": lambda frame: frame.filter(STATE == "finished").head(2).select(pl.len()),
+    "a filter behind a limit": lambda frame: (
+        frame.head(5).filter(STATE == "finished").select(pl.len())
+    ),
+    "a limit behind a filter": lambda frame: (
+        frame.filter(STATE == "finished").head(2).select(pl.len())
+    ),
     "states once": lambda frame: frame.unique("state").select(pl.len()),
     "what is not null": lambda frame: frame.select(pl.col("group").count()),
     "more than a count": lambda frame: frame.select(pl.len(), pl.col("run_id").first()),
@@ -43,8 +55,10 @@ READ = {
     "twice": lambda frame: pl.concat([frame, frame]).select(pl.len()),
     "groups": lambda frame: frame.group_by("state").len().sort("state"),
     "a count of a count": lambda frame: frame.select(pl.len()).select(pl.len()),
-    "a filtered count": lambda frame: frame.select(pl.len()).filter(pl.lit(True)).select(pl.len()),  # noqa: FBT003
-    "all at once": lambda frame: frame.filter(pl.col("created_at") == pl.col("created_at").max()).select(pl.len()),
+    "a filtered count": lambda frame: frame.select(pl.len()).filter(pl.lit(True)).select(pl.len()),
+    "all at once": lambda frame: frame.filter(
+        pl.col("created_at") == pl.col("created_at").max()
+    ).select(pl.len()),
     "exploded": lambda frame: frame.explode("tags").select(pl.len()),
     "all columns": lambda frame: frame.select(pl.all()).select(pl.len()),
     "cast": lambda frame: frame.select(pl.len().cast(pl.Float64)),
@@ -55,7 +69,11 @@ def operations(web):
     return [request.operation for request in web.requests]
 
 
-@pytest.mark.parametrize("columns", [None, ["run_id", "state", "name", "tags", "group", "created_at"]], ids=["all columns", "some"])
+@pytest.mark.parametrize(
+    "columns",
+    [None, ["run_id", "state", "name", "tags", "group", "created_at"]],
+    ids=["all columns", "some"],
+)
 @pytest.mark.parametrize("query", COUNTED.values(), ids=list(COUNTED))
 def test_a_count_is_one_request(query, columns, web, client):
     eager = read_runs(RAGGED, columns=["run_id", "state"], client=client)
@@ -91,26 +109,44 @@ def test_everything_else_is_read(query, engine, web, client):
         ({"limit": 400}, ["Count"]),
         ({"filters": STATE != "finished", "columns": ["run_id"]}, ["Runs"]),
         ({"filters": STATE.str.len_chars() > 6, "columns": ["run_id"]}, ["Runs"]),
-        ({"filters": pl.col("created_at") == pl.col("created_at").max(), "columns": ["run_id"]}, ["Runs"]),
+        (
+            {"filters": pl.col("created_at") == pl.col("created_at").max(), "columns": ["run_id"]},
+            ["Runs"],
+        ),
     ],
 )
 def test_the_scans_own_arguments_count(options, requests, web, client):
     eager = read_runs(RAGGED, client=client, **{"columns": ["run_id"], **options})
     web.clear()
-    assert scan_runs(RAGGED, client=client, **options).select(pl.len()).collect().item() == eager.height
+    assert (
+        scan_runs(RAGGED, client=client, **options).select(pl.len()).collect().item()
+        == eager.height
+    )
     assert operations(web) == requests
 
 
 def test_a_filter_of_a_limited_scan_is_read(web, client):
-    few = scan_runs(RAGGED, limit=4, columns=["run_id", "state"], client=client).filter(STATE == "finished")
+    few = scan_runs(RAGGED, limit=4, columns=["run_id", "state"], client=client).filter(
+        STATE == "finished"
+    )
     assert few.select(pl.len()).collect().item() == few.collect().height
     assert "Count" not in operations(web)
 
 
-@pytest.mark.parametrize("path", ["wbframe/ragged/sweeps/swp1aaaa", "wbframe/ragged/runs/huge", ["wbframe/ragged", "wbframe/ragged/runs/huge"]])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "wbframe/ragged/sweeps/swp1aaaa",
+        "wbframe/ragged/runs/huge",
+        ["wbframe/ragged", "wbframe/ragged/runs/huge"],
+    ],
+)
 def test_sweeps_and_named_runs_are_read(path, web, client):
     eager = read_runs(path, columns=["run_id"], client=client).height
-    assert scan_runs(path, columns=["run_id"], client=client).select(pl.len()).collect().item() == eager
+    assert (
+        scan_runs(path, columns=["run_id"], client=client).select(pl.len()).collect().item()
+        == eager
+    )
     assert "Count" not in operations(web)
 
 
@@ -123,7 +159,11 @@ def test_a_project_is_counted_once_and_several_are_added(web, client):
 
 
 def test_a_count_by_a_column_that_is_not_there_is_an_error(client):
-    lazy = scan_runs(RAGGED, columns=["run_id"], client=client).filter(STATE == "finished").select(pl.len())
+    lazy = (
+        scan_runs(RAGGED, columns=["run_id"], client=client)
+        .filter(STATE == "finished")
+        .select(pl.len())
+    )
     with pytest.raises(pl.exceptions.ColumnNotFoundError):
         lazy.collect()
 
@@ -137,7 +177,10 @@ def test_a_plan_that_travelled_is_right_still(web, client, monkeypatch):
 def test_both_readings_of_nulls_count_alike(reading):
     eager = read_runs(RAGGED, columns=["run_id", "state"], client=reading)
     for query in COUNTED.values():
-        assert query(scan_runs(RAGGED, client=reading)).collect().item() == query(eager.lazy()).collect().item()
+        assert (
+            query(scan_runs(RAGGED, client=reading)).collect().item()
+            == query(eager.lazy()).collect().item()
+        )
 
 
 def test_runs_that_appear_are_counted(ragged_project):
@@ -145,5 +188,7 @@ def test_runs_that_appear_are_counted(ragged_project):
         counting = scan_runs(RAGGED, client=own).select(pl.len())
         assert counting.collect().item() == 13
         views = server.engine.catalog.views
-        views[RAGGED] = views[RAGGED].next(type(ragged_project)(entity="wbframe", name="ragged", runs=ragged_project.runs[:5]))
+        views[RAGGED] = views[RAGGED].next(
+            type(ragged_project)(entity="wbframe", name="ragged", runs=ragged_project.runs[:5])
+        )
         assert counting.collect().item() == 5

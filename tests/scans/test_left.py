@@ -19,11 +19,18 @@ KEYS = ["train/loss", "eval/loss"]
 
 
 def runs_of(client, **options):
-    return scan_runs(RAGGED, columns=["entity", "project", "run_id", "state", "created_at"], client=client, **options)
+    return scan_runs(
+        RAGGED,
+        columns=["entity", "project", "run_id", "state", "created_at"],
+        client=client,
+        **options,
+    )
 
 
 def test_nothing_is_read_before_it_is_collected(web, client):
-    runs_of(client).filter(FINISHED).wandb.histories(keys=KEYS, client=client).filter(pl.col("_step") < 3)
+    runs_of(client).filter(FINISHED).wandb.histories(keys=KEYS, client=client).filter(
+        pl.col("_step") < 3
+    )
     assert not web.requests
 
 
@@ -33,14 +40,27 @@ def test_the_rows_of_exactly_these_runs_in_this_order(engine, web, client):
     ids = left.collect()["run_id"].to_list()
     lazy = left.wandb.histories(keys=KEYS, run_columns=["state"], client=client)
     found = lazy.collect(engine=engine)
-    assert found["run_id"].unique(maintain_order=True).to_list() == [each for each in ids if each in set(found["run_id"])]
-    whole = read_histories(RAGGED, keys=KEYS, run_columns=["state"], filters=FINISHED, order="-created_at", client=client)
+    assert found["run_id"].unique(maintain_order=True).to_list() == [
+        each for each in ids if each in set(found["run_id"])
+    ]
+    whole = read_histories(
+        RAGGED,
+        keys=KEYS,
+        run_columns=["state"],
+        filters=FINISHED,
+        order="-created_at",
+        client=client,
+    )
     assert_frame_equal(found, whole)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_only_their_rows_are_asked_for(engine, web, client):
-    lazy = runs_of(client).filter(pl.col("run_id").is_in(["whole", "twice"])).wandb.histories(keys=["train/loss"], client=client)
+    lazy = (
+        runs_of(client)
+        .filter(pl.col("run_id").is_in(["whole", "twice"]))
+        .wandb.histories(keys=["train/loss"], client=client)
+    )
     web.clear()
     assert lazy.filter(pl.col("_step") < 3).collect(engine=engine).height == 6
     rows = [request for request in web.requests if request.operation == "Rows"]
@@ -50,7 +70,9 @@ def test_only_their_rows_are_asked_for(engine, web, client):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_what_comes_after_is_pushed_as_ever(engine, client):
-    lazy = runs_of(client).wandb.histories(keys=KEYS, run_columns=["state"], samples=5000, client=client)
+    lazy = runs_of(client).wandb.histories(
+        keys=KEYS, run_columns=["state"], samples=5000, client=client
+    )
     eager = lazy.collect()
     for query in (
         lambda frame: frame.filter(FINISHED, pl.col("_step").is_between(3, 9)),

@@ -33,7 +33,7 @@ from wbframe.errors import AnswerError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Decoded", "decode_lists", "decode_rows", "infer_types", "join_texts"]
+__all__ = ["Decoded", "array_of", "decode_lists", "decode_rows", "infer_types", "join_texts"]
 
 _FAST = frozenset({pl.Float64, pl.Float32, pl.Boolean, *INT_BOUNDS})
 _NUMBER = pl.Float64()
@@ -217,6 +217,22 @@ def join_texts(raw: bytes | memoryview | msgspec.Raw, *, where: str = "") -> byt
         raise AnswerError(
             _told(where, f"the rows must be a list of JSON texts: {error}")
         ) from error
+    return array_of(texts, where=where)
+
+
+def array_of(texts: Sequence[str], *, where: str = "") -> bytes:
+    """Join JSON texts, one a row, into one JSON array; see `join_texts`.
+
+    Raises
+    ------
+    AnswerError
+        One of them is blank.
+
+    Examples
+    --------
+    >>> array_of(['{"_step": 0}', '{"_step": 1}'])
+    b'[{"_step": 0},{"_step": 1}]'
+    """
     if not all(map(str.strip, texts)):
         raise AnswerError(_told(where, "a row is an empty text"))
     return b"[%b]" % ",".join(texts).encode()

@@ -152,8 +152,8 @@ def count_requests(counts: Sequence[int], per_page: int, cells: int | None = Non
 
     Examples
     --------
-    >>> count_requests([450], 200), count_requests([450, 3], 200, cells=1_000_000)
-    (3, 13)
+    >>> count_requests([450], 200), count_requests([450, 3], 200, cells=1000)
+    (3, 10)
     """
     pages = sum(max(math.ceil(runs / per_page), 1) for runs in counts)
     if cells is None:

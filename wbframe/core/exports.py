@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from wbframe.core.graphql import (
     EXPORTS,
+    LIVE,
     decode_answer,
     found_project,
     found_run,
@@ -34,9 +35,13 @@ _NEAR_BYTES = 64 * 1024
 _WHOLE_SHARE = 0.6
 
 
+class _LiveRow(msgspec.Struct):
+    step: int | float | None = msgspec.field(name=STEP, default=None)
+
+
 class _ParquetHistory(msgspec.Struct, rename="camel"):
     parquet_urls: list[str] | None = None
-    live_data: list[dict[str, Any]] | None = None
+    live_data: list[_LiveRow] | None = None
 
 
 class _Run(msgspec.Struct, rename="camel"):
@@ -63,11 +68,12 @@ class Export:
     live_steps: tuple[int, ...] | None = None
 
 
-def exports_request(path: RunPath, run_ids: Sequence[str]) -> Request:
-    """Ask for the exports of several runs."""
+def exports_request(path: RunPath, run_ids: Sequence[str], *, live: bool = True) -> Request:
+    """Ask for the exports of several runs, and unless an older server has it not, for the steps of live rows."""
     declared = "".join(f", $r{i}: String!" for i in range(len(run_ids)))
+    fields = "parquetUrls liveData" if live else "parquetUrls"
     runs = " ".join(
-        f"r{i}: run(name: $r{i}) {{ parquetHistory(liveKeys: $liveKeys) {{ parquetUrls liveData }} }}"
+        f"r{i}: run(name: $r{i}) {{ parquetHistory(liveKeys: $liveKeys) {{ {fields} }} }}"
         for i in range(len(run_ids))
     )
     document = (
@@ -83,7 +89,7 @@ def exports_request(path: RunPath, run_ids: Sequence[str]) -> Request:
             **{f"r{i}": name for i, name in enumerate(run_ids)},
         },
         asked=f"the exports of {what} of {name_of(path)}",
-        features=frozenset({EXPORTS}),
+        features=frozenset({EXPORTS, LIVE} if live else {EXPORTS}),
     )
 
 
@@ -99,7 +105,7 @@ def exports_answer(
         steps = None
         if history.live_data is not None:
             steps = tuple(
-                sorted(int(row[STEP]) for row in history.live_data if row.get(STEP) is not None)
+                sorted(int(row.step) for row in history.live_data if row.step is not None)
             )
         urls = sorted(history.parquet_urls or [], key=file_of)
         found.append(Export(urls=tuple(urls), live_steps=steps))

@@ -34,10 +34,12 @@ FIELDS = "project.fields"
 PROJECTION = "config(keys:)"
 KEYS = "runs.historyKeys"
 EXPORTS = "run.parquetHistory"
+LIVE = "parquetHistory.liveData"
 BUCKETS = "run.bucketedHistory"
 _REFUSALS = {
     BUCKETS: re.compile(r"""[Cc]annot query field ["']bucketedHistory["']"""),
     EXPORTS: re.compile(r"""[Cc]annot query field ["']parquetHistory["']"""),
+    LIVE: re.compile(r"""[Cc]annot query field ["']liveData["']"""),
     KEYS: re.compile(
         r"""[Cc]annot query field ["']historyKeys["'] on type ["']RunConnection["']"""
     ),
@@ -203,6 +205,24 @@ class _KeysData(msgspec.Struct):
 
 class _RowsData(msgspec.Struct):
     project: dict[str, dict[str, msgspec.Raw] | None] | None = None
+
+
+class RunRows(msgspec.Struct, rename="camel"):
+    """The rows of a run as the protocol has them: a list of row objects a spec, or JSON texts."""
+
+    sampled_history: list[msgspec.Raw] | None = None
+    history: list[str] | None = None
+    events: list[str] | None = None
+
+
+class _RunsOfRows(msgspec.Struct):
+    project: dict[str, RunRows | None] | None = None
+
+
+class _RowsEnvelope(msgspec.Struct):
+    data: _RunsOfRows | None = None
+    errors: list[Any] | None = None
+    error: Any = None
 
 
 class _Envelope(msgspec.Struct):
@@ -398,6 +418,27 @@ def rows_answer(
     found = [found_run(project.get(f"r{i}"), run.run_id, path) for i, run in enumerate(runs)]
     rows = [each.get(run.field, RAW_NULL) for each, run in zip(found, runs, strict=True)]
     return [_NO_ROWS if raw == RAW_NULL else raw for raw in rows]
+
+
+def rows_at_once(content: bytes, request: Request, runs: Sequence[RowsOf]) -> list[RunRows] | None:
+    """Parse the answer to `rows_request` in one pass over its bytes.
+
+    Returns
+    -------
+    list of RunRows or None
+        In the order of the runs; None for an answer that is not as it should be, which `rows_answer` reads
+        or refuses step by step.
+    """
+    try:
+        answer: _RowsEnvelope = decode_any(_decoder(_RowsEnvelope), content, where=request.asked)
+    except msgspec.ValidationError:
+        return None
+    if answer.errors or answer.error or answer.data is None or answer.data.project is None:
+        return None
+    project = answer.data.project
+    found = [project.get(f"r{i}") for i in range(len(runs))]
+    whole = [each for each in found if each is not None]
+    return whole if len(whole) == len(runs) else None
 
 
 def spec(keys: Sequence[str], samples: int, min_step: int | None, max_step: int | None) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import msgspec
 import polars as pl
 
-from wbframe.core.decode import decode_rows, infer_types, join_texts
+from wbframe.core.decode import Decoded, array_of, decode_lists, infer_types, join_texts
 from wbframe.core.exact import decode_any
-from wbframe.core.graphql import name_of, rows_answer
+from wbframe.core.graphql import name_of, rows_answer, rows_at_once
 from wbframe.core.plan import rows_asked, split_groups
 from wbframe.core.schema import STEP, SYSTEM_PREFIXES, Index
 from wbframe.errors import AnswerError
@@ -60,21 +61,23 @@ def read_answer(task: HistoryTask, content: bytes, request: Request) -> TaskRows
     """
     found = TaskRows()
     again: list[RunRead] = []
-    answers = rows_answer(content, request, task.path, task.rows_of())
-    for run, raw in zip(task.runs, answers, strict=True):
-        where = f"run {run.run_id!r} of {name_of(task.path)}"
+    opened = _open_rows(task, content, request)
+    decoded = _decode_together(task, opened)
+    for run, arrays, parts in zip(task.runs, opened, decoded, strict=True):
+        found.imprecise.update(*(each.imprecise for each in parts))
+        frames = [each.frame for each in parts]
         if run.field == "sampledHistory":
-            frames, wrong = _read_specs(task, run, raw, found, where)
             if len(frames) > 1 and any(each[STEP].is_duplicated().any() for each in frames):
                 # Which of the rows of one step a key belongs to is not in the specs: read whole rows.
                 again.append(replace(run, field="history", groups=()))
                 continue
+            wrong = _wrong_groups(task, run, frames, found)
             if wrong:
                 again.append(split_groups(run, wrong))
                 continue
             frame = merge_specs(frames, tuple(task.schema.lead))
         else:
-            frame = _read_texts(task, run, raw, found, where)
+            frame = _whole_rows(task, run, bytes(arrays[0]), frames[0], found)
         if frame.height:
             found.frames[run.ordinal] = frame
     if again:
@@ -82,30 +85,78 @@ def read_answer(task: HistoryTask, content: bytes, request: Request) -> TaskRows
     return found
 
 
-def _read_specs(
-    task: HistoryTask, run: RunRead, raw: msgspec.Raw, found: TaskRows, where: str
-) -> tuple[list[pl.DataFrame], list[int]]:
-    """Decode one run's `sampledHistory`; also tell which groups were not logged together."""
-    lists = row_lists(raw)
-    if len(lists) != len(run.groups):
-        msg = (
-            f"could not read {where}: {len(run.groups)} specs were asked and {len(lists)} answered"
+def _open_rows(
+    task: HistoryTask, content: bytes, request: Request
+) -> list[Sequence[msgspec.Raw | bytes]]:
+    """Open an answer: the arrays of rows of each run, one a spec, or one of whole rows; no row is parsed."""
+    asked = task.rows_of()
+    found: list[Sequence[msgspec.Raw | bytes]] = []
+    rows = rows_at_once(content, request, asked)
+    if rows is not None:
+        for run, each in zip(task.runs, rows, strict=True):
+            if run.field == "sampledHistory":
+                found.append(each.sampled_history or [])
+            else:
+                texts = each.history if run.field == "history" else each.events
+                found.append([array_of(texts or [], where=_where(task, run))])
+    else:
+        raws = rows_answer(content, request, task.path, asked)
+        for run, raw in zip(task.runs, raws, strict=True):
+            specs = run.field == "sampledHistory"
+            found.append(row_lists(raw) if specs else [join_texts(raw, where=_where(task, run))])
+    for run, arrays in zip(task.runs, found, strict=True):
+        if run.field == "sampledHistory" and len(arrays) != len(run.groups):
+            msg = f"{len(run.groups)} specs were asked and {len(arrays)} answered"
+            raise AnswerError(f"could not read {_where(task, run)}: {msg}")
+    return found
+
+
+def _decode_together(
+    task: HistoryTask, opened: Sequence[Sequence[msgspec.Raw | bytes]]
+) -> list[list[Decoded]]:
+    """Decode all arrays, those with the same columns at once."""
+    alike: dict[tuple[str, ...] | None, list[tuple[int, int]]] = defaultdict(list)
+    for place, (run, arrays) in enumerate(zip(task.runs, opened, strict=True)):
+        for i in range(len(arrays)):
+            keys = run.groups[i].keys if run.field == "sampledHistory" else None
+            alike[keys].append((place, i))
+    decoded: list[dict[int, Decoded]] = [{} for _ in opened]
+    for keys, places in alike.items():
+        done = decode_lists(
+            [opened[place][i] for place, i in places],
+            _columns(task, keys),
+            where=[_where(task, task.runs[place]) for place, _ in places],
         )
-        raise AnswerError(msg)
-    frames, wrong = [], []
-    for i, (group, rows) in enumerate(zip(run.groups, lists, strict=True)):
-        typed = task.schema.keys
-        columns = {**task.schema.lead, **{key: typed[key] for key in group.keys if key in typed}}
-        decoded = decode_rows(rows, columns, where=where)
-        if not group.proven and decoded.frame.height < min(
-            group.known or 0, rows_asked(task.samples)
-        ):
+        for (place, i), each in zip(places, done, strict=True):
+            decoded[place][i] = each
+    return [[each[i] for i in sorted(each)] for each in decoded]
+
+
+def _columns(task: HistoryTask, keys: Sequence[str] | None) -> dict[str, pl.DataType]:
+    """Give the columns of the rows of a spec, or of whole rows (no keys)."""
+    typed = task.schema.keys
+    if keys is not None:
+        return {**task.schema.lead, **{key: typed[key] for key in keys if key in typed}}
+    return {**dict.fromkeys(task.row_keys or (), pl.String()), **task.schema.lead, **typed}
+
+
+def _wrong_groups(
+    task: HistoryTask, run: RunRead, frames: Sequence[pl.DataFrame], found: TaskRows
+) -> list[int]:
+    """Tell which groups of a run were not logged together; note whether its rows are a sample."""
+    wrong = []
+    for i, (group, frame) in enumerate(zip(run.groups, frames, strict=True)):
+        promised = min(group.known or 0, rows_asked(task.samples))
+        if not group.proven and frame.height < promised:
             wrong.append(i)
-        elif task.is_sampled(run.field, group.known, decoded.frame.height):
+        elif task.is_sampled(run.field, group.known, frame.height):
             found.sampled.add(run.ordinal)
-        found.imprecise |= decoded.imprecise
-        frames.append(decoded.frame)
-    return frames, wrong
+    return wrong
+
+
+def _where(task: HistoryTask, run: RunRead) -> str:
+    """Name a run, for messages."""
+    return f"run {run.run_id!r} of {name_of(task.path)}"
 
 
 def row_lists(raw: msgspec.Raw) -> list[msgspec.Raw]:
@@ -161,25 +212,19 @@ def by_step(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.sort(STEP, maintain_order=True)
 
 
-def _read_texts(
-    task: HistoryTask, run: RunRead, raw: msgspec.Raw, found: TaskRows, where: str
+def _whole_rows(
+    task: HistoryTask, run: RunRead, rows: bytes, frame: pl.DataFrame, found: TaskRows
 ) -> pl.DataFrame:
-    """Decode one run's `history` or `events`, whose rows are JSON texts."""
-    rows = join_texts(raw)
-    row_keys = task.row_keys or ()
-    promised = {**dict.fromkeys(row_keys, pl.String()), **task.schema.lead, **task.schema.keys}
+    """Keep of one run's `history` or `events` the rows that are wanted; note new keys and samples."""
     # Only a run that has ended cannot have logged a new key since its keys were listed.
     if task.row_keys is None and not task.narrowed and (not run.ended or run.field == "events"):
-        new = new_keys(infer_types(rows), promised, system=run.field == "events")
+        new = new_keys(infer_types(rows), _columns(task, None), system=run.field == "events")
         if new:
             found.new_keys[run.ordinal] = new
-    decoded = decode_rows(rows, promised, where=where)
-    found.imprecise |= decoded.imprecise
-    frame = decoded.frame
     if task.is_sampled(run.field, run.known, frame.height):
         found.sampled.add(run.ordinal)
-    if row_keys:
-        frame = frame.filter(_held(rows, row_keys, match_all=task.match_all))
+    if task.row_keys:
+        frame = frame.filter(_held(rows, task.row_keys, match_all=task.match_all))
     axes = [axis for axis in task.schema.lead if axis != STEP and run.field == "history"]
     if axes:
         frame = frame.drop_nulls(axes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode, b64encode
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -173,6 +174,50 @@ def server_filters(filters: Filter, path: RunPath) -> Filter:
 
 
 Listing = ProjectListing | NamedListing
+
+
+def cursors_ahead(listing: Listing, page: Page, most: int | None) -> list[str]:
+    """Foretell the cursors after the first page's own, so that pages can be asked for side by side.
+
+    A guess, to be checked: each page must end at the cursor with which the next was asked for.
+
+    Parameters
+    ----------
+    listing, page
+        What is listed, and its first page.
+    most
+        Runs that are wanted at the most; None for all.
+
+    Returns
+    -------
+    list of str
+        The page's cursor first; empty where none can be foretold: cursors are no plain offsets, the number of
+        runs is not known, or one page is left.
+    """
+    size = len(page.nodes)
+    if page.cursor is None:
+        return []
+    if isinstance(listing, NamedListing):
+        ends = range(int(page.cursor), len(listing.names), size)
+        return [str(end) for end in ends][: None if most is None else -(-most // size) - 1]
+    if page.run_count is None:
+        return []
+    text = _offset_text(page.cursor)
+    match = re.fullmatch(r"(.*?)(\d+)", text or "")
+    if match is None or int(match[2]) not in {size - 1, size}:
+        return []
+    wanted = page.run_count if most is None else min(most, page.run_count)
+    offsets = range(int(match[2]), int(match[2]) + wanted - size, size)
+    return [b64encode(f"{match[1]}{offset}".encode()).decode() for offset in offsets]
+
+
+def _offset_text(cursor: str) -> str | None:
+    """Open a cursor in base64; None if it is not, or spells otherwise what we would."""
+    try:
+        text = b64decode(cursor, validate=True).decode()
+    except ValueError:
+        return None
+    return text if b64encode(text.encode()).decode() == cursor else None
 
 
 # Runs named by id with a filter besides go into one `$in` each so many.

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import polars as pl
 
-from wbframe.core.decode import decode_rows, infer_types
-from wbframe.core.graphql import RAW_NULL, json_object, name_of
-from wbframe.core.schema import HIDDEN, RUN_COLUMNS, UTC_TIME, Index, RunsSchema
+from wbframe.core.decode import decode_lists, infer_types
+from wbframe.core.graphql import RAW_NULL, json_object, json_texts, name_of
+from wbframe.core.schema import HIDDEN, RUN_COLUMNS, UTC_TIME, Index, RunsSchema, merge_index
 from wbframe.errors import AnswerError
 
 if TYPE_CHECKING:
@@ -21,6 +21,16 @@ if TYPE_CHECKING:
 
 # Deeper objects stay JSON text: nobody's config nests so far, and recursion has an end.
 _MAX_DEPTH = 32
+_ROWS_AT_ONCE = 250
+
+
+class _Wrapped(msgspec.Struct):
+    """A value of a config."""
+
+    value: msgspec.Raw
+
+
+_wrapped = msgspec.json.Decoder(dict[str, _Wrapped])
 
 
 @dataclass(slots=True)
@@ -48,9 +58,10 @@ class RunsBuffer:
             self.names.update(leaves)
             self.rows.append(msgspec.json.encode(leaves))
 
-    def joined(self) -> bytes:
-        """Give all rows as one JSON array."""
-        return b"[" + b",".join(self.rows) + b"]"
+    def joined(self) -> list[bytes]:
+        """Give the rows as JSON arrays, each of some rows: the memory to decode one is many times its size."""
+        parts = range(0, max(len(self.rows), 1), _ROWS_AT_ONCE)
+        return [b"[" + b",".join(self.rows[at : at + _ROWS_AT_ONCE]) + b"]" for at in parts]
 
     def __len__(self) -> int:
         return len(self.nodes)
@@ -67,16 +78,47 @@ def run_leaves(
     collided = set() if collided is None else collided
     leaves: dict[str, msgspec.Raw] = {}
     if node.config != RAW_NULL:
-        config = json_object(node.config, where=f"the config of {where}")
-        for key, wrapped in sorted(config.items()):
-            if key not in HIDDEN["config"]:
-                _flatten(leaves, collided, f"config.{key}", _unwrap(wrapped), 0)
+        of_config = f"the config of {where}"
+        text = json_texts(node.config, where=of_config)
+        flat = _flat_config(text)
+        if flat is not None:
+            leaves = flat
+        else:
+            config = json_object(msgspec.Raw(text), where=of_config)
+            for key, wrapped in sorted(config.items()):
+                if key not in HIDDEN["config"]:
+                    _flatten(leaves, collided, f"config.{key}", _unwrap(wrapped), 0)
     if node.summary_metrics != RAW_NULL:
-        summary = json_object(node.summary_metrics, where=f"the summary of {where}")
-        for key, value in sorted(summary.items()):
-            if key not in HIDDEN["summary"]:
-                _flatten(leaves, collided, f"summary.{key}", value, 0)
+        of_summary = f"the summary of {where}"
+        text = json_texts(node.summary_metrics, where=of_summary)
+        summary = json_object(msgspec.Raw(text), where=of_summary)
+        hidden = [summary[key] for key in HIDDEN["summary"] & summary.keys()]
+        if text.count(b"{") == 1 + _braces(hidden):
+            leaves.update(
+                {f"summary.{k}": v for k, v in summary.items() if k not in HIDDEN["summary"]}
+            )
+        else:
+            for key, value in sorted(summary.items()):
+                if key not in HIDDEN["summary"]:
+                    _flatten(leaves, collided, f"summary.{key}", value, 0)
     return leaves
+
+
+def _flat_config(text: bytes) -> dict[str, msgspec.Raw] | None:
+    """Open a config in which nothing is nested, as most are; None for others."""
+    try:
+        found = _wrapped.decode(text)
+    except msgspec.DecodeError:
+        return None
+    hidden = [found.pop(key).value for key in HIDDEN["config"] & found.keys()]
+    if text.count(b"{") != 1 + len(found) + len(hidden) + _braces(hidden):
+        return None
+    return {f"config.{key}": wrapped.value for key, wrapped in found.items()}
+
+
+def _braces(values: Iterable[msgspec.Raw]) -> int:
+    """Count opening braces."""
+    return sum(bytes(each).count(b"{") for each in values)
 
 
 def _unwrap(value: msgspec.Raw) -> msgspec.Raw:
@@ -126,9 +168,11 @@ def runs_frame(buffer: RunsBuffer, schema: RunsSchema) -> tuple[pl.DataFrame, fr
     found: dict[str, pl.Series] = {}
     imprecise: frozenset[str] = frozenset()
     if leaves:
-        decoded = decode_rows(buffer.joined(), leaves, where="the runs")
-        found = {name: decoded.frame[name] for name in leaves}
-        imprecise = decoded.imprecise
+        parts = buffer.joined()
+        decoded = decode_lists(parts, leaves, where=["the runs"] * len(parts))
+        whole = pl.concat([each.frame for each in decoded])
+        found = {name: whole[name] for name in leaves}
+        imprecise = frozenset().union(*(each.imprecise for each in decoded))
     for name in schema.columns:
         if name in RUN_COLUMNS:
             found[name] = _meta_column(name, buffer)
@@ -139,7 +183,10 @@ def runs_frame(buffer: RunsBuffer, schema: RunsSchema) -> tuple[pl.DataFrame, fr
 
 def leaf_types(buffer: RunsBuffer) -> Index:
     """Give the config and summary columns that these runs have, and their types."""
-    return {name: frozenset(types) for name, types in infer_types(buffer.joined()).items()}
+    found: Index = {}
+    for part in buffer.joined():
+        merge_index(found, {name: frozenset(types) for name, types in infer_types(part).items()})
+    return found
 
 
 def _meta_column(name: str, buffer: RunsBuffer) -> pl.Series:
@@ -152,6 +199,10 @@ def _meta_column(name: str, buffer: RunsBuffer) -> pl.Series:
     dtype = RUN_COLUMNS[name][0]
     if dtype == UTC_TIME:
         return _times(name, values)
+    if dtype == pl.List(pl.String) and values:
+        # By JSON: from Python lists, polars makes a series a run, which takes ten times as long.
+        spelled = msgspec.json.encode([{name: each} for each in values])
+        return pl.read_json(spelled, schema={name: dtype})[name]
     return pl.Series(name, values, dtype=dtype)
 
 

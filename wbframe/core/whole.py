@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from wbframe.core.graphql import name_of, project_variables
+from wbframe.core.histories import by_step
 from wbframe.core.model import Request
 from wbframe.core.schema import STEP
-from wbframe.core.windows import SAMPLES_PER_WINDOW, Window, windows_over
+from wbframe.core.windows import (
+    ROWS_PER_WINDOW,
+    SAMPLES_PER_WINDOW,
+    Window,
+    windows_among,
+    windows_over,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -20,6 +28,8 @@ if TYPE_CHECKING:
 
 # Steps that are asked for to see where rows are; what servers give at the most.
 PROFILE_STEPS = 10_000
+# A step that none is above, which every JSON number holds.
+_BEHIND_ALL = 2**53
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +54,8 @@ class Wanted:
         Whether no more are logged.
     min_step, max_step
         The window wanted, half-open.
+    rows_per_window
+        Rows that one window should hold at the most.
     """
 
     line_count: int | None
@@ -51,11 +63,16 @@ class Wanted:
     ended: bool
     min_step: int | None = None
     max_step: int | None = None
+    rows_per_window: int = ROWS_PER_WINDOW
 
     @property
-    def bounded(self) -> bool:
-        """Whether only a window is wanted, so that rows cannot be counted."""
-        return self.min_step is not None or self.max_step is not None
+    def countable(self) -> int | None:
+        """Rows that must come at the least; None where it cannot be told, as of a window."""
+        return None if self.min_step is not None or self.max_step is not None else self.line_count
+
+    def is_met(self, rows: int) -> bool:
+        """Tell whether so many rows are all that the server has spoken of."""
+        return self.countable is not None and rows >= self.countable
 
     def cut(self, window: Window) -> Window | None:
         """Give the part of a window that is wanted."""
@@ -80,38 +97,25 @@ def live_rows(
     export
         What the server says of exports.
     exported
-        The steps of exported rows, as far as they are wanted.
+        The steps of exported rows, as far as they are wanted; sorted.
     """
+    most = wanted.rows_per_window
     frames: list[pl.DataFrame] = []
     if export.live_steps:
-        frames += yield from _read(wanted, windows_over(export.live_steps))
+        frames += yield from _read(wanted, windows_among(export.live_steps, exported, most=most))
     elif not export.urls:
-        frames += yield from _profiled(wanted, None, wanted.line_count)
-    elif not _is_all(wanted, len(exported)):
+        return (yield from _profiled(wanted, None, wanted.countable))
+    elif not (wanted.ended and wanted.is_met(len(exported))):
         last = exported.max()
         behind = last + 1 if isinstance(last, int) else None
-        missing = None if wanted.line_count is None else max(wanted.line_count - len(exported), 0)
+        known = wanted.countable
+        missing = None if known is None else max(known - len(exported), 0)
         frames += yield from _profiled(wanted, behind, missing)
-    countable = wanted.ended and not wanted.bounded and wanted.line_count is not None
-    if export.urls and countable and not _is_all(wanted, _rows(exported, frames)):
+    there = combined(exported.to_frame(), [frame.select(STEP) for frame in frames])[STEP]
+    if shortfall(wanted, there):
         # Live rows may lie below exported ones, and not every server says which they are.
-        return (yield from _profiled(wanted, None, wanted.line_count))
+        return (yield from _profiled(wanted, None, wanted.countable))
     return frames
-
-
-def _rows(exported: pl.Series, frames: Sequence[pl.DataFrame]) -> int:
-    """Count the rows of both, those in both once."""
-    return combined(exported.to_frame(), [frame.select(STEP) for frame in frames]).height
-
-
-def _is_all(wanted: Wanted, rows: int) -> bool:
-    """Tell whether so many exported rows are all there are."""
-    return (
-        wanted.ended
-        and not wanted.bounded
-        and wanted.line_count is not None
-        and rows >= wanted.line_count
-    )
 
 
 def _profiled(
@@ -119,17 +123,19 @@ def _profiled(
 ) -> Generator[Ask, Answer, list[pl.DataFrame]]:
     """Find where rows are, then read them."""
     lows = [step for step in (min_step, wanted.min_step) if step is not None]
-    steps: list[int] = yield Profile(min_step=max(lows, default=None), max_step=wanted.max_step)  # type: ignore[assignment]
-    steps = sorted(steps)
-    end = None if wanted.last_step is None or wanted.ended else wanted.last_step + 1
-    # An answer as long as it may be was thinned out, so windows must touch.
-    thinned = len(steps) * 2 > PROFILE_STEPS
-    return (
-        yield from _read(
-            wanted,
-            windows_over(steps, rows=max(rows or 0, len(steps) + 1) if thinned else None, end=end),
-        )
-    )
+    low = max(lows, default=None)
+    answer: list[int] = yield Profile(min_step=low, max_step=wanted.max_step)  # type: ignore[assignment]
+    steps = sorted(answer)
+    if not steps:
+        return []
+    end = None if wanted.last_step is None else wanted.last_step + 1
+    is_sample = len(steps) * 2 > PROFILE_STEPS if rows is None else len(steps) < rows
+    start, known = None, None
+    if is_sample:  # which need not have the first row, nor the last
+        start, end = low or 0, end or wanted.max_step or _BEHIND_ALL
+        known = rows or steps[-1] - steps[0] + 1
+    windows = windows_over(steps, rows=known, start=start, end=end, most=wanted.rows_per_window)
+    return (yield from _read(wanted, windows))
 
 
 def _read(wanted: Wanted, windows: Sequence[Window]) -> Generator[Ask, Answer, list[pl.DataFrame]]:
@@ -148,40 +154,90 @@ def _read(wanted: Wanted, windows: Sequence[Window]) -> Generator[Ask, Answer, l
     return found
 
 
+def united(files: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Put the rows of several files together, by step; rows of a step that is in several files once.
+
+    Parameters
+    ----------
+    files
+        With `_step`, all of the same columns; one at the least.
+    """
+    held = sorted((file for file in files if file.height), key=lambda file: file[STEP].min())  # type: ignore[arg-type, return-value]
+    apart = all(a[STEP].max() < b[STEP].min() for a, b in pairwise(held))  # type: ignore[operator]
+    if apart or len(held) < 2:  # noqa: PLR2004 -- one file is apart from itself
+        return by_step(pl.concat(held or files[:1]))
+    found = by_step(held[0])
+    for file in held[1:]:
+        found = combined(found, [file])
+    return found
+
+
+def every_row(
+    wanted: Wanted, files: Sequence[pl.DataFrame], live: Sequence[pl.DataFrame]
+) -> pl.DataFrame:
+    """Put the files and the live rows of a run together: every row once, in step order.
+
+    Rows of one step that come from several places are taken for the same, unless so few are left then that
+    they must be different ones.
+    """
+    exported, known = united(files), wanted.countable
+    if known and sum(frame.height for frame in live) >= known:
+        alone = by_step(pl.concat(live, how="diagonal"))
+        if exported.join(alone, on=STEP, how="anti").is_empty():
+            return alone
+    whole = combined(exported, live)
+    if known is not None and whole.height < known:
+        together = [*files, *live]
+        if sum(frame.height for frame in together) <= known:
+            return by_step(pl.concat(together, how="diagonal"))
+    return whole
+
+
 def combined(exported: pl.DataFrame, live: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """Put exported and live rows together: every row once, in step order; of rows in both the exported one.
 
     The first live row of a step is taken for the first exported one, and so on, so that steps that hold
     several rows keep them all.
+
+    Parameters
+    ----------
+    exported
+        Rows in the order of their steps.
+    live
+        Rows in any order.
     """
-    exported = exported.sort(STEP, maintain_order=True)
-    if not live:
+    if not sum(frame.height for frame in live):
         return exported
-    fresh = pl.concat(live, how="diagonal").sort(STEP, maintain_order=True)
+    fresh = by_step(pl.concat(live, how="diagonal"))
     if exported.height:
-        there = exported.group_by(STEP).len("there")
+        there = exported.group_by(STEP).len("\0there")
         nth = pl.int_range(pl.len()).over(STEP)
         fresh = (
-            fresh.with_columns(nth.alias("nth"))
+            fresh.with_columns(nth.alias("\0nth"))
             .join(there, on=STEP, how="left", maintain_order="left")
-            .filter(pl.col("there").is_null() | (pl.col("nth") >= pl.col("there")))
-            .drop("nth", "there")
+            .filter(pl.col("\0there").is_null() | (pl.col("\0nth") >= pl.col("\0there")))
+            .drop("\0nth", "\0there")
         )
-    return pl.concat([exported, fresh], how="diagonal").sort(STEP, maintain_order=True)
+    return by_step(pl.concat([exported, fresh], how="diagonal"))
 
 
-def shortfall(wanted: Wanted, rows: int, last_step: int | None) -> str | None:
-    """Say what is missing of one run; None if nothing is, or if it cannot be told."""
-    if wanted.bounded or not wanted.ended:
-        return None
-    if wanted.line_count is not None and rows < wanted.line_count:
-        return f"{wanted.line_count} rows expected, {rows} came"
-    if (
-        wanted.last_step is not None
-        and wanted.last_step >= 0
-        and (last_step is None or last_step < wanted.last_step)
-    ):
-        return f"rows up to step {wanted.last_step} expected, the last that came is {last_step}"
+def shortfall(wanted: Wanted, steps: pl.Series) -> str | None:
+    """Say what is missing of one run, by the steps that came; None if nothing is, or if it cannot be told.
+
+    A run that logs on may have more rows than were known, and never fewer.
+    """
+    known = wanted.countable
+    if known is not None and len(steps) < known:
+        return f"{known} rows expected, {len(steps)} came"
+    last = wanted.last_step
+    within = (
+        last is not None
+        and last >= (wanted.min_step or 0)
+        and (wanted.max_step is None or last < wanted.max_step)
+    )
+    came = steps.max()
+    if last is not None and within and (not isinstance(came, int) or came < last):
+        return f"rows up to step {last} expected, the last that came is {came}"
     return None
 
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
+
+import polars as pl
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Rows that a window asks for at the most. A server thins out an answer only if the window holds more, and
-# some give a little less than they were asked for; so windows are cut for half of it, and an answer of more
-# than that is not trusted.
+# Rows that a window asks for at the most. A server that keeps every second row of too many gives half of
+# what was asked; so an answer of more than half is not trusted, and windows are cut for less than that,
+# since they are cut where a sample says that rows are.
 SAMPLES_PER_WINDOW = 4_000
-ROWS_PER_WINDOW = SAMPLES_PER_WINDOW // 2
+_TRUSTED_ROWS = SAMPLES_PER_WINDOW // 2
+ROWS_PER_WINDOW = 1_600
+# Rows of files that a window of live rows may read again, rather than end before them.
+_ROWS_BETWEEN = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +31,7 @@ class Window:
 
     def is_whole(self, rows: int) -> bool:
         """Tell whether an answer of so many rows cannot have been thinned out."""
-        return rows <= ROWS_PER_WINDOW
+        return rows <= _TRUSTED_ROWS
 
     def halves(self, steps: Sequence[int]) -> tuple[Window, ...]:
         """Cut the window where half of the rows that came lie on either side.
@@ -36,10 +42,11 @@ class Window:
         (Window(min_step=0, max_step=2), Window(min_step=2, max_step=100))
         """
         inside = sorted(step for step in steps if self.min_step < step < self.max_step)
-        if not inside:
+        middle = inside[len(inside) // 2] if inside else (self.min_step + self.max_step) // 2
+        if not self.min_step < middle < self.max_step:
             return (self,)
-        middle = inside[len(inside) // 2]
-        return Window(self.min_step, middle), Window(middle, self.max_step)
+        rows = max(self.rows // 2, 1)
+        return Window(self.min_step, middle, rows), Window(middle, self.max_step, rows)
 
     @property
     def is_single(self) -> bool:
@@ -48,9 +55,14 @@ class Window:
 
 
 def windows_over(
-    steps: Sequence[int], *, rows: int | None = None, end: int | None = None
+    steps: Sequence[int],
+    *,
+    rows: int | None = None,
+    start: int | None = None,
+    end: int | None = None,
+    most: int = ROWS_PER_WINDOW,
 ) -> list[Window]:
-    """Cut windows that cover some steps.
+    """Cut windows that touch, so that no row between known steps is missed.
 
     Parameters
     ----------
@@ -58,33 +70,70 @@ def windows_over(
         Steps that are known, sorted: all of them, or an even sample.
     rows
         Rows that they stand for; None if they are all.
-    end
-        The step behind the last that is wanted, if rows may follow the last known one.
+    start, end
+        The first step that is wanted, and the one behind the last, where rows may lie before the first known
+        step, or behind the last.
+    most
+        Rows of a window.
 
     Returns
     -------
     list of Window
-        In order, none overlapping. Of an even sample, windows touch, so that no row is missed; of all
-        steps, gaps between windows are left out.
+        In order, none overlapping, none empty.
 
     Examples
     --------
     >>> windows_over([5000, 5001, 9000])
     [Window(min_step=5000, max_step=9001)]
     """
+    distinct = sorted(set(steps))
+    if not distinct:
+        return []
+    weight = max(rows or 0, len(steps)) / len(distinct)
+    size = max(int(most / weight), 1)
+    cuts = distinct[::size]
+    first = cuts[0] if start is None else min(start, cuts[0])
+    last = max(distinct[-1] + 1, end or 0)
+    bounds = [first, *cuts[1:], last]
+    share = int(size * weight)
+    return [Window(a, b, share) for a, b in pairwise(bounds)]
+
+
+def windows_among(
+    steps: Sequence[int], others: pl.Series, *, most: int = ROWS_PER_WINDOW
+) -> list[Window]:
+    """Cut windows over all steps of live rows, leaving out long stretches in which only other rows lie.
+
+    Parameters
+    ----------
+    steps
+        The step of each live row, sorted.
+    others
+        The steps of rows that are not needed, and that a server may give all the same; sorted.
+    most
+        Rows of a window.
+
+    Returns
+    -------
+    list of Window
+        In order, none overlapping, none empty.
+
+    Examples
+    --------
+    >>> windows_among([7, 9, 700], pl.Series([8, *range(10, 600)]))
+    [Window(min_step=7, max_step=10), Window(min_step=700, max_step=701)]
+    """
     if not steps:
         return []
-    distinct = sorted(set(steps))
-    sampled = rows is not None and rows > len(steps)
-    weight = rows / len(steps) if sampled and rows is not None else 1.0
-    size = max(int(ROWS_PER_WINDOW / weight), 1)
-    parts = [distinct[i : i + size] for i in range(0, len(distinct), size)]
-    if not sampled and end is None:
-        return [Window(part[0], part[-1] + 1, len(part)) for part in parts]
-    starts = [part[0] for part in parts]
-    last = max(distinct[-1] + 1, end or 0)
-    ends = [*starts[1:], last]
-    return [
-        Window(a, b, int(len(part) * weight))
-        for part, a, b in zip(parts, starts, ends, strict=True)
-    ]
+    below = others.search_sorted(pl.Series(steps, dtype=pl.Int64), side="left").to_list()
+    found: list[Window] = []
+    first, rows = 0, 1
+    for i in range(1, len(steps)):
+        between = below[i] - below[i - 1]
+        more = rows + between + 1
+        if steps[i] > steps[i - 1] and (between > _ROWS_BETWEEN or more > most):
+            found.append(Window(steps[first], steps[i - 1] + 1, rows))
+            first, more = i, 1
+        rows = more
+    found.append(Window(steps[first], steps[-1] + 1, rows))
+    return found

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
+import urllib3
 from gql import GraphQLRequest
 from gql.transport.requests import RequestsHTTPTransport
 from requests.adapters import HTTPAdapter
@@ -67,16 +70,50 @@ class Traffic:
         )
 
 
+class _Asked(GraphQLRequest):
+    """A request whose document is parsed once for all that share it: that takes longer than to send it."""
+
+    def __init__(self, request: Request) -> None:
+        with _documents_lock:  # else all threads would parse the first one at the same time
+            self._parsed = _parsed(request.document)
+        super().__init__(self._parsed, variable_values=dict(request.variables))
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """What is sent."""
+        return {"query": self._parsed.query, "variables": self.variable_values}
+
+
+_documents_lock = threading.Lock()
+
+
+class _Parsed(GraphQLRequest):
+    """A document that was parsed, and its text."""
+
+    def __init__(self, document: str) -> None:
+        super().__init__(document)
+        self.query: str = super().payload["query"]
+
+
+_parsed = lru_cache(maxsize=64)(_Parsed)
+
+
 class _Transport(RequestsHTTPTransport):
     """gql's transport, handing out the response itself: rows must not be parsed to Python objects."""
 
-    def post(self, request: GraphQLRequest, *, timeout: float) -> requests.Response:
+    def post(self, request: GraphQLRequest, *, timeout: float) -> tuple[requests.Response, bytes]:
         """Send one request; redirects are not followed, since the key goes to one host only."""
         arguments = self._prepare_request(
-            request, extra_args={"allow_redirects": False, "timeout": timeout}
+            request, extra_args={"allow_redirects": False, "timeout": timeout, "stream": True}
         )
         session: requests.Session = self.session  # type: ignore[assignment]
-        return session.request(self.method, self.url, **arguments)
+        response = session.request(self.method, self.url, **arguments)
+        try:
+            # In one piece: `content` comes in pieces of 10 kB, and threads take turns at each.
+            return response, response.raw.read(decode_content=True)
+        except urllib3.exceptions.HTTPError as error:
+            response.close()
+            raise requests.ConnectionError(error) from error
 
 
 class Client:
@@ -252,7 +289,7 @@ class Client:
         ConnectionFailedError, RateLimitError, StatusError
             After the retries.
         """
-        prepared = GraphQLRequest(request.document, variable_values=dict(request.variables))
+        prepared = _Asked(request)
         transport = self._connected()
         try:
             for attempt in retrying(self.retry, self._sleep):
@@ -312,8 +349,7 @@ class Client:
         """Send once; what may pass is raised as TryAgainError."""
         content, response, failure = b"", None, None
         try:
-            response = transport.post(prepared, timeout=self.timeout)
-            content = response.content
+            response, content = transport.post(prepared, timeout=self.timeout)
         except requests.RequestException as error:
             failure = error
         self.count(bytes_received=len(content), retried=again)
@@ -328,7 +364,7 @@ class Client:
             raise lost if timed_out and splittable else TryAgainError(lost)
         if response.status_code == requests.codes.ok:
             return content
-        problem = self._status_error(response, request)
+        problem = self._status_error(response, content, request)
         if is_retried(response.status_code) and not (
             splittable and response.status_code in TOO_BIG
         ):
@@ -355,10 +391,12 @@ class Client:
                 self._transport = transport
             return self._transport
 
-    def _status_error(self, response: requests.Response, request: Request) -> WbframeError:
+    def _status_error(
+        self, response: requests.Response, content: bytes, request: Request
+    ) -> WbframeError:
         """Make the error for an HTTP status."""
         status = response.status_code
-        said = _said(response)
+        said = _said(content)
         tail = f": {said}" if said else ""
         where = f"could not read {request.asked} from {self.base_url}"
         if status == requests.codes.unauthorized:
@@ -429,10 +467,10 @@ def _reason(error: BaseException | None) -> str:
     return f"no connection ({text})"
 
 
-def _said(response: requests.Response) -> str:
+def _said(content: bytes) -> str:
     """Give what an error's body says, on one line; empty if it is no JSON."""
     try:
-        body = response.json()
+        body = json.loads(content)
     except ValueError:
         return ""
     if not isinstance(body, dict):

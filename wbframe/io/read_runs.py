@@ -285,7 +285,7 @@ def _one_piece(
         raise SchemaMismatchError(
             f"the index of {where} does not name every key, or not its type{named}"
         )
-    warn_new_keys(dict.fromkeys(new, len(whole.nodes)), "runs read")
+    warn_new_keys(dict.fromkeys(new, len(whole.nodes)), "among runs")
     frame = whole.frame.select(list(promised))
     for path, places in groupby(range(len(whole.nodes)), key=whole.paths.__getitem__):
         at = list(places)
@@ -359,7 +359,7 @@ def warn_imprecise(names: frozenset[str] | set[str]) -> None:
 def warn_new_keys(new: Mapping[str, int], where: str) -> None:
     """Warn of keys that were left out because no column was promised for them."""
     if new:
-        listed = ", ".join(f"{key!r} ({count} {where})" for key, count in sorted(new.items()))
+        listed = ", ".join(f"{key!r} ({where}: {count})" for key, count in sorted(new.items()))
         msg = f"left out {len(new)} keys that the schema does not name: {listed}"
         warnings.warn(msg, NewKeyWarning, stacklevel=2)
 

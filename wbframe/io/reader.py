@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from wbframe.core import graphql
 from wbframe.core.histories import TaskRows, merge_rows, read_answer
-from wbframe.core.listing import listings
+from wbframe.core.listing import cursors_ahead, listings
 from wbframe.core.schema import index_of_fields, merge_index
 from wbframe.errors import AnswerError, PathError, QueryError, StatusError, TimedOutError
 from wbframe.io.retry import is_too_big
@@ -78,30 +79,62 @@ def read_index(client: Client, paths: Iterable[RunPath]) -> Index | None:
 def read_pages(
     client: Client, selection: Selection, fields: NodeFields
 ) -> Iterator[tuple[Listing, Page]]:
-    """Read the pages of a selection one after the other; stop taking to stop reading."""
+    """Read the pages of a selection, in order; stop taking to stop reading.
+
+    Where the cursors of further pages can be foretold, these are read side by side. Each must end where the
+    next one was asked to begin, so that what is sent is the same as one after the other.
+    """
     for listing in listings(selection, fields):
-        cursor: str | None = None
-        while True:
-            known = replace(listing, fields=listing.fields.without(client.refused))
-            request = known.request(cursor)
-            content = send_or_refuse(client, request)
-            if content is None:
-                continue
-            page = known.page(content, request)
-            yield known, page
-            if page.cursor is None:
-                break
-            if page.cursor == cursor:
-                raise AnswerError(
-                    f"could not read {known.asked}: the server repeats the cursor of a page; try again"
-                )
-            cursor = page.cursor
+        pages = _pages_of(client, listing, selection)
+        with closing(pages):
+            for page in pages:
+                yield listing, page
 
 
-def send_or_refuse(client: Client, request: Request) -> bytes | None:
+def _pages_of(client: Client, listing: Listing, selection: Selection) -> Generator[Page]:
+    """Read the pages of one listing."""
+    page = _read_page(client, listing, None)
+    yield page
+    ahead: list[str] = []
+    if selection.limit is None or selection.predicate is None:
+        ahead = cursors_ahead(listing, page, selection.limit)
+    if len(ahead) > 1:
+        foretold = side_by_side(
+            client,
+            lambda cursor: _read_page(client, listing, cursor),
+            ahead,
+            ahead=client.concurrency,
+        )
+        with closing(foretold):
+            for cursor, next_page in zip(ahead, foretold, strict=True):
+                if page.cursor != cursor:
+                    break
+                page = next_page
+                yield page
+    while page.cursor is not None:
+        cursor = page.cursor
+        page = _read_page(client, listing, cursor)
+        yield page
+        if page.cursor == cursor:
+            raise AnswerError(
+                f"could not read {listing.asked}: the server repeats the cursor of a page; try again"
+            )
+
+
+def _read_page(client: Client, listing: Listing, cursor: str | None) -> Page:
+    """Read one page; again where the server refuses a field."""
+    while True:
+        known = replace(listing, fields=listing.fields.without(client.refused))
+        request = known.request(cursor)
+        content = send_or_refuse(client, request)
+        if content is not None:
+            return known.page(content, request)
+
+
+def send_or_refuse(client: Client, request: Request, *, splittable: bool = False) -> bytes | None:
     """Send a request that uses features; None, and remembered, if the server refuses one."""
     try:
-        content = client.send(request)
+        content = client.send(request, splittable=splittable)
         if request.features and content[:200].find(b'"errors"') >= 0:
             graphql.open_answer(content, request)
     except QueryError as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 import requests
 from pyarrow import ArrowInvalid
+from pyarrow.types import is_dictionary
 from requests.adapters import HTTPAdapter
 
 from wbframe.core.exports import TAIL_BYTES, file_of, groups_in_window, ranges_needed
@@ -24,13 +25,17 @@ from wbframe.errors import (
 from wbframe.io.retry import TryAgainError, is_retried, retry_after_seconds, retrying
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import pyarrow as pa
 
     from wbframe.io.client import Client
 
 CONCURRENCY = 16
+# An address that expires is asked for anew, so many times for one range.
+_MOST_RENEWALS = 3
+# What storage answers to a range counted from the end where it does not know of such.
+_NO_SUFFIX = frozenset({400, 416, 501})
 
 
 class ExpiredError(WbframeError):
@@ -42,12 +47,23 @@ def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
+class _Session(requests.Session):
+    """A session that adds no credentials of its own, be it along a redirect."""
+
+    def rebuild_auth(
+        self, prepared_request: requests.PreparedRequest, _response: requests.Response
+    ) -> None:
+        prepared_request.headers.pop("Authorization", None)
+
+
 class Storage:
     """Connections to wherever exported files are; made by a client, without its key."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._session = requests.Session()
+        self._session = _Session()
+        # A range of a file that is compressed on its way is a range of something else.
+        self._session.headers["Accept-Encoding"] = "identity"
         adapter = HTTPAdapter(pool_connections=4, pool_maxsize=CONCURRENCY)
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, adapter)
@@ -140,9 +156,68 @@ class _Sparse(io.RawIOBase):
         )
 
 
+@dataclass(slots=True)
+class SignedFile:
+    """An exported file, whose address is asked for anew when it expires.
+
+    Attributes
+    ----------
+    storage, url
+        Where the file is.
+    renew
+        Gives the address anew.
+    """
+
+    storage: Storage
+    url: str
+    renew: Callable[[str], str]
+
+    @property
+    def name(self) -> str:
+        """What may be said of the address."""
+        return file_of(self.url)
+
+    def get(self, byte_range: str | None) -> requests.Response:
+        """Get a range of the file, or the file.
+
+        Raises
+        ------
+        ConnectionFailedError, StatusError
+            After the retries, and if a fresh address is refused as well.
+        """
+        for _ in range(_MOST_RENEWALS):
+            try:
+                return self.storage.get(self.url, byte_range)
+            except ExpiredError:
+                self.url = self.renew(self.url)
+        try:
+            return self.storage.get(self.url, byte_range)
+        except ExpiredError as error:
+            msg = f"{error}, also after its address was asked for anew; check the clock, or read again"
+            raise StatusError(msg, requests.codes.forbidden) from None
+
+    def part(self, low: int, high: int) -> tuple[int, bytes]:
+        """Read a half-open range: where it begins, and its bytes; storage that knows no ranges gives all."""
+        response = self.get(f"{low}-{high - 1}")
+        whole = response.status_code == requests.codes.ok
+        return (0 if whole else low), response.content
+
+    def tail(self) -> tuple[int, tuple[int, bytes]]:
+        """Read the end of the file: the file's size, where the end begins, and its bytes."""
+        try:
+            response = self.get(f"-{TAIL_BYTES}")
+        except StatusError as error:
+            if error.status not in _NO_SUFFIX:
+                raise
+            # Not every storage knows ranges that are counted from the end.
+            size = _size_of(self.get("0-0"))
+            return size, self.part(max(size - TAIL_BYTES, 0), size)
+        size = _size_of(response)
+        return size, (size - len(response.content), response.content)
+
+
 def read_file(
-    storage: Storage,
-    url: str,
+    file: SignedFile,
     columns: Sequence[str],
     *,
     min_step: int | None = None,
@@ -155,47 +230,50 @@ def read_file(
 
     Parameters
     ----------
-    storage, url
-        Where the file is.
+    file
+        Which.
     columns
         Columns wanted besides `_step`; those that the file lacks are left out.
     min_step, max_step
         The window, half-open; rows outside of it may come too.
 
+    Returns
+    -------
+    pyarrow.Table
+        With `_step`, and no dictionaries.
+
     Raises
     ------
     AnswerError
-        If it is no Parquet file.
+        If it is no Parquet file, or one of rows without steps.
     """
-    tail = storage.get(url, f"-{TAIL_BYTES}")
-    size = _size_of(tail)
-    start = size - len(tail.content)
-    parts = [(start, tail.content)]
+    size, tail = file.tail()
+    parts = [tail]
     try:
-        metadata = _metadata(storage, url, size, parts)
-        names = [
-            name
-            for name in dict.fromkeys((STEP, *columns))
-            if name in metadata.schema.to_arrow_schema().names
-        ]
+        metadata = _metadata(file, size, parts)
+        there = metadata.schema.to_arrow_schema().names
+        names = [name for name in dict.fromkeys((STEP, *columns)) if name in there]
+        if STEP not in there and metadata.num_rows:
+            raise AnswerError(f"the exported file {file.name} has rows without {STEP!r}")
         groups = groups_in_window(metadata, min_step, max_step)
-        if parts[0][0] > 0:
+        start = parts[0][0]
+        if start > 0:
             for low, high in ranges_needed(metadata, names, size, groups):
-                if low < parts[0][0]:
-                    parts.append(_part(storage, url, low, high))
-        file = pq.ParquetFile(_Sparse(size, parts), metadata=metadata, pre_buffer=False)
-        return file.read_row_groups(groups, columns=names, use_threads=False)
-    except ArrowInvalid as error:
-        raise AnswerError(
-            f"the exported file {file_of(url)} is no Parquet file: {error}"
-        ) from error
+                if low < start:
+                    parts.append(file.part(low, high))
+        opened = pq.ParquetFile(_Sparse(size, parts), metadata=metadata, pre_buffer=False)
+        table = opened.read_row_groups(groups, columns=names, use_threads=False)
+    except (ArrowInvalid, OSError) as error:
+        raise AnswerError(f"the exported file {file.name} is no Parquet file: {error}") from error
+    return _plain(table)
 
 
-def _part(storage: Storage, url: str, low: int, high: int) -> tuple[int, bytes]:
-    """Read a half-open range; storage that knows no ranges gives the whole file."""
-    response = storage.get(url, f"{low}-{high - 1}")
-    whole = response.status_code == requests.codes.ok
-    return (0 if whole else low), response.content
+def _plain(table: pa.Table) -> pa.Table:
+    """Spell out dictionaries, which may be of anything."""
+    for i, field in enumerate(table.schema):
+        if is_dictionary(field.type):
+            table = table.set_column(i, field.name, table[i].cast(field.type.value_type))
+    return table
 
 
 def _size_of(response: requests.Response) -> int:
@@ -206,12 +284,10 @@ def _size_of(response: requests.Response) -> int:
     return len(response.content)
 
 
-def _metadata(
-    storage: Storage, url: str, size: int, parts: list[tuple[int, bytes]]
-) -> pq.FileMetaData:
+def _metadata(file: SignedFile, size: int, parts: list[tuple[int, bytes]]) -> pq.FileMetaData:
     """Read the footer, which may be longer than the tail that was read."""
     start, content = parts[0]
     footer = int.from_bytes(content[-8:-4], "little") + 8
     if footer > len(content) and start > 0:
-        parts[0] = _part(storage, url, max(size - footer, 0), size)
+        parts[0] = file.part(max(size - footer, 0), size)
     return pq.read_metadata(_Sparse(size, parts))

@@ -16,53 +16,73 @@ from wbframe.core.exports import Export, exports_answer, exports_request, file_o
 from wbframe.core.graphql import RowsOf, name_of, rows_answer, rows_request, spec
 from wbframe.core.histories import TaskRows, new_keys, row_lists
 from wbframe.core.promised import promised_frame
-from wbframe.core.schema import STEP
+from wbframe.core.schema import STEP, merge_index
 from wbframe.core.whole import (
     PROFILE_STEPS,
     Answer,
     Ask,
     Profile,
     Wanted,
-    combined,
+    every_row,
     live_rows,
     shortfall,
+    united,
     windows_request,
 )
-from wbframe.errors import IncompleteHistoryError, IncompleteHistoryWarning
+from wbframe.core.windows import ROWS_PER_WINDOW
+from wbframe.errors import (
+    IncompleteHistoryError,
+    IncompleteHistoryWarning,
+    StatusError,
+    TimedOutError,
+)
 from wbframe.io.reader import send_or_refuse, side_by_side
-from wbframe.io.storage import CONCURRENCY, ExpiredError, Storage, read_file
+from wbframe.io.retry import is_too_big
+from wbframe.io.storage import CONCURRENCY, SignedFile, Storage, read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Generator, Iterable, Sequence, Sized
+    from concurrent.futures import Future
 
+    import msgspec
+
+    from wbframe.core.model import RunPath
     from wbframe.core.plan import HistoryTask, RunRead
+    from wbframe.core.schema import Index
     from wbframe.core.windows import Window
     from wbframe.io.client import Client
-
-# An address that expires while its file is read is asked for anew, so often.
-_MOST_RENEWALS = 3
 
 
 def read_whole_tasks(
     client: Client, tasks: Iterable[HistoryTask], *, ahead: int | None = None
 ) -> Generator[TaskRows]:
-    """Read tasks side by side, files besides, and hand out what they gave in their order."""
+    """Read tasks side by side, their files and windows besides, and hand out what they gave in their order."""
     storage = Storage(client)
+    files = ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="wbframe-files")
+    windows = ThreadPoolExecutor(client.concurrency, thread_name_prefix="wbframe-windows")
+    reader = WholeReader(client, storage, files, windows)
+    results = side_by_side(client, reader.read, tasks, ahead=ahead)
     try:
-        with ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="wbframe-files") as files:
-            reader = WholeReader(client, storage, files)
-            yield from side_by_side(client, reader.read, tasks, ahead=ahead)
+        # Not `yield from`: who stops reading must stop the pools before he waits for what they do.
+        for result in results:  # noqa: UP028
+            yield result
     finally:
+        for pool in (files, windows):
+            pool.shutdown(wait=False, cancel_futures=True)
+        results.close()
+        for pool in (files, windows):
+            pool.shutdown()
         storage.close()
 
 
 @dataclass(frozen=True, slots=True)
 class WholeReader:
-    """Reads tasks with one client, one storage and one pool for files."""
+    """Reads tasks with one client, one storage, one pool for files and one for what the server is asked."""
 
     client: Client
     storage: Storage
     files: ThreadPoolExecutor
+    windows: ThreadPoolExecutor
 
     def read(self, task: HistoryTask) -> TaskRows:
         """Read the whole histories of the runs of a task.
@@ -72,21 +92,22 @@ class WholeReader:
         IncompleteHistoryError
             If rows are missing, unless the task says to warn.
         """
-        exports = self._exports(task, [run.run_id for run in task.runs])
+        run_ids = [run.run_id for run in task.runs]
+        exports = self.windows.submit(self._exports, task.path, run_ids).result()
         columns = columns_of(task)
         futures = [
             [self.files.submit(self._file, task, run, url, columns) for url in export.urls]
             for run, export in zip(task.runs, exports, strict=True)
         ]
         found = TaskRows()
-        exported: list[pl.DataFrame] = []
+        exported: list[list[pl.DataFrame]] = []
         for run, parts in zip(task.runs, futures, strict=True):
-            frames = [part.result() for part in parts]
-            frame = self._promised(task, run, frames, columns, found)
-            exported.append(frame)
+            exported.append(self._promised(task, run, parts, columns, found))
+            parts.clear()
         live = self._live(task, exports, exported, columns, found)
-        for run, frame, fresh in zip(task.runs, exported, live, strict=True):
-            whole = combined(frame, fresh)
+        for i, run in enumerate(task.runs):
+            whole = every_row(wanted_of(task, run), exported[i], live[i])
+            exported[i], live[i] = [], []
             self._check(task, run, whole)
             whole = rows_wanted(task, whole)
             if whole.height:
@@ -95,50 +116,51 @@ class WholeReader:
 
     # ------------------------------------------------------------ exported rows
 
-    def _exports(self, task: HistoryTask, run_ids: Sequence[str]) -> list[Export]:
+    def _exports(self, path: RunPath, run_ids: Sequence[str]) -> list[Export]:
         """Ask where the exported files are; nowhere, where a server has no exports."""
         if graphql.EXPORTS in self.client.refused:
             return [Export() for _ in run_ids]
-        request = exports_request(task.path, run_ids)
-        content = send_or_refuse(self.client, request)
+        request = exports_request(path, run_ids, live=graphql.LIVE not in self.client.refused)
+        try:
+            content = send_or_refuse(self.client, request, splittable=len(run_ids) > 1)
+        except (StatusError, TimedOutError) as error:
+            if len(run_ids) == 1 or not is_too_big(error):
+                raise
+            half = len(run_ids) // 2
+            return self._exports(path, run_ids[:half]) + self._exports(path, run_ids[half:])
         if content is None:
-            return [Export() for _ in run_ids]
-        return exports_answer(content, request, task.path, run_ids)
+            return self._exports(path, run_ids)
+        return exports_answer(content, request, path, run_ids)
 
     def _file(
         self, task: HistoryTask, run: RunRead, url: str, columns: dict[str, pl.DataType]
     ) -> pl.DataFrame:
-        """Read one file; ask for its address anew when it expires meanwhile."""
-        for renewal in range(_MOST_RENEWALS + 1):
-            try:
-                table = read_file(
-                    self.storage, url, list(columns), min_step=task.min_step, max_step=task.max_step
-                )
-            except ExpiredError:
-                if renewal == _MOST_RENEWALS:
-                    raise
-                [export] = self._exports(task, [run.run_id])
-                url = next((each for each in export.urls if file_of(each) == file_of(url)), url)
-            else:
-                return pl.DataFrame(pl.from_arrow(table))
-        raise AssertionError("the loop ends by returning or raising")
+        """Read one file."""
+
+        def renew(old: str) -> str:
+            [export] = self._exports(task.path, [run.run_id])
+            return next((each for each in export.urls if file_of(each) == file_of(old)), old)
+
+        file = SignedFile(self.storage, url, renew)
+        table = read_file(file, list(columns), min_step=task.min_step, max_step=task.max_step)
+        return pl.DataFrame(pl.from_arrow(table))
 
     def _promised(
         self,
         task: HistoryTask,
         run: RunRead,
-        frames: Sequence[pl.DataFrame],
+        files: Iterable[Future[pl.DataFrame]],
         columns: dict[str, pl.DataType],
         found: TaskRows,
-    ) -> pl.DataFrame:
-        """Put the files of a run together, in the promised dtypes."""
+    ) -> list[pl.DataFrame]:
+        """Give the files of a run the promised dtypes; there is always one, be it empty."""
         where = f"run {run.run_id!r} of {name_of(task.path)}"
         parts = [pl.DataFrame(schema=columns)]
-        for frame in frames:
-            part, imprecise = promised_frame(frame, columns, where=where)
+        for file in files:
+            part, imprecise = promised_frame(file.result(), columns, where=where)
             found.imprecise |= imprecise
-            parts.append(part)
-        return in_window(task, pl.concat(parts))
+            parts.append(in_window(task, part))
+        return parts
 
     # ------------------------------------------------------------ live rows
 
@@ -146,14 +168,18 @@ class WholeReader:
         self,
         task: HistoryTask,
         exports: Sequence[Export],
-        exported: Sequence[pl.DataFrame],
+        exported: Sequence[Sequence[pl.DataFrame]],
         columns: dict[str, pl.DataType],
         found: TaskRows,
     ) -> list[list[pl.DataFrame]]:
         """Read the live rows of all runs of a task, their questions put together in few requests."""
         readers = [
-            live_rows(wanted_of(task, run), export, frame[STEP])
-            for run, export, frame in zip(task.runs, exports, exported, strict=True)
+            live_rows(
+                wanted_of(task, run, self.client.budget.points // (width_of(run, columns) + 1)),
+                export,
+                united([file.select(STEP) for file in files])[STEP],
+            )
+            for run, export, files in zip(task.runs, exports, exported, strict=True)
         ]
         done: dict[int, list[pl.DataFrame]] = {}
         asked: dict[int, Ask] = {}
@@ -181,7 +207,7 @@ class WholeReader:
             text = spec((STEP,), PROFILE_STEPS, ask.min_step, ask.max_step)
             rows.append(RowsOf(run_id=task.runs[place].run_id, specs=(text,)))
         request = rows_request(task.path, rows, samples=PROFILE_STEPS)
-        content = self.client.send(request)
+        content = self.windows.submit(self.client.send, request).result()
         found: dict[int, Answer | None] = {}
         for place, raw in zip(places, rows_answer(content, request, task.path, rows), strict=True):
             [steps] = row_lists(raw)
@@ -196,18 +222,28 @@ class WholeReader:
         columns: dict[str, pl.DataType],
         found: TaskRows,
     ) -> dict[int, Answer | None]:
-        """Read the rows of windows."""
+        """Read the rows of windows, a few requests side by side."""
         waiting = [
             (place, window)
             for place, ask in asked.items()
             if not isinstance(ask, Profile)
             for window in ask
         ]
+        width = max((width_of(task.runs[place], columns) for place, _ in waiting), default=0)
+        batches = in_batches(waiting, self.client.budget.points // (width + 1))
+        parts = [
+            (batch, self.windows.submit(self._some_windows, task, batch, columns))
+            for batch in batches
+        ]
         answers: dict[int, list[pl.DataFrame]] = defaultdict(list)
-        most = self.client.budget.points // (len(columns) + 1)
-        for part in in_batches(waiting, most):
-            for place, frame in self._some_windows(task, part, columns, found):
-                answers[place].append(frame)
+        for batch, part in parts:
+            for (place, _), rows in zip(batch, part.result(), strict=True):
+                answers[place].append(rows.frame)
+                found.imprecise |= rows.imprecise
+                if rows.new_keys:
+                    merge_index(
+                        found.new_keys.setdefault(task.runs[place].ordinal, {}), rows.new_keys
+                    )
         return dict(answers)
 
     def _some_windows(
@@ -215,34 +251,44 @@ class WholeReader:
         task: HistoryTask,
         part: Sequence[tuple[int, Window]],
         columns: dict[str, pl.DataType],
-        found: TaskRows,
-    ) -> Generator[tuple[int, pl.DataFrame]]:
-        """Read windows in one request."""
+    ) -> list[WindowRows]:
+        """Read windows in one request, or in several where the server finds that too big."""
         request = windows_request(task.path, [(task.runs[i].run_id, window) for i, window in part])
         rows = [RowsOf(run_id=task.runs[i].run_id, field="history") for i, _ in part]
-        content = self.client.send(request)
-        for (place, _), raw in zip(
-            part, rows_answer(content, request, task.path, rows), strict=True
-        ):
-            run = task.runs[place]
-            where = f"run {run.run_id!r} of {name_of(task.path)}"
-            texts = join_texts(raw, where=where)
-            if task.row_keys is None and not task.narrowed and not run.ended:
-                new = new_keys(infer_types(texts), columns, system=False)
-                if new:
-                    found.new_keys.setdefault(run.ordinal, {}).update(new)
-            decoded = decode_rows(texts, columns, where=where)
-            found.imprecise |= decoded.imprecise
-            yield place, decoded.frame
+        halves = halved(part)
+        try:
+            content = self.client.send(request, splittable=bool(halves))
+        except (StatusError, TimedOutError) as error:
+            if not halves or not is_too_big(error):
+                raise
+            self.client.budget.shrink()
+            found = [row for half in halves for row in self._some_windows(task, half, columns)]
+            return found if len(part) > 1 else [WindowRows.of(found)]
+        self.client.budget.grow()
+        return [
+            self._window(task, task.runs[place], raw, columns)
+            for (place, _), raw in zip(
+                part, rows_answer(content, request, task.path, rows), strict=True
+            )
+        ]
+
+    def _window(
+        self, task: HistoryTask, run: RunRead, raw: msgspec.Raw, columns: dict[str, pl.DataType]
+    ) -> WindowRows:
+        """Decode the rows of one window."""
+        where = f"run {run.run_id!r} of {name_of(task.path)}"
+        texts = join_texts(raw, where=where)
+        new: Index = {}
+        if task.row_keys is None and not task.narrowed and not run.ended:
+            new = new_keys(infer_types(texts), columns, system=False)
+        decoded = decode_rows(texts, columns, where=where)
+        return WindowRows(decoded.frame, decoded.imprecise, new)
 
     # ------------------------------------------------------------ is that all?
 
     def _check(self, task: HistoryTask, run: RunRead, whole: pl.DataFrame) -> None:
         """Compare what came with what the server says there is."""
-        last = whole[STEP].max()
-        missing = shortfall(
-            wanted_of(task, run), whole.height, last if isinstance(last, int) else None
-        )
+        missing = shortfall(wanted_of(task, run), whole[STEP])
         if missing is None:
             return
         msg = (
@@ -252,6 +298,36 @@ class WholeReader:
         if task.on_incomplete == "raise":
             raise IncompleteHistoryError(msg)
         warnings.warn(msg, IncompleteHistoryWarning, stacklevel=2)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRows:
+    """The rows of a window, and what there is to say of them; see `TaskRows`."""
+
+    frame: pl.DataFrame
+    imprecise: frozenset[str]
+    new_keys: Index
+
+    @classmethod
+    def of(cls, parts: Sequence[WindowRows]) -> WindowRows:
+        """Put the parts of one window together."""
+        new: Index = {}
+        for part in parts:
+            merge_index(new, part.new_keys)
+        return cls(
+            pl.concat([part.frame for part in parts]),
+            frozenset().union(*(part.imprecise for part in parts)),
+            new,
+        )
+
+
+def halved(part: Sequence[tuple[int, Window]]) -> list[Sequence[tuple[int, Window]]]:
+    """Cut a request for windows in two; empty if it is for a single step."""
+    if len(part) > 1:
+        return [part[: len(part) // 2], part[len(part) // 2 :]]
+    [(place, window)] = part
+    halves = window.halves(())
+    return [[(place, half)] for half in halves] if len(halves) > 1 else []
 
 
 def in_batches(
@@ -276,14 +352,20 @@ def columns_of(task: HistoryTask) -> dict[str, pl.DataType]:
     return {**task.schema.lead, **extra, **task.schema.keys}
 
 
-def wanted_of(task: HistoryTask, run: RunRead) -> Wanted:
-    """Say what is wanted of one run."""
+def width_of(run: RunRead, columns: Sized) -> int:
+    """Say how many cells a row of `history` has: it gives whole rows, whatever is wanted of them."""
+    return run.width or len(columns)
+
+
+def wanted_of(task: HistoryTask, run: RunRead, rows: int = ROWS_PER_WINDOW) -> Wanted:
+    """Say what is wanted of one run, if a request may give so many rows."""
     return Wanted(
         line_count=run.known,
         last_step=run.last_step,
         ended=run.ended,
         min_step=task.min_step,
         max_step=task.max_step,
+        rows_per_window=max(min(rows, ROWS_PER_WINDOW), 1),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wbframe.core.arguments import check_bins, history_scan
 from wbframe.core.buckets import DEFAULT_BINS
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from wbframe.core.arguments import Filters
     from wbframe.core.model import RunPath
+    from wbframe.io.buckets import BucketSource
     from wbframe.io.client import Client
 
 __all__ = ["read_buckets", "scan_buckets"]
@@ -52,23 +53,22 @@ def scan_buckets(
     ------
     {raises}
     """
-    from wbframe.io.buckets import BucketSource
     from wbframe.io.source import registered
 
-    axis = x_axis or ("_timestamp" if stream == "system" else "_step")
-    scan = history_scan(
-        path,
-        keys=keys,
-        samples=None,
-        x_axis="_step" if stream == "system" else axis,
-        stream=stream,
-        run_columns=run_columns,
-        filters=filters,
-        order=order,
-        limit=limit,
-        on_incomplete="warn",
+    return registered(
+        _source(
+            path,
+            keys=keys,
+            bins=bins,
+            x_axis=x_axis,
+            stream=stream,
+            run_columns=run_columns,
+            filters=filters,
+            order=order,
+            limit=limit,
+            client=client,
+        )
     )
-    return registered(BucketSource(scan, check_bins(bins), axis, client))
 
 
 @documented("buckets")
@@ -115,7 +115,9 @@ def read_buckets(
     >>> rows.columns, rows.height
     (['run_id', '_step', 'train/loss.min', 'train/loss.max', 'train/loss.mean', 'train/loss.last'], 3)
     """
-    return scan_buckets(
+    import polars as pl
+
+    source = _source(
         path,
         keys=keys,
         bins=bins,
@@ -126,4 +128,30 @@ def read_buckets(
         order=order,
         limit=limit,
         client=client,
-    ).collect()
+    )
+    # Not by way of polars, whose errors would stand before ours.
+    return pl.concat([pl.DataFrame(schema=source.schema()), *source(None, None, None, None)])
+
+
+def _source(
+    path: str | RunPath | Iterable[str | RunPath],
+    *,
+    bins: int,
+    x_axis: str | None,
+    stream: str,
+    client: Client | None,
+    **which: Any,
+) -> BucketSource:
+    """Make what reads buckets."""
+    from wbframe.io.buckets import BucketSource
+
+    axis = x_axis or ("_timestamp" if stream == "system" else "_step")
+    scan = history_scan(
+        path,
+        samples=None,
+        x_axis="_step" if stream == "system" else axis,
+        stream=stream,
+        on_incomplete="warn",
+        **which,
+    )
+    return BucketSource(scan, check_bins(bins), axis, client)

@@ -301,7 +301,8 @@ def test_an_error_in_the_middle_of_the_runs(engine, reader, large):
     large.fail(status=500, match="query Runs")
     with pytest.raises(Exception, match=STATUS):
         lazy.select("run_id").collect(engine=engine)
-    assert [request.status for request in large.requests] == [200, 200, 200, 500]
+    # pages are read side by side, so others may still come
+    assert [request.status for request in large.requests].count(500) == 1
 
 
 @pytest.mark.parametrize("engine", ENGINES)

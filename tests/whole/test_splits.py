@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 
 import wbframe
 from tests.whole.truth import PATH, frame_of, project_of
-from wbframe.server import Export, ExportFile, Exports, Features, FileFormat, History, RunRecord, serve
+from wbframe.server import (
+    Export,
+    ExportFile,
+    Exports,
+    Features,
+    FileFormat,
+    History,
+    RunRecord,
+    serve,
+)
 
 KEYS = {
     # names that a join or a window function might use itself stand among them
@@ -52,14 +61,23 @@ def runs(draw: st.DrawFn) -> RunRecord:
     rows = []
     for gap in [0, *draw(st.lists(gaps, max_size=12))]:
         at += gap
-        rows.append({"_step": at, "_timestamp": 1.7e9 + len(rows), **draw(st.fixed_dictionaries({}, optional=KEYS))})
+        rows.append(
+            {
+                "_step": at,
+                "_timestamp": 1.7e9 + len(rows),
+                **draw(st.fixed_dictionaries({}, optional=KEYS)),
+            }
+        )
     history = History(rows)
     places = {
         step: (draw(st.sets(st.integers(0, FILES - 1), max_size=2)), draw(st.booleans()))
         for step in sorted(set(history.steps))
     }
     at_places = [places[step] for step in history.steps]
-    files = [[i for i, (in_files, _) in enumerate(at_places) if file in in_files] for file in range(FILES)]
+    files = [
+        [i for i, (in_files, _) in enumerate(at_places) if file in in_files]
+        for file in range(FILES)
+    ]
     live = [i for i, (_, is_live) in enumerate(at_places) if is_live]
     export = Export(
         files=tuple(ExportFile(tuple(each)) for each in draw(st.permutations(files)) if each),
@@ -91,7 +109,10 @@ def same(got: pl.DataFrame, want: pl.DataFrame) -> None:
 def test_every_row_comes_once_and_in_order(run, features, other):
     beside = replace(run, name="s", exports=Exports.split(2, 0.3, 1))
     project = project_of(run, beside) if other else project_of(run)
-    with serve(project, features=features) as server, wbframe.Client(server.url, server.api_key) as client:
+    with (
+        serve(project, features=features) as server,
+        wbframe.Client(server.url, server.api_key) as client,
+    ):
         got = pl.read_wandb_histories(PATH, samples=None, client=client)
         same(got, frame_of(project.runs, got))
         assert client.last_report.rows == client.last_report.rows_known == got.height
@@ -100,7 +121,10 @@ def test_every_row_comes_once_and_in_order(run, features, other):
 @settings(max_examples=20)
 @given(run=torn_runs(), features=FEATURES)
 def test_rows_of_one_step_that_lie_apart_are_all_there(run, features):
-    with serve(project_of(run), features=features) as server, wbframe.Client(server.url, server.api_key) as client:
+    with (
+        serve(project_of(run), features=features) as server,
+        wbframe.Client(server.url, server.api_key) as client,
+    ):
         got = pl.read_wandb_histories(PATH, samples=None, client=client)
         assert got["_step"].to_list() == run.history.steps
         want = frame_of([run], got)
@@ -129,7 +153,13 @@ def test_keys_windows_and_axes(run, features, keys, match, x_axis, low, high):
         export = run.exports
         left = set(range(len(run.history))) - export.exported
         run = replace(run, exports=replace(export, live=tuple(sorted({*export.live, *left}))))
-    asked = {"keys": there, "match": match, "x_axis": x_axis, "min_step": low, "max_step": None if high is None else low + high}
+    asked = {
+        "keys": there,
+        "match": match,
+        "x_axis": x_axis,
+        "min_step": low,
+        "max_step": None if high is None else low + high,
+    }
     with (
         serve(project_of(run), features=features) as server,
         wbframe.Client(server.url, server.api_key) as client,
@@ -235,7 +265,9 @@ def side_by_side(client, monkeypatch, count):
 @pytest.mark.parametrize("line_count", [None, 30_000])
 def test_a_long_run_of_which_the_server_tells_little(serving, line_count):
     rows = [{"_step": step * 3, "x": step / 2} for step in range(30_000)]
-    run = RunRecord(name="r", history=History(rows), history_keys=None, history_line_count=line_count)
+    run = RunRecord(
+        name="r", history=History(rows), history_keys=None, history_line_count=line_count
+    )
     _, client = serving(project_of(run))
     got = pl.read_wandb_histories(PATH, keys=["x"], samples=None, client=client)
     assert got["_step"].to_list() == [row["_step"] for row in rows]
@@ -259,5 +291,3 @@ def test_scattered_live_rows_do_not_fetch_the_exported_ones_between(serving):
     assert got.height == 20_000
     [windows] = [each for each in server.requests if each.operation == "Windows"]
     assert windows.response_bytes < 500
-
-

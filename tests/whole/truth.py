@@ -42,11 +42,6 @@ def rows_of(
 
 def frame_of(runs: Iterable[RunRecord], like: pl.DataFrame, **asked: Any) -> pl.DataFrame:
     """Give the frame that a read must give, with the columns of `like`."""
-    rows = [
-        {"run_id": run.name, **row}
-        for run in runs
-        for row in rows_of(run, **asked)
-    ]
+    rows = [{"run_id": run.name, **row} for run in runs for row in rows_of(run, **asked)]
     columns = {name: [row.get(name) for row in rows] for name in like.columns}
     return pl.DataFrame(columns, schema=like.schema, strict=False)
-

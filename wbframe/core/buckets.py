@@ -31,10 +31,10 @@ _RUNS_PER_REQUEST = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BucketTask:
-    """One request for the buckets of several runs: ordinal, run id and keys of each."""
+    """One request for the buckets of several runs: what is known of each, and which keys of it are wanted."""
 
     path: RunPath
-    runs: tuple[tuple[int, str, tuple[str, ...]], ...]
+    runs: tuple[tuple[RunEntry, tuple[str, ...]], ...]
     bins: int
     x_axis: str
     system: bool = False
@@ -43,11 +43,11 @@ class BucketTask:
         """Give what the document asks of each run: a spec a key."""
         return [
             RowsOf(
-                run_id=run_id,
+                run_id=entry.run_id,
                 field="bucketedHistory",
                 specs=tuple(self._spec(key) for key in keys),
             )
-            for _, run_id, keys in self.runs
+            for entry, keys in self.runs
         ]
 
     def _spec(self, key: str) -> str:
@@ -99,7 +99,7 @@ def bucket_tasks(
     entries: Iterable[RunEntry], keys: Sequence[str], *, bins: int, x_axis: str, system: bool
 ) -> Iterator[BucketTask]:
     """Cut runs into tasks, in their order."""
-    batch: list[tuple[int, str, tuple[str, ...]]] = []
+    batch: list[tuple[RunEntry, tuple[str, ...]]] = []
     path: RunPath | None = None
     points = 0
     for entry in entries:
@@ -113,7 +113,7 @@ def bucket_tasks(
             yield BucketTask(path=path, runs=tuple(batch), bins=bins, x_axis=x_axis, system=system)
             batch, points = [], 0
         path = entry.path
-        batch.append((entry.ordinal, entry.run_id, mine))
+        batch.append((entry, mine))
         points += cost
     if batch and path is not None:
         yield BucketTask(path=path, runs=tuple(batch), bins=bins, x_axis=x_axis, system=system)
@@ -125,12 +125,12 @@ def read_bucket_answer(
     """Decode the answer to a task: ordinal -> buckets of one run, by the axis."""
     answers = rows_answer(content, request, task.path, task.rows_of())
     found = {}
-    for (ordinal, run_id, keys), raw in zip(task.runs, answers, strict=True):
-        where = f"run {run_id!r} of {name_of(task.path)}"
+    for (entry, keys), raw in zip(task.runs, answers, strict=True):
+        where = f"run {entry.run_id!r} of {name_of(task.path)}"
         frames = [
             _of_key(task, key, rows, where) for key, rows in zip(keys, row_lists(raw), strict=True)
         ]
-        found[ordinal] = merged(frames, task.x_axis)
+        found[entry.ordinal] = merged(frames, task.x_axis)
     return found
 
 

@@ -33,6 +33,8 @@ from wbframe.errors import AnswerError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    _Literals = tuple[int, int]  # how often ``true`` and ``false`` stand in some bytes
+
 __all__ = ["Decoded", "array_of", "decode_lists", "decode_rows", "infer_types", "join_texts"]
 
 _FAST = frozenset({pl.Float64, pl.Float32, pl.Boolean, *INT_BOUNDS})
@@ -142,46 +144,56 @@ def decode_lists(
     >>> [each.frame["a"].to_list() for each in decode_lists([b'[{"a":1}]', b'[{"a":2}]'], {"a": pl.Int64()})]
     [[1], [2]]
     """
-    raws = [raw if isinstance(raw, bytes) else bytes(raw) for raw in lists]
     promised = {
         name: dtype() if isinstance(dtype, type) else dtype for name, dtype in columns.items()
     }
     schema = _fast_schema(promised)
-    parsed = {
-        at: frame for at, raw in enumerate(raws) if (frame := _parsed(raw, schema)) is not None
-    }
+    parsed: dict[int, pl.DataFrame] = {}
+    literals: dict[int, _Literals] = {}
+    for at, given in enumerate(lists):
+        raw = _bytes_of(given)  # one at a time: together they are as large as the answer
+        frame = _parsed(raw, schema)
+        if frame is not None:
+            parsed[at], literals[at] = frame, _literals(raw)
     found: dict[int, Decoded] = {}
     if len(parsed) > 1 and len(schema) == len(promised):
         joined = pl.concat(parsed.values(), rechunk=False)
-        series = _trusted(joined, [raws[at] for at in parsed], promised)
+        trues, falses = zip(*literals.values(), strict=True)
+        series = _trusted(joined, (sum(trues), sum(falses)), promised)
         if len(series) == len(promised):
             together = pl.DataFrame({name: series[name] for name in promised})
             start = 0
             for at, frame in parsed.items():
                 found[at] = Decoded(together.slice(start, frame.height), frozenset())
                 start += frame.height
-    return [
-        found[at]
-        if at in found
-        else _decoded(raw, promised, parsed.get(at), where[at] if where else "")
-        for at, raw in enumerate(raws)
-    ]
+    for at, given in enumerate(lists):
+        if at not in found:
+            series = _trusted(parsed[at], literals[at], promised) if at in parsed else {}
+            found[at] = _rest(given, promised, series, where[at] if where else "")
+    return [found[at] for at in range(len(lists))]
 
 
-def _decoded(
-    raw: bytes, promised: Mapping[str, pl.DataType], parsed: pl.DataFrame | None, where: str
+def _rest(
+    raw: bytes | memoryview | msgspec.Raw,
+    promised: Mapping[str, pl.DataType],
+    series: dict[str, pl.Series],
+    where: str,
 ) -> Decoded:
-    """Decode one array: what polars has read as far as it can be trusted, the rest exactly."""
-    series = {} if parsed is None else _trusted(parsed, [raw], promised)
+    """Make the frame of one array: the columns that are there, and the rest read exactly."""
     left = {name: dtype for name, dtype in promised.items() if name not in series}
     imprecise: frozenset[str] = frozenset()
     if left or not series:
-        exact = read_columns(raw, left, where=where)
-        series.update(exact.series)
+        exact = read_columns(_bytes_of(raw), left, where=where)
+        series = {**series, **exact.series}
         imprecise = exact.imprecise
         if not promised:
             return Decoded(pl.DataFrame(height=exact.height), imprecise)
     return Decoded(pl.DataFrame({name: series[name] for name in promised}), imprecise)
+
+
+def _bytes_of(raw: bytes | memoryview | msgspec.Raw) -> bytes:
+    """Give the bytes themselves."""
+    return raw if isinstance(raw, bytes) else bytes(raw)
 
 
 def join_texts(raw: bytes | memoryview | msgspec.Raw, *, where: str = "") -> bytes:
@@ -303,7 +315,7 @@ def _parsed(raw: bytes, schema: dict[str, pl.DataType]) -> pl.DataFrame | None:
 
 
 def _trusted(
-    frame: pl.DataFrame, raws: Sequence[bytes], columns: Mapping[str, pl.DataType]
+    frame: pl.DataFrame, literals: _Literals, columns: Mapping[str, pl.DataType]
 ) -> dict[str, pl.Series]:
     """Give those columns, of one or several arrays, that polars cannot have got wrong."""
     flags: list[pl.Series] = []
@@ -311,7 +323,7 @@ def _trusted(
     for column in frame.get_columns():
         (flags if type(columns[column.name]) is pl.Boolean else numbers).append(column)
     trusted = {column.name: column for column in flags}
-    for column in _sure_numbers(raws, numbers, flags):
+    for column in _sure_numbers(literals, numbers, flags):
         dtype = columns[column.name]
         narrowed = column if type(dtype) is pl.Float64 else narrow(column, dtype)
         if narrowed is not None:
@@ -320,7 +332,7 @@ def _trusted(
 
 
 def _sure_numbers(
-    raws: Sequence[bytes], numbers: list[pl.Series], flags: Sequence[pl.Series]
+    literals: _Literals, numbers: list[pl.Series], flags: Sequence[pl.Series]
 ) -> list[pl.Series]:
     """Leave out the columns in which a boolean or a longer integer may hide."""
     if not numbers:
@@ -328,12 +340,20 @@ def _sure_numbers(
     values = pl.concat(numbers, rechunk=False)  # one look at all of them, for most need no more
     if not fits_float(values):
         numbers = [column for column in numbers if fits_float(column)]
-    for value, literal in ((1.0, b"true"), (0.0, b"false")):
-        there = sum(raw.count(literal) for raw in raws if all(letter in raw for letter in literal))
+    for value, there in zip((1.0, 0.0), literals, strict=True):
         # None hides where the columns of booleans have them all.
         if there != sum(int((column == (value > 0)).sum()) for column in flags):
             numbers = [column for column in numbers if not (column == value).any()]
     return numbers
+
+
+def _literals(raw: bytes) -> _Literals:
+    """Count ``true`` and ``false``; where one of their letters is not, quicker than by a search."""
+    trues, falses = (
+        raw.count(literal) if all(letter in raw for letter in literal) else 0
+        for literal in (b"true", b"false")
+    )
+    return trues, falses
 
 
 def _plain(name: str) -> bool:

@@ -254,7 +254,7 @@ def new_keys(
 
 
 def assemble(
-    frames: Mapping[int, pl.DataFrame],
+    frames: dict[int, pl.DataFrame],
     run_ids: Mapping[int, str],
     schema: HistorySchema,
     beside: pl.DataFrame | None = None,
@@ -264,7 +264,7 @@ def assemble(
     Parameters
     ----------
     frames
-        Ordinal -> rows of one run.
+        Ordinal -> rows of one run; emptied, so that its memory goes column by column.
     run_ids
         Ordinal -> run id.
     schema
@@ -273,11 +273,15 @@ def assemble(
         The run columns, a row an ordinal; needed if the schema has any.
     """
     ordinals = sorted(ordinal for ordinal, frame in frames.items() if frame.height)
-    empty = pl.DataFrame(schema={**schema.lead, **schema.keys})
-    rows = pl.concat([empty, *(frames[i] for i in ordinals)], how="diagonal").select(empty.columns)
     heights = [frames[i].height for i in ordinals]
-    ids = _repeated("run_id", [run_ids[i] for i in ordinals], heights, pl.String())
-    columns = {"run_id": ids, **{schema.names.get(name, name): rows[name] for name in rows.columns}}
+    parts = [pl.DataFrame(schema={**schema.lead, **schema.keys}), *(frames[i] for i in ordinals)]
+    frames.clear()
+    rows = pl.concat(parts, how="diagonal").select(parts[0].columns).get_columns()
+    parts.clear()
+    columns = {"run_id": _repeated("run_id", [run_ids[i] for i in ordinals], heights, pl.String())}
+    while rows:
+        column = rows.pop(0).rechunk()
+        columns[schema.names.get(column.name, column.name)] = column
     if schema.run_columns and beside is not None:
         at = _repeated("at", ordinals, heights, pl.Int64())
         columns |= beside.select(list(schema.run_columns))[at].to_dict()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import polars as pl
@@ -14,8 +15,12 @@ from wbframe.errors import SchemaMismatchError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_NON_FINITE_JSON = {"NaN": '"NaN"', "inf": '"Infinity"', "-inf": '"-Infinity"'}
 _NON_FINITE = {"inf": "Infinity", "-inf": "-Infinity"}
-_ALTERNATIVES = ("_type_", "_val")
+# One value in one of several types: a member a type, or its value beside the name of its type.
+_ALTERNATIVE = "_type_"
+_VALUE = "_val"
+_TAGGED = {"_type", _VALUE}
 
 
 def promised_frame(
@@ -115,16 +120,49 @@ def _json_cells(series: pl.Series) -> pl.Series:
     if series.dtype == pl.Binary:
         quoted = msgspec.json.encode(name).decode()
         return "{" + quoted + ":" + series.cast(pl.String).fill_null("null") + "}"
-    if isinstance(series.dtype, pl.Struct) and _is_alternatives(series.dtype):
-        cells = [_json_cells(series.struct.field(f.name).alias(name)) for f in series.dtype.fields]
-        held = [series.struct.field(f.name).is_not_null() for f in series.dtype.fields]
+    members = _alternatives(series.dtype)
+    if members:
+        cells = [_json_cells(series.struct.field(each).alias(name)) for each in members]
+        held = [series.struct.field(each).is_not_null() for each in members]
         chosen = cells[0]
         for cell, there in zip(cells[1:], held[1:], strict=True):
             chosen = cell.zip_with(there, chosen)
         return chosen
+    if series.dtype.is_nested() and _has_non_finite(series):
+        rows = [{name: _spelled(value)} for value in series.to_list()]
+        return pl.Series(name, [msgspec.json.encode(row).decode() for row in rows])
+    if series.dtype.is_float():
+        quoted = msgspec.json.encode(name).decode()
+        numbers = series.cast(pl.String).replace(_NON_FINITE_JSON).fill_null("null")
+        return "{" + quoted + ":" + numbers + "}"
     return series.to_frame().select(pl.struct(pl.col(name)).struct.json_encode()).to_series()
 
 
-def _is_alternatives(dtype: pl.Struct) -> bool:
-    """Tell whether a struct holds one value in one of several types."""
-    return all(field.name.startswith(_ALTERNATIVES) for field in dtype.fields)
+def _has_non_finite(series: pl.Series) -> bool:
+    """Tell whether a NaN or an infinity is somewhere in a column, for which polars' JSON has no spelling."""
+    if series.dtype.is_float():
+        return not series.is_finite().all()
+    if isinstance(series.dtype, pl.Struct):
+        return any(_has_non_finite(series.struct.field(each)) for each in series.struct.fields)
+    if isinstance(series.dtype, pl.List | pl.Array):
+        return _has_non_finite(series.explode().rename(""))
+    return False
+
+
+def _spelled(value: Any) -> Any:
+    """Spell what is not finite in a nested value as servers do."""
+    if isinstance(value, dict):
+        return {key: _spelled(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_spelled(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def _alternatives(dtype: pl.DataType) -> list[str]:
+    """Name the members of a struct that holds one value, in one of several types; none for others."""
+    names = [field.name for field in dtype.fields] if isinstance(dtype, pl.Struct) else []
+    if set(names) == _TAGGED:
+        return [_VALUE]
+    return names if all(name.startswith(_ALTERNATIVE) for name in names) else []

@@ -235,8 +235,9 @@ def shortfall(wanted: Wanted, steps: pl.Series) -> str | None:
         and last >= (wanted.min_step or 0)
         and (wanted.max_step is None or last < wanted.max_step)
     )
-    came = steps.max()
-    if last is not None and within and (not isinstance(came, int) or came < last):
+    most = steps.max()
+    came = most if isinstance(most, int) else None
+    if last is not None and within and (came is None or came < last):
         return f"rows up to step {last} expected, the last that came is {came}"
     return None
 

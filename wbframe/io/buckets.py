@@ -122,16 +122,10 @@ class _Reader:
 
     def _rows(self, task: BucketTask) -> Generator[tuple[int, tuple[str, ...], pl.DataFrame]]:
         """Read the rows themselves, whole."""
-        from wbframe.core.plan import RunEntry  # noqa: PLC0415
-
         scan = replace(self.scan, keys=(*self.keys,), match="any", narrowed=False)
-        entries = [
-            RunEntry(ordinal=ordinal, path=task.path, run_id=run_id)
-            for ordinal, run_id, _ in task.runs
-        ]
-        keys = {ordinal: each for ordinal, _, each in task.runs}
+        keys = {entry.ordinal: each for entry, each in task.runs}
         rows = TaskRows()
-        tasks = history_tasks(scan, entries, self.schema)
+        tasks = history_tasks(scan, [entry for entry, _ in task.runs], self.schema)
         with closing(read_any_tasks(self.client, scan, tasks)) as results:
             for result in results:
                 rows.frames |= result.frames

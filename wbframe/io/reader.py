@@ -190,7 +190,9 @@ def read_task(client: Client, task: HistoryTask) -> TaskRows:
     """Read one task; ask again where grouping was wrong."""
     found = TaskRows()
     for part, content, request in send_or_split(client, task):
-        rows = read_answer(part, content, request)
+        with client.decoding:
+            rows = read_answer(part, content, request)
+        del content
         again, rows.again = rows.again, None
         merge_rows(found, rows)
         if again is not None:

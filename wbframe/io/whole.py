@@ -143,7 +143,11 @@ class WholeReader:
 
         file = SignedFile(self.storage, url, renew)
         table = read_file(file, list(columns), min_step=task.min_step, max_step=task.max_step)
-        return pl.DataFrame(pl.from_arrow(table))
+        # Numbered, since polars gives a column without a name one of its own.
+        numbered = table.rename_columns([str(i) for i in range(table.num_columns)])
+        frame = pl.DataFrame(pl.from_arrow(numbered))
+        frame.columns = table.column_names
+        return frame
 
     def _promised(
         self,

@@ -6,6 +6,7 @@ import json
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
@@ -344,10 +345,8 @@ class HistoryScan(Iterator[dict[str, Any]]):
     next = __next__
 
     def _read(self) -> Iterator[dict[str, Any]]:
-        windows = StepWindows(self.min_step, self.max_step, page=self.page_size)
-        path = RunPath(entity=self.run.entity, project=self.run.project)
         rows = 0
-        for row in read_rows.scan_rows(self.run.client, path, self.run.id, self.keys, windows):
+        for row in self._from_files(self._windows(self.keys)):
             rows += 1
             yield row
         if self._expected is not None and rows < self._expected:
@@ -356,6 +355,38 @@ class HistoryScan(Iterator[dict[str, Any]]):
                 " files only: read them with wbframe.polars.read_histories(..., samples=None)"
             )
             raise IncompleteHistoryError(msg)
+
+    def _windows(self, keys: list[str]) -> Iterator[dict[str, Any]]:
+        """Read what the server gives of the rows."""
+        windows = StepWindows(self.min_step, self.max_step, page=self.page_size)
+        return read_rows.scan_rows(self.run.client, self._path, self.run.id, keys, windows)
+
+    def _from_files(self, rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Give the rows; from the exported files where the server keeps exported rows to itself.
+
+        It does if files have a row from before the first one that came; they are looked at only if that is
+        not the first step.
+        """
+        first = next(rows, None)
+        begins = self.max_step if first is None else int(first.get(STEP, self.min_step))
+        came = rows if first is None else chain([first], rows)
+        if begins <= self.min_step:
+            return came
+        from wbframe.io.exported_rows import exported_rows, merged  # noqa: PLC0415 -- imports Parquet
+
+        where = (self.run.client, self._path, self.run.id, self.keys)
+        if not exported_rows(*where, self.min_step, begins):
+            return came
+        exported = exported_rows(*where, self.min_step, self.max_step)
+        keys = list(dict.fromkeys([*self.keys, STEP])) if self.keys else []
+        found = merged(exported, self._windows(keys))
+        if not self.keys:
+            return iter(found)
+        return ({key: row[key] for key in self.keys} for row in found)
+
+    @property
+    def _path(self) -> RunPath:
+        return RunPath(entity=self.run.entity, project=self.run.project)
 
 
 # ---------------------------------------------------------------- shared with `Runs`

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from wbframe.core.plan import HistoryTask, RunRead
     from wbframe.core.schema import HistorySchema
 
+# A frame of so many cells is made to be one piece in memory; of a larger one the runs stay apart, since
+# copying it would take its size again.
+_CELLS_IN_ONE_PIECE = 2_000_000
+
 _row_dicts = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 
 
@@ -279,8 +283,9 @@ def assemble(
     rows = pl.concat(parts, how="diagonal").select(parts[0].columns).get_columns()
     parts.clear()
     columns = {"run_id": _repeated("run_id", [run_ids[i] for i in ordinals], heights, pl.String())}
+    small = sum(heights) * len(rows) <= _CELLS_IN_ONE_PIECE
     while rows:
-        column = rows.pop(0).rechunk()
+        column = rows.pop(0).rechunk() if small else rows.pop(0)
         columns[schema.names.get(column.name, column.name)] = column
     if schema.run_columns and beside is not None:
         at = _repeated("at", ordinals, heights, pl.Int64())

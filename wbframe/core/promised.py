@@ -13,7 +13,7 @@ from wbframe.core.exact import fits_float, narrow
 from wbframe.errors import SchemaMismatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _NON_FINITE_JSON = {"NaN": '"NaN"', "inf": '"Infinity"', "-inf": '"-Infinity"'}
 _NON_FINITE = {"inf": "Infinity", "-inf": "-Infinity"}
@@ -120,7 +120,10 @@ def _json_cells(series: pl.Series) -> pl.Series:
     if series.dtype == pl.Binary:
         quoted = msgspec.json.encode(name).decode()
         return "{" + quoted + ":" + series.cast(pl.String).fill_null("null") + "}"
-    members = _alternatives(series.dtype)
+    dtype = series.dtype
+    members = (
+        alternatives([each.name for each in dtype.fields]) if isinstance(dtype, pl.Struct) else []
+    )
     if members:
         cells = [_json_cells(series.struct.field(each).alias(name)) for each in members]
         held = [series.struct.field(each).is_not_null() for each in members]
@@ -129,8 +132,7 @@ def _json_cells(series: pl.Series) -> pl.Series:
             chosen = cell.zip_with(there, chosen)
         return chosen
     if series.dtype.is_nested() and _has_non_finite(series):
-        rows = [{name: _spelled(value)} for value in series.to_list()]
-        return pl.Series(name, [msgspec.json.encode(row).decode() for row in rows])
+        return pl.Series(name, [as_json({name: value}).decode() for value in series.to_list()])
     if series.dtype.is_float():
         quoted = msgspec.json.encode(name).decode()
         numbers = series.cast(pl.String).replace(_NON_FINITE_JSON).fill_null("null")
@@ -149,6 +151,17 @@ def _has_non_finite(series: pl.Series) -> bool:
     return False
 
 
+def as_json(value: Any) -> bytes:
+    """Spell a value as JSON.
+
+    Examples
+    --------
+    >>> as_json({"a": [1.5, float("nan")]})
+    b'{"a":[1.5,"NaN"]}'
+    """
+    return msgspec.json.encode(_spelled(value))
+
+
 def _spelled(value: Any) -> Any:
     """Spell what is not finite in a nested value as servers do."""
     if isinstance(value, dict):
@@ -160,9 +173,14 @@ def _spelled(value: Any) -> Any:
     return value
 
 
-def _alternatives(dtype: pl.DataType) -> list[str]:
-    """Name the members of a struct that holds one value, in one of several types; none for others."""
-    names = [field.name for field in dtype.fields] if isinstance(dtype, pl.Struct) else []
+def alternatives(names: Sequence[str]) -> list[str]:
+    """Name the members of a struct that hold one value in one of several types; none for other structs.
+
+    Examples
+    --------
+    >>> alternatives(["_type_number", "_type_string"]), alternatives(["_type", "_val"]), alternatives(["a"])
+    (['_type_number', '_type_string'], ['_val'], [])
+    """
     if set(names) == _TAGGED:
         return [_VALUE]
-    return names if all(name.startswith(_ALTERNATIVE) for name in names) else []
+    return list(names) if all(name.startswith(_ALTERNATIVE) for name in names) else []

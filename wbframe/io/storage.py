@@ -7,13 +7,15 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import requests
 from pyarrow import ArrowInvalid
-from pyarrow.types import is_dictionary
+from pyarrow.types import is_dictionary, is_map
 from requests.adapters import HTTPAdapter
 
 from wbframe.core.exports import TAIL_BYTES, file_of, groups_in_window, ranges_needed
+from wbframe.core.promised import as_json
 from wbframe.core.schema import STEP
 from wbframe.errors import (
     AnswerError,
@@ -26,8 +28,6 @@ from wbframe.io.retry import TryAgainError, is_retried, retry_after_seconds, ret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    import pyarrow as pa
 
     from wbframe.io.client import Client
 
@@ -218,7 +218,7 @@ class SignedFile:
 
 def read_file(
     file: SignedFile,
-    columns: Sequence[str],
+    columns: Sequence[str] | None,
     *,
     min_step: int | None = None,
     max_step: int | None = None,
@@ -233,14 +233,14 @@ def read_file(
     file
         Which.
     columns
-        Columns wanted besides `_step`; those that the file lacks are left out.
+        Columns wanted besides `_step`; those that the file lacks are left out. None for all.
     min_step, max_step
         The window, half-open; rows outside of it may come too.
 
     Returns
     -------
     pyarrow.Table
-        With `_step`, and no dictionaries.
+        With `_step`; no dictionaries, and JSON in binary for maps.
 
     Raises
     ------
@@ -252,7 +252,8 @@ def read_file(
     try:
         metadata = _metadata(file, size, parts)
         there = metadata.schema.to_arrow_schema().names
-        names = [name for name in dict.fromkeys((STEP, *columns)) if name in there]
+        wanted = (STEP, *(there if columns is None else columns))
+        names = [name for name in dict.fromkeys(wanted) if name in there]
         if STEP not in there and metadata.num_rows:
             raise AnswerError(f"the exported file {file.name} has rows without {STEP!r}")
         groups = groups_in_window(metadata, min_step, max_step)
@@ -269,10 +270,15 @@ def read_file(
 
 
 def _plain(table: pa.Table) -> pa.Table:
-    """Spell out dictionaries, which may be of anything."""
+    """Spell out dictionaries, which may be of anything, and maps, as the JSON that they stand for."""
     for i, field in enumerate(table.schema):
         if is_dictionary(field.type):
             table = table.set_column(i, field.name, table[i].cast(field.type.value_type))
+        elif is_map(field.type):
+            cells = [None if each is None else as_json(dict(each)) for each in table[i].to_pylist()]
+            table = table.set_column(
+                i, field.name, pa.chunked_array([pa.array(cells, pa.binary())])
+            )
     return table
 
 

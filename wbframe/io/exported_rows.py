@@ -1,0 +1,108 @@
+"""Rows of one run as Python objects from its exported files, for servers that give them nowhere else."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from pyarrow.types import is_struct
+
+from wbframe.core import graphql
+from wbframe.core.exports import exports_answer, exports_request, file_of
+from wbframe.core.promised import alternatives
+from wbframe.core.schema import STEP
+from wbframe.io.reader import send_or_refuse
+from wbframe.io.storage import SignedFile, Storage, read_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    import pyarrow as pa
+
+    from wbframe.core.model import RunPath
+    from wbframe.io.client import Client
+
+Row = dict[str, Any]
+
+
+def exported_rows(
+    client: Client, path: RunPath, name: str, keys: Sequence[str], low: int, high: int
+) -> list[Row]:
+    """Read the rows of a half-open window of steps from the files of a run; none where it has no files.
+
+    Parameters
+    ----------
+    client, path, name
+        Which run.
+    keys
+        What rows must hold, and all that they are given with, besides `_step`; empty for whole rows.
+    low, high
+        The window.
+
+    Returns
+    -------
+    list of dict
+        By step, each step of one file only.
+    """
+    urls = _urls(client, path, name)
+    storage = Storage(client)
+    found: dict[int, list[Row]] = {}
+    try:
+        for url in urls:
+
+            def renew(old: str) -> str:
+                fresh = _urls(client, path, name)
+                return next((each for each in fresh if file_of(each) == file_of(old)), old)
+
+            file = SignedFile(storage, url, renew)
+            table = read_file(file, list(keys) or None, min_step=low, max_step=high)
+            more: dict[int, list[Row]] = {}
+            for row in _rows(table):
+                if low <= row[STEP] < high and all(key in row for key in keys):
+                    more.setdefault(row[STEP], []).append(row)
+            found = {**more, **found}
+    finally:
+        storage.close()
+    return [row for step in sorted(found) for row in found[step]]
+
+
+def merged(exported: Iterable[Row], others: Iterable[Row]) -> list[Row]:
+    """Put exported rows and others together by step; of rows in both, the exported ones."""
+    found = list(exported)
+    there = {row[STEP] for row in found}
+    found += [row for row in others if row[STEP] not in there]
+    return sorted(found, key=lambda row: row[STEP])  # type: ignore[no-any-return]
+
+
+def _urls(client: Client, path: RunPath, name: str) -> tuple[str, ...]:
+    """Ask where the files of a run are."""
+    if graphql.EXPORTS in client.refused:
+        return ()
+    request = exports_request(path, [name], live=graphql.LIVE not in client.refused)
+    content = send_or_refuse(client, request)
+    if content is None:
+        return _urls(client, path, name)
+    [export] = exports_answer(content, request, path, [name])
+    return export.urls
+
+
+def _rows(table: pa.Table) -> Iterator[Row]:
+    """Give rows with what they hold; a step is a whole number."""
+    columns = {}
+    for field in table.schema:
+        values = table[field.name].to_pylist()
+        members = alternatives([each.name for each in field.type]) if is_struct(field.type) else []
+        columns[field.name] = [_value(value, members) for value in values]
+    for cells in zip(*columns.values(), strict=True):
+        row = {name: value for name, value in zip(columns, cells, strict=True) if value is not None}
+        yield {**row, STEP: int(row[STEP])}
+
+
+def _value(value: Any, members: Sequence[str]) -> Any:
+    """Take the value out of binary JSON, or of a struct of alternatives."""
+    if isinstance(value, bytes):
+        return json.loads(value)
+    if members and isinstance(value, dict):
+        held = [value[each] for each in members if value[each] is not None]
+        return _value(held[0], ()) if held else None
+    return value

@@ -21,6 +21,7 @@ from benchmarks.scenarios import (
     pushdown,
     runs,
     whole,
+    whole_memory,
 )
 
 if TYPE_CHECKING:
@@ -28,7 +29,18 @@ if TYPE_CHECKING:
 
 SCENARIOS = {
     each.SCENARIO.name: each.SCENARIO
-    for each in (histories, runs, whole, drop_in, pushdown, decode, growth, memory, cold)
+    for each in (
+        histories,
+        runs,
+        whole,
+        drop_in,
+        pushdown,
+        decode,
+        growth,
+        memory,
+        whole_memory,
+        cold,
+    )
 }
 
 

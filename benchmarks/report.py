@@ -42,7 +42,19 @@ def _size(count: int | None) -> str:
 
 def table(rows: Sequence[Row]) -> str:
     """Give a table in Markdown, which also reads well as it is."""
-    head = ["case", "reader", "seconds", "CPU", "ratio", "rows", "requests", "sent", "peak", "frame", ""]
+    head = [
+        "case",
+        "reader",
+        "seconds",
+        "CPU",
+        "ratio",
+        "rows",
+        "requests",
+        "sent",
+        "peak",
+        "frame",
+        "",
+    ]
     cells = [head]
     for row in rows:
         extra = {k: v for k, v in row.extra.items() if k not in {"what", "size"}}
@@ -79,12 +91,12 @@ def write_chart(rows: Sequence[Row], path: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
-    from matplotlib import pyplot
+    import matplotlib.pyplot as plt
 
     cases = list(dict.fromkeys((row.scenario, row.case) for row in rows))
     columns = min(len(cases), 3)
     lines = -(-len(cases) // columns)
-    figure, axes = pyplot.subplots(
+    figure, axes = plt.subplots(
         lines, columns, figsize=(5 * columns, 2.2 * lines), squeeze=False, layout="constrained"
     )
     for axis, key in zip(axes.flat, cases, strict=False):
@@ -99,4 +111,4 @@ def write_chart(rows: Sequence[Row], path: Path) -> None:
     for axis in axes.flat[len(cases) :]:
         axis.set_visible(False)
     figure.savefig(path)
-    pyplot.close(figure)
+    plt.close(figure)

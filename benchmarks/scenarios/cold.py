@@ -48,7 +48,7 @@ def run(options: Options) -> list[Row]:
         cases = [
             ("import", "polars", sys.executable, "import polars"),
             ("import", "wbframe", sys.executable, "import wbframe"),
-            ("import", "polars, gql, requests", sys.executable, "import polars, requests, gql.transport.requests"),
+            ("import", "polars, gql, requests", sys.executable, "import polars, gql.transport.requests"),
             ("import", "wbframe.io.client", sys.executable, "import wbframe.io.client"),
             ("first request", "wbframe", sys.executable, first),
             ("second request", "wbframe", sys.executable, second),

@@ -12,13 +12,17 @@ def run(options: Options) -> list[Row]:
     small = options.smoke
     many = {"runs": 4 if small else 1000, "rows": 20 if small else 500, "keys": 10}
     long = {"runs": 2 if small else 20, "rows": 100 if small else 50_000, "keys": 10}
-    wide = {"runs": 20 if small else 5000, "rows": 1, "keys": 0, "config_keys": 40, "summary_keys": 40}  # fmt: skip
+    wide = {"runs": 5000, "rows": 1, "keys": 0, "config_keys": 40, "summary_keys": 40}
+
+    def histories(keys: list[str] | None, samples: int | None) -> Reader:
+        return Reader(name=OWN, job="histories", args={"keys": keys, "samples": samples})
+
     cases = (
-        ("sampled", many, False, Reader(name=OWN, job="histories", args={"keys": ["metric/*"], "samples": 500})),
-        ("sampled, whole rows", many, False, Reader(name=OWN, job="histories", args={"keys": None, "samples": 500})),
-        ("exported", long, True, Reader(name=OWN, job="histories", args={"keys": None, "samples": None})),
+        ("sampled", many, False, histories(["metric/*"], 500)),
+        ("sampled, whole rows", many, False, histories(None, 500)),
+        ("exported", long, True, histories(None, None)),
         ("runs", wide, False, Reader(name=OWN, job="runs", args={})),
-    )  # fmt: skip
+    )
     found = []
     for case, project, exported, reader in cases[: 1 if small else None]:
         with Host(**project, exported=exported) as host:

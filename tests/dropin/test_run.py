@@ -218,7 +218,7 @@ def test_a_server_without_an_index_of_keys_gives_all_rows_all_the_same():
 @pytest.mark.parametrize("keys", [None, ["_step", "loss"]])
 def test_rows_that_the_server_does_not_give_are_an_error(keys):
     rows = [{"_step": i, "loss": 0.5} for i in range(40)]
-    missing = Features(history_serves_exported=False)
+    missing = Features(history_serves_exported=False, parquet_history=False)
     with serve(made(rows, exports=Exports.split(files=1, live=0.25)), features=missing) as server:
         run = Runs(wbframe.Client(server.url, server.api_key), "wbframe", "p")[0]
         with pytest.raises(errors.IncompleteHistoryError, match="40 rows expected, 10 came"):

@@ -320,14 +320,15 @@ def _trusted(
     """Give those columns, of one or several arrays, that polars cannot have got wrong."""
     flags: list[pl.Series] = []
     numbers: list[pl.Series] = []
-    for column in frame.get_columns():
-        (flags if type(columns[column.name]) is pl.Boolean else numbers).append(column)
+    for name, column in zip(frame.columns, frame.get_columns(), strict=True):
+        (flags if type(columns[name]) is pl.Boolean else numbers).append(column)
     trusted = {column.name: column for column in flags}
     for column in _sure_numbers(literals, numbers, flags):
-        dtype = columns[column.name]
+        name = column.name
+        dtype = columns[name]
         narrowed = column if type(dtype) is pl.Float64 else narrow(column, dtype)
         if narrowed is not None:
-            trusted[column.name] = narrowed
+            trusted[name] = narrowed
     return trusted
 
 

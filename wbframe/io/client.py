@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import threading
@@ -53,8 +52,7 @@ if TYPE_CHECKING:
     from wbframe.core.model import Request, ScanReport
 
 _POOL = 32
-_GZIP = 31
-_MOST_PACKED = 1032
+_GZIP = 31  # what zlib calls a gzip wrapper and the largest window
 
 
 @dataclass(frozen=True, slots=True)
@@ -434,15 +432,17 @@ def _body(response: requests.Response) -> bytes:
     if response.headers.get("Content-Encoding") != "gzip":
         return bytes(response.raw.read(decode_content=True))
     packed: bytes = response.raw.read(decode_content=False)
-    if not packed:
-        return packed
-    # Its last bytes say how long it is, so that room is made once; no packed body is longer than so.
-    size = int.from_bytes(packed[-4:], "little")
+    members = []
     try:
-        body = zlib.decompress(packed, _GZIP, max(min(size, len(packed) * _MOST_PACKED), 1))
-        return body if len(body) == size else gzip.decompress(packed)
-    except (zlib.error, EOFError, OSError) as error:
+        while packed:
+            member = zlib.decompressobj(_GZIP)
+            members.append(member.decompress(packed))
+            if not member.eof:
+                raise urllib3.exceptions.DecodeError("the body ends too early")
+            packed = member.unused_data.lstrip(b"\0")
+    except zlib.error as error:
         raise urllib3.exceptions.DecodeError(f"the body is no gzip: {error}") from error
+    return members[0] if len(members) == 1 else b"".join(members)
 
 
 _defaults: dict[tuple[str | None, ...], Client] = {}

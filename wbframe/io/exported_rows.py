@@ -71,7 +71,7 @@ def merged(exported: Iterable[Row], others: Iterable[Row]) -> list[Row]:
     found = list(exported)
     there = {row[STEP] for row in found}
     found += [row for row in others if row[STEP] not in there]
-    return sorted(found, key=lambda row: row[STEP])  # type: ignore[no-any-return]
+    return sorted(found, key=lambda row: row[STEP])
 
 
 def _urls(client: Client, path: RunPath, name: str) -> tuple[str, ...]:

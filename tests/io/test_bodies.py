@@ -1,0 +1,67 @@
+"""Bodies of answers: compressed, in several members, cut short, or plain."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+
+import pytest
+
+import wbframe
+from wbframe.core.graphql import VIEWER
+from wbframe.errors import ConnectionFailedError
+from wbframe.io.retry import RetryPolicy
+
+BODY = b'{"data": {"viewer": {"entity": "' + b"me" * 4000 + b'"}}}'
+
+
+@pytest.fixture
+def client(server):
+    with wbframe.Client(server.url, server.api_key, retry=RetryPolicy(tries=1)) as made:
+        yield made
+
+
+def members(*parts):
+    return b"".join(gzip.compress(part) for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("sent", "encoding"),
+    [
+        (BODY, None),
+        (BODY, "identity"),
+        (gzip.compress(BODY), "gzip"),
+        (members(BODY[:100], BODY[100:]), "gzip"),
+        (members(BODY[: len(BODY) // 2], BODY[len(BODY) // 2 :]), "gzip"),
+        (zlib.compress(BODY), "deflate"),
+        (b"", "gzip"),
+    ],
+    ids=["plain", "identity", "gzip", "two members", "two equal members", "deflate", "empty"],
+)
+def test_what_was_sent_is_what_comes(server, client, sent, encoding):
+    headers = {} if encoding is None else {"Content-Encoding": encoding}
+    server.fail(status=200, body=sent, headers=headers)
+    assert client.send(VIEWER) == (BODY if sent else b"")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [gzip.compress(BODY)[:-9], b"no gzip at all", gzip.compress(BODY)[:-8] + b"\0" * 8],
+    ids=["cut", "no gzip", "wrong sum"],
+)
+def test_a_broken_body_is_no_answer(server, client, sent):
+    server.fail(status=200, body=sent, headers={"Content-Encoding": "gzip"})
+    with pytest.raises(ConnectionFailedError):
+        client.send(VIEWER)
+
+
+def test_the_connection_is_used_again(server, client, monkeypatch):
+    opened = []
+    connect = __import__("urllib3").connection.HTTPConnection.connect
+    monkeypatch.setattr(
+        "urllib3.connection.HTTPConnection.connect",
+        lambda self: opened.append(self) or connect(self),
+    )
+    for _ in range(3):
+        client.send(VIEWER)
+    assert len(opened) == 1

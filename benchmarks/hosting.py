@@ -103,12 +103,12 @@ class Host:
     def replay(self) -> float:
         """Send the logged requests again with a client that drops the answers; give the seconds.
 
-        Pages of runs one after the other, then the rest side by side, as wbframe does: the share of the
-        server and the wire in what a reader takes.
+        As wbframe does: the first page of runs (and what comes before it) alone, the rest side by side. It is the
+        share of the server and the wire in what a reader takes.
         """
         listed: list[list[Any]] = self._say({"log": True})
-        pages = [each for each in listed if "edges" in each[0]]
-        rest = [each for each in listed if "edges" not in each[0]]
+        first = next((i for i, each in enumerate(listed) if "runs(" in each[0]), 0)
+        alone, rest = listed[: first + 1], listed[first + 1 :]
         address = urlsplit(self.url)
         signed = base64.b64encode(f"api:{self.api_key}".encode()).decode()
         headers = {
@@ -126,7 +126,7 @@ class Host:
             connection.close()
 
         started = time.perf_counter()
-        send(pages)
+        send(alone)
         with ThreadPoolExecutor(_REPLAY_THREADS) as pool:
             list(pool.map(send, [rest[i::_REPLAY_THREADS] for i in range(_REPLAY_THREADS)]))
         return time.perf_counter() - started

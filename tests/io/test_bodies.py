@@ -15,8 +15,10 @@ from wbframe.io.retry import RetryPolicy
 BODY = b'{"data": {"viewer": {"entity": "' + b"me" * 4000 + b'"}}}'
 
 
-@pytest.fixture
-def client(server):
+@pytest.fixture(params=["zlib", "isal.isal_zlib"])
+def client(server, monkeypatch, request):
+    """A client that unpacks with one library or the other."""
+    monkeypatch.setattr("wbframe.io.client._zlib", pytest.importorskip(request.param))
     with wbframe.Client(server.url, server.api_key, retry=RetryPolicy(tries=1)) as made:
         yield made
 

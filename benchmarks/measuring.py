@@ -79,7 +79,8 @@ def once(host: Host, reader: Reader) -> dict[str, Any]:
         command = [sys.executable, "-m", "benchmarks.readers.own", json.dumps(args)]
         ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
         if ended.returncode:
-            raise RuntimeError(f"{reader.name} failed:\n{ended.stderr[-4000:]}")
+            said = ended.stderr[-4000:]
+            raise RuntimeError(f"{reader.name} failed ({ended.returncode}):\n{said}")
         found = json.loads(ended.stdout)
     else:
         env = {"WANDB_BASE_URL": host.url, "WANDB_API_KEY": host.api_key}

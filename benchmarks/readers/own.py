@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -114,7 +115,8 @@ def main() -> None:
         "peak_bytes": peak,
         "frame_bytes": size_of(found),
     }
-    print(json.dumps(measured))
+    print(json.dumps(measured), flush=True)
+    os._exit(0)  # Arrow's own threads do not always let a process end in peace
 
 
 if __name__ == "__main__":

@@ -108,14 +108,14 @@ def _blob(name: str, variable: str, keys: tuple[str, ...] | None) -> list[str]:
 # ---------------------------------------------------------------- answers
 
 
-class UserNode(msgspec.Struct, rename="camel"):
+class UserNode(msgspec.Struct, rename="camel", gc=False):
     """The user of a run."""
 
     name: str | None = None
     username: str | None = None
 
 
-class RunNode(msgspec.Struct, rename="camel"):
+class RunNode(msgspec.Struct, rename="camel", gc=False):
     """One run, as far as it was selected."""
 
     name: str
@@ -141,7 +141,7 @@ class _PageInfo(msgspec.Struct, rename="camel"):
     has_next_page: bool = False
 
 
-class _Edge(msgspec.Struct):
+class _Edge(msgspec.Struct, gc=False):
     node: RunNode | None = None
     cursor: str | None = None
 
@@ -207,7 +207,7 @@ class _RowsData(msgspec.Struct):
     project: dict[str, dict[str, msgspec.Raw] | None] | None = None
 
 
-class RunRows(msgspec.Struct, rename="camel"):
+class RunRows(msgspec.Struct, rename="camel", gc=False):
     """The rows of a run as the protocol has them: a list of row objects a spec, or JSON texts."""
 
     sampled_history: list[msgspec.Raw] | None = None

@@ -43,16 +43,16 @@ _ROWS_AT_MOST = {"sampledHistory": 9_900, "history": 9_900, "events": 950}
 _ENDED = frozenset({"finished", "crashed", "failed", "killed"})
 
 
-class _TypeCount(msgspec.Struct):
+class _TypeCount(msgspec.Struct, gc=False):
     type: str = "json"
     count: int | float = 0
 
 
-class _KeyInfo(msgspec.Struct, rename="camel"):
+class _KeyInfo(msgspec.Struct, rename="camel", gc=False):
     type_counts: list[_TypeCount] | None = None
 
 
-class _HistoryKeys(msgspec.Struct, rename="camel"):
+class _HistoryKeys(msgspec.Struct, rename="camel", gc=False):
     """What historyKeys is by the protocol; anything else is read piece by piece."""
 
     keys: dict[str, _KeyInfo] | None = None

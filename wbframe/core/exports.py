@@ -10,6 +10,7 @@ import msgspec
 from wbframe.core.graphql import (
     EXPORTS,
     LIVE,
+    answered,
     decode_answer,
     found_project,
     found_run,
@@ -48,6 +49,7 @@ class _Run(msgspec.Struct, rename="camel"):
     parquet_history: _ParquetHistory | None = None
 
 
+@answered
 class _Data(msgspec.Struct):
     project: dict[str, _Run | None] | None = None
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -108,6 +107,21 @@ def _blob(name: str, variable: str, keys: tuple[str, ...] | None) -> list[str]:
 # ---------------------------------------------------------------- answers
 
 
+_Type = TypeVar("_Type", bound=type[msgspec.Struct])
+_text = msgspec.json.Decoder(str)
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_decoders: dict[type[msgspec.Struct], msgspec.json.Decoder[Any]] = {}
+
+
+def answered(kind: _Type) -> _Type:
+    """Make the decoder of an answer when its type is defined; decorates the type.
+
+    Not when it is first needed: msgspec then prepares the type, and two threads that do so at once crash.
+    """
+    _decoders[kind] = msgspec.json.Decoder(kind)
+    return kind
+
+
 class UserNode(msgspec.Struct, rename="camel", gc=False):
     """The user of a run."""
 
@@ -157,6 +171,7 @@ class _Project(msgspec.Struct, rename="camel"):
     sweep: dict[str, Any] | None = None
 
 
+@answered
 class RunsData(msgspec.Struct):
     """The data of a page of runs."""
 
@@ -181,10 +196,12 @@ class _FieldsProject(msgspec.Struct):
     fields: _Fields | None = None
 
 
+@answered
 class _FieldsData(msgspec.Struct):
     project: _FieldsProject | None = None
 
 
+@answered
 class NamedRuns(msgspec.Struct):
     """The data of runs by their names: alias -> run."""
 
@@ -199,10 +216,12 @@ class _KeysProject(msgspec.Struct):
     runs: _KeysConnection | None = None
 
 
+@answered
 class _KeysData(msgspec.Struct):
     project: _KeysProject | None = None
 
 
+@answered
 class _RowsData(msgspec.Struct):
     project: dict[str, dict[str, msgspec.Raw] | None] | None = None
 
@@ -219,12 +238,14 @@ class _RunsOfRows(msgspec.Struct):
     project: dict[str, RunRows | None] | None = None
 
 
+@answered
 class _RowsEnvelope(msgspec.Struct):
     data: _RunsOfRows | None = None
     errors: list[Any] | None = None
     error: Any = None
 
 
+@answered
 class _Envelope(msgspec.Struct):
     data: msgspec.Raw = RAW_NULL
     errors: list[Any] | None = None
@@ -264,18 +285,12 @@ def refused_features(request: Request, message: str) -> frozenset[str]:
 
 
 def decode_answer(data: bytes | msgspec.Raw, kind: type[Any], request: Request) -> Any:
-    """Decode JSON, be it strict or not, into the type that the protocol says."""
+    """Decode JSON, be it strict or not, into the type that the protocol says: one that is `answered`."""
     try:
-        return decode_any(_decoder(kind), bytes(data), where=request.asked)  # type: ignore[arg-type]
+        return decode_any(_decoders[kind], bytes(data), where=request.asked)
     except msgspec.ValidationError as error:
         msg = f"could not read {request.asked}: the answer is not what W&B's protocol says: {error}"
         raise AnswerError(msg) from error
-
-
-@cache
-def _decoder(kind: type[Any]) -> msgspec.json.Decoder[Any]:
-    """Make the decoder of a type once."""
-    return msgspec.json.Decoder(kind)
 
 
 # ---------------------------------------------------------------- the index of fields
@@ -430,7 +445,7 @@ def rows_at_once(content: bytes, request: Request, runs: Sequence[RowsOf]) -> li
         or refuses step by step.
     """
     try:
-        answer: _RowsEnvelope = decode_any(_decoder(_RowsEnvelope), content, where=request.asked)
+        answer: _RowsEnvelope = decode_any(_decoders[_RowsEnvelope], content, where=request.asked)
     except msgspec.ValidationError:
         return None
     if answer.errors or answer.error or answer.data is None or answer.data.project is None:
@@ -501,7 +516,7 @@ def json_texts(value: msgspec.Raw, *, where: str) -> bytes:
     inner = bytes(value).strip()
     if inner[:1] != b'"':
         return inner
-    text: str = decode_any(_decoder(str), inner, where=where)
+    text: str = decode_any(_text, inner, where=where)
     return text.encode()
 
 
@@ -515,9 +530,9 @@ def json_object(value: msgspec.Raw, *, where: str) -> Mapping[str, msgspec.Raw]:
     """
     inner = bytes(value).strip()
     if inner[:1] == b'"':
-        text: str = decode_any(_decoder(str), inner, where=where)
+        text: str = decode_any(_text, inner, where=where)
         inner = text.strip().encode()
     if inner[:1] != b"{":
         return {}
-    found: dict[str, msgspec.Raw] = decode_any(_decoder(dict[str, msgspec.Raw]), inner, where=where)
+    found: dict[str, msgspec.Raw] = decode_any(_object, inner, where=where)
     return found

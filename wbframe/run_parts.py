@@ -79,7 +79,9 @@ class Sweep(Node):
         try:
             yaml = importlib.import_module("yaml")
         except ModuleNotFoundError as error:
-            raise UsageError("the configuration of a sweep is YAML: pip install 'wbframe[sweeps]'") from error
+            raise UsageError(
+                "the configuration of a sweep is YAML: pip install 'wbframe[sweeps]'"
+            ) from error
         found = yaml.safe_load(self._attrs.get("config") or "{}")
         return found if isinstance(found, dict) else {}
 

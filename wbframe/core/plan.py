@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from wbframe.core.graphql import RunNode
-    from wbframe.core.model import HistoryScan, OnIncomplete, Request, RunPath
+    from wbframe.core.model import HistoryScan, OnError, OnIncomplete, Request, RunPath
 
 Field = Literal["sampledHistory", "history", "events"]
 
@@ -195,7 +195,7 @@ class HistoryTask:
         The project, and what is read of each run.
     schema
         The columns to decode.
-    samples, min_step, max_step, on_incomplete
+    samples, min_step, max_step, on_incomplete, on_error
         As of the scan; `samples` is None for every row.
     match_all
         Whether a row must hold all keys.
@@ -212,6 +212,7 @@ class HistoryTask:
     min_step: int | None = None
     max_step: int | None = None
     on_incomplete: OnIncomplete = "raise"
+    on_error: OnError = "raise"
     match_all: bool = False
     row_keys: tuple[str, ...] | None = None
     narrowed: bool = False
@@ -316,6 +317,7 @@ def _task(
         min_step=scan.min_step,
         max_step=scan.max_step,
         on_incomplete=scan.on_incomplete,
+        on_error=scan.selection.on_error,
         match_all=scan.match == "all",
         row_keys=scan.keys,
         narrowed=scan.narrowed,

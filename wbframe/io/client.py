@@ -2,39 +2,42 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import os
 import threading
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import warnings
+import weakref
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
 from gql import GraphQLRequest
 from gql.transport.requests import RequestsHTTPTransport
-from requests.adapters import HTTPAdapter
 
 from wbframe._version import __version__
-from wbframe.core.graphql import VIEWER, error_messages, viewer_entity
+from wbframe.core.graphql import VIEWER, messages_of, viewer_entity
 from wbframe.errors import (
-    AccessError,
-    ConnectionFailedError,
+    AnswerError,
     CredentialsError,
-    QueryError,
-    RateLimitError,
-    RefusedKeyError,
+    PlainHttpWarning,
     StatusError,
-    TimedOutError,
     UsageError,
-    WbframeError,
 )
-from wbframe.io.budget import PointBudget
+from wbframe.io import problems, stopping
+from wbframe.io.budget import PageBudget, PointBudget
+from wbframe.io.clock import Clock
 from wbframe.io.credentials import find_base_url, find_default, find_key
+from wbframe.io.http import Session, read_body
+from wbframe.io.pace import Pace, read_quota
 from wbframe.io.retry import (
     TOO_BIG,
     RetryPolicy,
     TryAgainError,
     is_retried,
+    read_message,
     retry_after_seconds,
     retrying,
 )
@@ -43,20 +46,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
+    from tenacity import RetryCallState
     from typing_extensions import Self
 
     from wbframe.core.model import Request, ScanReport
 
+_Got = TypeVar("_Got")
 _POOL = 32
+_TIMEOUT = 60.0
+_RETRY_SECONDS = 300.0
+_LARGEST_ANSWER = 1 << 30
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_log = logging.getLogger("wbframe.client")
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What has gone over the wire: requests sent, of which second tries, and bytes of answers."""
+    """What has gone over the wire: requests sent, of which second tries, bytes of answers, seconds waited."""
 
     requests: int = 0
     retries: int = 0
     bytes_received: int = 0
+    waited: float = 0.0
 
     def __sub__(self, other: Traffic) -> Traffic:
         """Give what came in between."""
@@ -64,6 +75,7 @@ class Traffic:
             self.requests - other.requests,
             self.retries - other.retries,
             self.bytes_received - other.bytes_received,
+            self.waited - other.waited,
         )
 
 
@@ -73,7 +85,7 @@ class _Transport(RequestsHTTPTransport):
     def post(self, request: GraphQLRequest, *, timeout: float) -> requests.Response:
         """Send one request; redirects are not followed, since the key goes to one host only."""
         arguments = self._prepare_request(
-            request, extra_args={"allow_redirects": False, "timeout": timeout}
+            request, extra_args={"allow_redirects": False, "timeout": timeout, "stream": True}
         )
         session: requests.Session = self.session  # type: ignore[assignment]
         return session.request(self.method, self.url, **arguments)
@@ -94,20 +106,37 @@ class Client:
         Defaults for paths that lack them. Default: ``WANDB_ENTITY`` and ``WANDB_PROJECT``, the settings files;
         for the entity then the viewer's own.
     timeout
-        Seconds that one request may wait for the server.
+        Seconds that one request may wait for the server. Default: ``WBFRAME_TIMEOUT``, else 60.
     concurrency
-        Requests under way at once.
+        Requests under way at once, at the most: fewer while the server asks for patience.
     retry
-        How often failed requests are sent again; see `RetryPolicy`.
+        How often and how long failed requests are sent again; see `RetryPolicy`.
+    requests_per_minute
+        Requests a minute at the most, over all threads and reads. Default:
+        ``WBFRAME_REQUESTS_PER_MINUTE``, else as many as the server takes.
+    largest_answer
+        Bytes of one answer at the most, decompressed; what is larger is an error, and is not held in memory.
     verify
         Whether TLS certificates are checked, or the path of a CA bundle.
     proxies
         As `requests` takes them; default: the environment's.
+    clock
+        What tells the time and waits between tries; for tests.
 
     Attributes
     ----------
     last_report : ScanReport or None
-        What the last read through this client did.
+        What the last read through this client did, also one that failed.
+
+    Raises
+    ------
+    UsageError
+        If an argument, or an environment variable in place of one, is wrong.
+
+    Warns
+    -----
+    PlainHttpWarning
+        At the first request, if the key would go unencrypted to another machine.
 
     Examples
     --------
@@ -123,14 +152,22 @@ class Client:
         *,
         entity: str | None = None,
         project: str | None = None,
-        timeout: float = 60.0,
+        timeout: float | None = None,
         concurrency: int = 6,
         retry: RetryPolicy | None = None,
+        requests_per_minute: float | None = None,
+        largest_answer: int = _LARGEST_ANSWER,
         verify: bool | str = True,
         proxies: Mapping[str, str] | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        if not isinstance(timeout, int | float) or not timeout > 0:
-            raise UsageError(f"`timeout` must be above 0 seconds; got {timeout!r}")
+        timeout = _above_0("timeout", timeout, "WBFRAME_TIMEOUT") or _TIMEOUT
+        rate = _above_0("requests_per_minute", requests_per_minute, "WBFRAME_REQUESTS_PER_MINUTE")
+        patience = _above_0("seconds", None, "WBFRAME_RETRY_SECONDS") or _RETRY_SECONDS
+        if not isinstance(largest_answer, int) or largest_answer < 1:
+            raise UsageError(
+                f"`largest_answer` must be in bytes, at least 1; got {largest_answer!r}"
+            )
         if not isinstance(concurrency, int) or concurrency < 1:
             raise UsageError(
                 f"`concurrency` must be a whole number, at least 1; got {concurrency!r}"
@@ -138,7 +175,10 @@ class Client:
         self.base_url = find_base_url(base_url)
         self.timeout = timeout
         self.concurrency = concurrency
-        self.retry = retry or RetryPolicy()
+        self.retry = retry or RetryPolicy(seconds=patience)
+        self.clock = clock or Clock()
+        self.pace = Pace(concurrency, self.clock, rate)
+        self.largest_answer = largest_answer
         self.last_report: ScanReport | None = None
         # Features that this server has refused; each is tried once.
         self.refused: frozenset[str] = frozenset()
@@ -147,11 +187,13 @@ class Client:
         self._project = project
         self._verify = verify
         self._proxies = dict(proxies) if proxies is not None else None
+        self._rate = requests_per_minute
         self.budget = PointBudget()
+        self.pages = PageBudget()
         self._traffic = Traffic()
         self._transport: _Transport | None = None
         self._lock = threading.Lock()
-        self._sleep: Callable[[float], None] = time.sleep
+        _clients.add(self)
 
     def __repr__(self) -> str:
         return f"<Client {self.base_url}>"
@@ -165,6 +207,8 @@ class Client:
             "timeout": self.timeout,
             "concurrency": self.concurrency,
             "retry": self.retry,
+            "requests_per_minute": self._rate,
+            "largest_answer": self.largest_answer,
             "verify": self._verify,
             "proxies": self._proxies,
         }
@@ -191,23 +235,28 @@ class Client:
     @property
     def traffic(self) -> Traffic:
         """What has gone over the wire since the client was made."""
-        return self._traffic
+        # Waits for a turn, and waits to send again.
+        return replace(self._traffic, waited=self._traffic.waited + self.pace.waited)
 
     def count(self, *, bytes_received: int = 0, retried: bool = False) -> None:
         """Count a request that was sent."""
         with self._lock:
             old = self._traffic
             self._traffic = Traffic(
-                old.requests + 1, old.retries + retried, old.bytes_received + bytes_received
+                old.requests + 1,
+                old.retries + retried,
+                old.bytes_received + bytes_received,
+                old.waited,
             )
+
+    def count_wait(self, seconds: float) -> None:
+        """Count a wait before a request."""
+        with self._lock:
+            self._traffic = replace(self._traffic, waited=self._traffic.waited + seconds)
 
     def http_options(self) -> dict[str, Any]:
         """Give the options that requests to other hosts share with those to the server; no key among them."""
         return {"timeout": self.timeout, "verify": self._verify, "proxies": self._proxies}
-
-    def sleep(self, seconds: float) -> None:
-        """Wait between tries."""
-        self._sleep(seconds)
 
     def refuse(self, features: frozenset[str]) -> None:
         """Remember that the server does not have these features."""
@@ -254,16 +303,56 @@ class Client:
         """
         prepared = GraphQLRequest(request.document, variable_values=dict(request.variables))
         transport = self._connected()
+
+        def once(again: bool) -> bytes:  # noqa: FBT001 -- called in one place
+            with self.pace.turn():
+                return self._once(transport, prepared, splittable=splittable, again=again)
+
+        return self.persist(once, f"could not read {request.asked} from {self.base_url}")
+
+    def persist(self, once: Callable[[bool], _Got], where: str) -> _Got:
+        """Try until it works, or the retry policy says to give up.
+
+        Parameters
+        ----------
+        once
+            Sends a request; gets whether one was sent before, and raises `TryAgainError`, or `FailedError`.
+        where
+            What is tried, in words, for messages and the log.
+
+        Raises
+        ------
+        WbframeError
+            The last problem, with the number of tries and the time that they took.
+        """
+        started = self.clock.now()
+        tries = 0
+
+        def note(state: RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            self.count_wait(state.upcoming_sleep)
+            _log.info(
+                "%s: %s; try %d follows in %.1f s",
+                where,
+                error,
+                state.attempt_number + 1,
+                state.upcoming_sleep,
+                extra={
+                    "wbframe_tries": state.attempt_number,
+                    "wbframe_reason": str(error),
+                    "wbframe_wait": state.upcoming_sleep,
+                },
+            )
+
         try:
-            for attempt in retrying(self.retry, self._sleep):
+            for attempt in retrying(self.retry, self.clock, note):
                 with attempt:
-                    again = attempt.retry_state.attempt_number > 1
-                    return self._once(
-                        transport, prepared, request, splittable=splittable, again=again
-                    )
-        except TryAgainError as failure:
-            raise failure.error from failure.error.__cause__
-        raise AssertionError("the retry loop ends by returning or raising")
+                    tries = attempt.retry_state.attempt_number
+                    return once(tries > 1)
+        except (TryAgainError, FailedError) as failure:
+            problem = failure.problem
+        error = problem.error(where, tries=tries, seconds=self.clock.now() - started)
+        raise error from problem.cause
 
     def download(self, address: str, *, asked: str) -> bytes:
         """Give what lies at an address that the server named; the key is shown to the server itself only.
@@ -278,69 +367,108 @@ class Client:
         Raises
         ------
         ConnectionFailedError, StatusError
-            If it does not come.
+            If it does not come, also after the retries.
         """
         transport = self._connected()
         own = address.startswith((f"{self.base_url}/", "/"))
         session: requests.Session = transport.session  # type: ignore[assignment]
+        target = f"{self.base_url}{address}" if address.startswith("/") else address
+
+        def once(again: bool) -> bytes:  # noqa: FBT001 -- called in one place
+            # Without an `auth` of its own, requests would look one up in netrc.
+            auth = transport.auth if own else _as_it_is
+            response, content = self.exchange(
+                lambda: session.get(target, auth=auth, stream=True, **self.http_options()),
+                again=again,
+            )
+            if response.status_code == requests.codes.ok:
+                return content
+            said = f"HTTP {response.status_code}"
+            problem = problems.Problem(kind=StatusError, said=said, status=response.status_code)
+            raise self._failed(problem, response)
+
+        return self.persist(once, f"could not read {asked} from {self.base_url}")
+
+    def exchange(
+        self, send: Callable[[], requests.Response], *, again: bool, splittable: bool = False
+    ) -> tuple[requests.Response, bytes]:
+        """Send, read the whole answer, and count both.
+
+        Raises
+        ------
+        TryAgainError, FailedError
+            If no whole answer came.
+        """
+        stopping.check()
+        content = b""
         try:
-            answer = session.get(
-                f"{self.base_url}{address}" if address.startswith("/") else address,
-                # Without an `auth` of its own, requests would look one up in netrc.
-                auth=transport.auth if own else _as_it_is,
-                timeout=self.timeout,
-                verify=self._verify,
-                proxies=self._proxies,
+            response = send()
+            content = read_body(
+                response, most=self.largest_answer, seconds=self.timeout, now=self.clock.now
             )
         except requests.RequestException as error:
-            msg = f"could not read {asked} from {self.base_url}: {_reason(error)}"
-            raise ConnectionFailedError(msg) from None
-        if answer.status_code != requests.codes.ok:
-            msg = f"could not read {asked} from {self.base_url}: HTTP {answer.status_code}"
-            raise StatusError(msg, answer.status_code)
-        return answer.content
+            stopping.check()
+            self.count(retried=again)
+            problem = problems.of_failure(error, self.timeout)
+            if problem.kind is AnswerError or (problem.too_big and splittable):
+                raise FailedError(problem) from None
+            raise TryAgainError(problem) from None
+        except Exception:
+            # A connection that was cut may break in any way.
+            stopping.check()
+            raise
+        finally:
+            stopping.use(None)
+        self.count(bytes_received=len(content), retried=again)
+        return response, content
 
     def _once(
-        self,
-        transport: _Transport,
-        prepared: GraphQLRequest,
-        request: Request,
-        *,
-        splittable: bool,
-        again: bool,
+        self, transport: _Transport, prepared: GraphQLRequest, *, splittable: bool, again: bool
     ) -> bytes:
         """Send once; what may pass is raised as TryAgainError."""
-        content, response, failure = b"", None, None
-        try:
-            response = transport.post(prepared, timeout=self.timeout)
-            content = response.content
-        except requests.RequestException as error:
-            failure = error
-        self.count(bytes_received=len(content), retried=again)
-        if failure is not None or response is None:
-            timed_out = isinstance(failure, requests.Timeout)
-            kind = f"no answer within {self.timeout:g} s" if timed_out else _reason(failure)
-            lost = (TimedOutError if timed_out else ConnectionFailedError)(
-                f"could not read {request.asked} from {self.base_url}: {kind}; check the address and the"
-                " network, or give a larger `timeout`"
-            )
-            lost.__cause__ = failure
-            raise lost if timed_out and splittable else TryAgainError(lost)
-        if response.status_code == requests.codes.ok:
-            return content
-        problem = self._status_error(response, request)
-        if is_retried(response.status_code) and not (
-            splittable and response.status_code in TOO_BIG
-        ):
-            raise TryAgainError(
-                problem, retry_after_seconds(response.headers.get("Retry-After"), now=time.time())
-            )
-        raise problem
+        response, content = self.exchange(
+            lambda: transport.post(prepared, timeout=self.timeout),
+            again=again,
+            splittable=splittable,
+        )
+        status, quota = response.status_code, read_quota(response.headers)
+        if status == requests.codes.too_many_requests:
+            self.pace.refused(_retry_after(response), quota)
+        else:
+            self.pace.took(quota)
+        if status == requests.codes.ok:
+            return self._checked(content, splittable=splittable)
+        problem = problems.of_status(status, response.headers, content)
+        if splittable and (status in TOO_BIG or problem.too_big):
+            raise FailedError(problem)
+        raise self._failed(problem, response)
+
+    def _checked(self, content: bytes, *, splittable: bool) -> bytes:
+        """Give an answer that is JSON, and without GraphQL errors that may pass."""
+        ends = content[:64].lstrip()[:1] + content[-64:].rstrip()[-1:]
+        if ends not in {b"{}", b"[]"}:
+            raise TryAgainError(problems.of_no_json(content, 200))
+        messages = messages_of(content)
+        if messages:
+            passing, too_big = read_message("; ".join(messages))
+            problem = problems.of_messages(messages, 200, too_big=too_big)
+            if too_big and (splittable or not passing):
+                raise FailedError(problem)
+            if passing:
+                raise TryAgainError(problem)
+        return content
+
+    def _failed(self, problem: problems.Problem, response: requests.Response) -> Exception:
+        """Say whether a status may pass."""
+        if is_retried(response.status_code):
+            return TryAgainError(problem, _retry_after(response))
+        return FailedError(problem)
 
     def _connected(self) -> _Transport:
         """Open the transport once."""
         with self._lock:
             if self._transport is None:
+                self._warn_if_plain()
                 transport = _Transport(
                     f"{self.base_url}/graphql",
                     auth=requests.auth.HTTPBasicAuth("api", find_key(self.base_url, self._api_key)),
@@ -349,41 +477,49 @@ class Client:
                     proxies=self._proxies,
                 )
                 transport.connect()  # type: ignore[no-untyped-call]
-                adapter = HTTPAdapter(pool_connections=2, pool_maxsize=max(_POOL, self.concurrency))
-                for scheme in ("http://", "https://"):
-                    transport.session.mount(scheme, adapter)  # type: ignore[union-attr]
+                made: requests.Session = transport.session  # type: ignore[assignment]
+                made.close()
+                transport.session = Session(2, max(_POOL, self.concurrency))
                 self._transport = transport
             return self._transport
 
-    def _status_error(self, response: requests.Response, request: Request) -> WbframeError:
-        """Make the error for an HTTP status."""
-        status = response.status_code
-        said = _said(response)
-        tail = f": {said}" if said else ""
-        where = f"could not read {request.asked} from {self.base_url}"
-        if status == requests.codes.unauthorized:
-            return RefusedKeyError(
-                f"{where}: the API key was refused (HTTP 401); run `wandb login` or set WANDB_API_KEY"
-            )
-        if status == requests.codes.forbidden:
-            return AccessError(
-                f"{where}: the API key may not read it (HTTP 403){tail}; ask its owner for access"
-            )
-        if status == requests.codes.too_many_requests:
-            return RateLimitError(
-                f"{where}: too many requests (HTTP 429), also after {self.retry.tries} tries;"
-                " lower `concurrency`, or wait",
-                status,
-            )
-        if response.is_redirect:
-            target = urlsplit(response.headers.get("Location", "")).hostname
-            return StatusError(
-                f"{where}: the server redirects to {target!r}; set `base_url` to the API's address",
-                status,
-            )
-        if status in {400, 422} and said:
-            return QueryError(f"{where}: the server answered: {said}")
-        return StatusError(f"{where}: HTTP {status}{tail}", status)
+    def _warn_if_plain(self) -> None:
+        """Warn if the key is about to go over a network as it is."""
+        split = urlsplit(self.base_url)
+        host = split.hostname or ""
+        if split.scheme == "http" and host not in _LOOPBACK and not host.startswith("127."):
+            msg = f"the API key goes to {host} unencrypted; set `base_url` to its https:// address"
+            warnings.warn(msg, PlainHttpWarning, stacklevel=2)
+
+    def after_fork(self) -> None:
+        """Let go of what a forked process must not share: connections, and locks that may be held."""
+        self._lock = threading.Lock()
+        self._transport = None
+        self.pace = Pace(self.concurrency, self.clock, self._rate)
+        self.budget, self.pages = PointBudget(), PageBudget()
+
+
+class FailedError(Exception):
+    """A failure that will not pass; never leaves the client, which raises the problem's error."""
+
+    def __init__(self, problem: problems.Problem) -> None:
+        super().__init__(problem.said)
+        self.problem = problem
+
+
+_clients: weakref.WeakSet[Client] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """Let all clients of a forked process begin anew."""
+    global _defaults_lock  # noqa: PLW0603 -- another thread may have held it
+    _defaults_lock = threading.Lock()
+    for client in list(_clients):
+        client.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 _defaults: dict[tuple[str | None, ...], Client] = {}
@@ -415,27 +551,24 @@ def _restore(options: dict[str, Any]) -> Client:
     return Client(**options)
 
 
-def _reason(error: BaseException | None) -> str:
-    """Give the innermost reason of a connection error, which names neither key nor query."""
-    reason: Any = error
-    while reason is not None:
-        inner = getattr(reason, "reason", None) or (
-            reason.args[0] if getattr(reason, "args", None) else None
-        )
-        if not isinstance(inner, BaseException):
-            break
-        reason = inner
-    text = str(reason).rpartition(": ")[2] or type(reason).__name__
-    return f"no connection ({text})"
+def _retry_after(response: requests.Response) -> float | None:
+    """Read how long the server asks to be left alone."""
+    return retry_after_seconds(response.headers.get("Retry-After"), now=time.time())
 
 
-def _said(response: requests.Response) -> str:
-    """Give what an error's body says, on one line; empty if it is no JSON."""
-    try:
-        body = response.json()
-    except ValueError:
-        return ""
-    if not isinstance(body, dict):
-        return ""
-    errors = body.get("errors") or ([body["error"]] if body.get("error") else [])
-    return "; ".join(error_messages(errors if isinstance(errors, list) else [errors]))
+def _above_0(name: str, given: float | None, variable: str) -> float | None:
+    """Give an argument, or the environment variable that stands for it; both must be above 0."""
+    value: object = given
+    if given is None:
+        text = os.environ.get(variable)
+        if not text:
+            return None
+        name = variable
+        try:
+            value = float(text)
+        except ValueError:
+            value = text
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        unit = "" if "minute" in name.lower() else " seconds"
+        raise UsageError(f"`{name}` must be above 0{unit}; got {value!r}")
+    return float(value)

@@ -10,18 +10,14 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 import requests
 from pyarrow import ArrowInvalid
-from requests.adapters import HTTPAdapter
 
 from wbframe.core.exports import TAIL_BYTES, file_of, groups_in_window, ranges_needed
 from wbframe.core.schema import STEP
-from wbframe.errors import (
-    AnswerError,
-    ConnectionFailedError,
-    StatusError,
-    TimedOutError,
-    WbframeError,
-)
-from wbframe.io.retry import TryAgainError, is_retried, retry_after_seconds, retrying
+from wbframe.errors import AnswerError, StatusError
+from wbframe.io.client import FailedError
+from wbframe.io.http import Session
+from wbframe.io.problems import Problem
+from wbframe.io.retry import TryAgainError, is_retried, retry_after_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,8 +29,8 @@ if TYPE_CHECKING:
 CONCURRENCY = 16
 
 
-class ExpiredError(WbframeError):
-    """A signed address is no longer valid; it must be asked for anew. Never leaves the reader."""
+class ExpiredError(StatusError):
+    """A signed address is no longer valid; it must be asked for anew."""
 
 
 def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -47,16 +43,13 @@ class Storage:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._session = requests.Session()
-        adapter = HTTPAdapter(pool_connections=4, pool_maxsize=CONCURRENCY)
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, adapter)
+        self._session = Session(4, CONCURRENCY)
 
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
 
-    def get(self, url: str, byte_range: str | None) -> requests.Response:
+    def get(self, url: str, byte_range: str | None) -> Part:
         """Get a range of a file, or the file.
 
         Raises
@@ -66,44 +59,43 @@ class Storage:
         ConnectionFailedError, StatusError
             After the retries.
         """
-        try:
-            for attempt in retrying(self._client.retry, self._client.sleep):
-                with attempt:
-                    again = attempt.retry_state.attempt_number > 1
-                    return self._once(url, byte_range, again=again)
-        except TryAgainError as failure:
-            raise failure.error from failure.error.__cause__
-        raise AssertionError("the retry loop ends by returning or raising")
-
-    def _once(self, url: str, byte_range: str | None, *, again: bool) -> requests.Response:
-        """Send once; what may pass is raised as TryAgainError."""
         headers = {} if byte_range is None else {"Range": f"bytes={byte_range}"}
-        where = f"could not read the exported file {file_of(url)}"
-        try:
-            response = self._session.get(
-                url, headers=headers, auth=_no_auth, **self._client.http_options()
+
+        def once(again: bool) -> Part:  # noqa: FBT001 -- called in one place
+            response, content = self._client.exchange(
+                lambda: self._session.get(
+                    url, headers=headers, auth=_no_auth, stream=True, **self._client.http_options()
+                ),
+                again=again,
             )
-            size = len(response.content)
-        except requests.RequestException as error:
-            self._client.count(retried=again)
-            kind = TimedOutError if isinstance(error, requests.Timeout) else ConnectionFailedError
-            lost = kind(
-                f"{where}: {type(error).__name__}; check the network, or give a larger `timeout`"
-            )
-            # The cause's text has the signed address in it.
-            lost.__cause__ = type(error)("the address is left out")
-            raise TryAgainError(lost) from None
-        self._client.count(bytes_received=size, retried=again)
+            return self._part(response, content)
+
+        return self._client.persist(once, f"could not read the exported file {file_of(url)}")
+
+    def _part(self, response: requests.Response, content: bytes) -> Part:
+        """Read an answer; one with another status than 200 or 206 is a failure."""
         status = response.status_code
         if status in {requests.codes.ok, requests.codes.partial_content}:
-            return response
+            total = response.headers.get("Content-Range", "").rpartition("/")[2]
+            whole = status == requests.codes.ok
+            size = int(total) if not whole and total.isdigit() else len(content)
+            return Part(content, size, whole=whole)
         if status == requests.codes.forbidden:
-            raise ExpiredError(f"{where}: HTTP 403")
-        problem = StatusError(f"{where}: HTTP {status}", status)
+            raise FailedError(Problem(kind=ExpiredError, said="HTTP 403", status=status))
+        problem = Problem(kind=StatusError, said=f"HTTP {status}", status=status)
         if is_retried(status):
             header = response.headers.get("Retry-After")
             raise TryAgainError(problem, retry_after_seconds(header, now=time.time()))
-        raise problem
+        raise FailedError(problem)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Bytes of a file, the size of all of it, and whether these are all of it."""
+
+    content: bytes
+    size: int
+    whole: bool
 
 
 @dataclass(slots=True)
@@ -168,7 +160,7 @@ def read_file(
         If it is no Parquet file.
     """
     tail = storage.get(url, f"-{TAIL_BYTES}")
-    size = _size_of(tail)
+    size = tail.size
     start = size - len(tail.content)
     parts = [(start, tail.content)]
     try:
@@ -193,17 +185,8 @@ def read_file(
 
 def _part(storage: Storage, url: str, low: int, high: int) -> tuple[int, bytes]:
     """Read a half-open range; storage that knows no ranges gives the whole file."""
-    response = storage.get(url, f"{low}-{high - 1}")
-    whole = response.status_code == requests.codes.ok
-    return (0 if whole else low), response.content
-
-
-def _size_of(response: requests.Response) -> int:
-    """Tell the size of a file from the answer to a range of it."""
-    total = response.headers.get("Content-Range", "").rpartition("/")[2]
-    if response.status_code == requests.codes.partial_content and total.isdigit():
-        return int(total)
-    return len(response.content)
+    part = storage.get(url, f"{low}-{high - 1}")
+    return (0 if part.whole else low), part.content
 
 
 def _metadata(

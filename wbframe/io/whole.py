@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -29,12 +28,17 @@ from wbframe.core.whole import (
     windows_request,
 )
 from wbframe.errors import IncompleteHistoryError, IncompleteHistoryWarning
+from wbframe.io import stopping
+from wbframe.io.leaving_out import SKIPPED, read_or_leave_out
 from wbframe.io.reader import send_or_refuse, side_by_side
+from wbframe.io.splitting import send_in_parts
 from wbframe.io.storage import CONCURRENCY, ExpiredError, Storage, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
+    from concurrent.futures import ThreadPoolExecutor
 
+    from wbframe.core.model import Request
     from wbframe.core.plan import HistoryTask, RunRead
     from wbframe.core.windows import Window
     from wbframe.io.client import Client
@@ -49,9 +53,13 @@ def read_whole_tasks(
     """Read tasks side by side, files besides, and hand out what they gave in their order."""
     storage = Storage(client)
     try:
-        with ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="wbframe-files") as files:
-            reader = WholeReader(client, storage, files)
-            yield from side_by_side(client, reader.read, tasks, ahead=ahead)
+        with stopping.pool(CONCURRENCY, "wbframe-files") as (files, scope):
+            reader = WholeReader(client, storage, files, scope)
+
+            def read(task: HistoryTask) -> TaskRows:
+                return read_or_leave_out(reader.read, task)
+
+            yield from side_by_side(client, read, tasks, ahead=ahead)
     finally:
         storage.close()
 
@@ -63,6 +71,7 @@ class WholeReader:
     client: Client
     storage: Storage
     files: ThreadPoolExecutor
+    scope: stopping.Scope
 
     def read(self, task: HistoryTask) -> TaskRows:
         """Read the whole histories of the runs of a task.
@@ -72,26 +81,48 @@ class WholeReader:
         IncompleteHistoryError
             If rows are missing, unless the task says to warn.
         """
-        exports = self._exports(task, [run.run_id for run in task.runs])
         columns = columns_of(task)
-        futures = [
-            [self.files.submit(self._file, task, run, url, columns) for url in export.urls]
-            for run, export in zip(task.runs, exports, strict=True)
-        ]
         found = TaskRows()
-        exported: list[pl.DataFrame] = []
-        for run, parts in zip(task.runs, futures, strict=True):
-            frames = [part.result() for part in parts]
-            frame = self._promised(task, run, frames, columns, found)
-            exported.append(frame)
-        live = self._live(task, exports, exported, columns, found)
-        for run, frame, fresh in zip(task.runs, exported, live, strict=True):
+        exported, exports = self._exported(task, columns, found)
+        task = replace(task, runs=tuple(run for run in task.runs if run.ordinal in exported))
+        frames = [exported[run.ordinal] for run in task.runs]
+        live = self._live(task, [exports[run.ordinal] for run in task.runs], frames, columns, found)
+        for run, frame, fresh in zip(task.runs, frames, live, strict=True):
             whole = combined(frame, fresh)
-            self._check(task, run, whole)
+            try:
+                self._check(task, run, whole)
+            except IncompleteHistoryError as error:
+                if task.on_error == "raise":
+                    raise
+                found.left_out[run.ordinal] = str(error)
+                continue
             whole = rows_wanted(task, whole)
             if whole.height:
                 found.frames[run.ordinal] = whole
         return found
+
+    def _exported(
+        self, task: HistoryTask, columns: dict[str, pl.DataType], found: TaskRows
+    ) -> tuple[dict[int, pl.DataFrame], dict[int, Export]]:
+        """Read the exported rows of all runs; where it is allowed, leave out runs whose files cannot be read."""
+        exports = self._exports(task, [run.run_id for run in task.runs])
+        work = self.scope.bound(
+            lambda asked: self._file(task, asked[0], asked[1], columns)  # type: ignore[index]
+        )
+        futures = [
+            [self.files.submit(work, (run, url)) for url in export.urls]
+            for run, export in zip(task.runs, exports, strict=True)
+        ]
+        frames: dict[int, pl.DataFrame] = {}
+        for run, parts in zip(task.runs, futures, strict=True):
+            try:
+                read = [stopping.result_of(part) for part in parts]
+                frames[run.ordinal] = self._promised(task, run, read, columns, found)
+            except SKIPPED as error:
+                if task.on_error == "raise":
+                    raise
+                found.left_out[run.ordinal] = str(error)
+        return frames, {run.ordinal: each for run, each in zip(task.runs, exports, strict=True)}
 
     # ------------------------------------------------------------ exported rows
 
@@ -99,11 +130,21 @@ class WholeReader:
         """Ask where the exported files are; nowhere, where a server has no exports."""
         if graphql.EXPORTS in self.client.refused:
             return [Export() for _ in run_ids]
-        request = exports_request(task.path, run_ids)
-        content = send_or_refuse(self.client, request)
-        if content is None:
-            return [Export() for _ in run_ids]
-        return exports_answer(content, request, task.path, run_ids)
+
+        def of(names: Sequence[str]) -> Request:
+            return exports_request(task.path, names)
+
+        def send(request: Request, splittable: bool) -> bytes | None:  # noqa: FBT001 -- as it is called
+            return send_or_refuse(self.client, request, splittable=splittable)
+
+        found: list[Export] = []
+        for names, content, request in send_in_parts(self.client, run_ids, of, send):
+            found += (
+                [Export() for _ in names]
+                if content is None
+                else exports_answer(content, request, task.path, names)
+            )
+        return found
 
     def _file(
         self, task: HistoryTask, run: RunRead, url: str, columns: dict[str, pl.DataType]
@@ -180,14 +221,23 @@ class WholeReader:
             assert isinstance(ask, Profile)
             text = spec((STEP,), PROFILE_STEPS, ask.min_step, ask.max_step)
             rows.append(RowsOf(run_id=task.runs[place].run_id, specs=(text,)))
-        request = rows_request(task.path, rows, samples=PROFILE_STEPS)
-        content = self.client.send(request)
+
+        def of(part: Sequence[tuple[int, RowsOf]]) -> Request:
+            return rows_request(task.path, [each for _, each in part], samples=PROFILE_STEPS)
+
         found: dict[int, Answer | None] = {}
-        for place, raw in zip(places, rows_answer(content, request, task.path, rows), strict=True):
-            [steps] = row_lists(raw)
-            decoded = decode_rows(steps, {STEP: pl.Int64()}, where=request.asked)
-            found[place] = decoded.frame[STEP].drop_nulls().to_list()
+        asked_of = list(zip(places, rows, strict=True))
+        for part, content, request in send_in_parts(self.client, asked_of, of, self._send):
+            answers = rows_answer(content, request, task.path, [each for _, each in part])
+            for (place, _), raw in zip(part, answers, strict=True):
+                [steps] = row_lists(raw)
+                decoded = decode_rows(steps, {STEP: pl.Int64()}, where=request.asked)
+                found[place] = decoded.frame[STEP].drop_nulls().to_list()
         return found
+
+    def _send(self, request: Request, splittable: bool) -> bytes:  # noqa: FBT001 -- as `send_in_parts` calls it
+        """Send a request that may be cut in two."""
+        return self.client.send(request, splittable=splittable)
 
     def _windows(
         self,
@@ -217,10 +267,25 @@ class WholeReader:
         columns: dict[str, pl.DataType],
         found: TaskRows,
     ) -> Generator[tuple[int, pl.DataFrame]]:
-        """Read windows in one request."""
-        request = windows_request(task.path, [(task.runs[i].run_id, window) for i, window in part])
+        """Read windows in one request, or in several where they are too big."""
+
+        def of(some: Sequence[tuple[int, Window]]) -> Request:
+            return windows_request(task.path, [(task.runs[i].run_id, each) for i, each in some])
+
+        for some, content, request in send_in_parts(self.client, part, of, self._send):
+            yield from self._decoded(task, some, content, request, columns, found)
+
+    def _decoded(
+        self,
+        task: HistoryTask,
+        part: Sequence[tuple[int, Window]],
+        content: bytes,
+        request: Request,
+        columns: dict[str, pl.DataType],
+        found: TaskRows,
+    ) -> Generator[tuple[int, pl.DataFrame]]:
+        """Decode the rows of windows."""
         rows = [RowsOf(run_id=task.runs[i].run_id, field="history") for i, _ in part]
-        content = self.client.send(request)
         for (place, _), raw in zip(
             part, rows_answer(content, request, task.path, rows), strict=True
         ):

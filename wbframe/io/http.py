@@ -1,0 +1,142 @@
+"""Connections that can be cut from another thread, bodies of bounded size, redirects that carry no key."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from wbframe.io import stopping
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Session", "TooLargeError", "read_body"]
+
+_CHUNK = 1 << 18
+# A body may come slowly, but not for ever: so many times the time-out between two pieces of it.
+_SLOWEST = 5
+
+
+class _Plain(HTTPConnection):
+    """A connection that the scope of its thread knows."""
+
+    def request(self, *args: Any, **options: Any) -> None:
+        stopping.use(self)
+        super().request(*args, **options)
+
+
+class _Secure(HTTPSConnection):
+    """The same over TLS."""
+
+    def request(self, *args: Any, **options: Any) -> None:
+        stopping.use(self)
+        super().request(*args, **options)
+
+
+class _PlainPool(HTTPConnectionPool):
+    ConnectionCls = _Plain
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _Secure
+
+
+_POOLS = {"http": _PlainPool, "https": _SecurePool}
+
+
+class _Adapter(HTTPAdapter):
+    """Makes such connections."""
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **options)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+
+class Session(requests.Session):
+    """A session that shows a key to the host it was meant for, and to no other.
+
+    Parameters
+    ----------
+    pools, connections
+        Hosts, and connections to each, that are kept open.
+    """
+
+    def __init__(self, pools: int, connections: int) -> None:
+        super().__init__()
+        adapter = _Adapter(pool_connections=pools, pool_maxsize=connections)
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, adapter)
+
+    def rebuild_auth(
+        self, prepared_request: requests.PreparedRequest, response: requests.Response
+    ) -> None:
+        """Take the key off a request that was redirected elsewhere; netrc is not asked for another."""
+        asked = urlsplit(response.request.url or "")
+        target = urlsplit(prepared_request.url or "")
+        if (asked.scheme, asked.netloc) != (target.scheme, target.netloc):
+            prepared_request.headers.pop("Authorization", None)
+
+
+class TooLargeError(requests.RequestException):
+    """A body is larger than a client takes."""
+
+
+def read_body(
+    response: requests.Response,
+    *,
+    most: int,
+    seconds: float,
+    now: Callable[[], float] = time.monotonic,
+) -> bytes:
+    """Read the body of a streamed answer, decompressed.
+
+    Parameters
+    ----------
+    response
+        Of a request that was sent with ``stream=True``; it is closed here.
+    most
+        Bytes at the most.
+    seconds
+        The time-out between two pieces of the body; all of it may take five times as long.
+    now
+        The clock.
+
+    Raises
+    ------
+    TooLargeError
+        If there is more.
+    requests.Timeout
+        If it drips.
+    requests.RequestException
+        If it breaks off.
+    """
+    end = now() + _SLOWEST * seconds
+    parts: list[bytes] = []
+    size = 0
+    try:
+        for part in response.iter_content(_CHUNK):
+            parts.append(part)
+            size += len(part)
+            if size > most:
+                raise TooLargeError(f"more than {most:,} bytes")
+            if now() > end:
+                raise requests.Timeout(f"the answer had not ended after {_SLOWEST * seconds:g} s")
+    finally:
+        response.close()
+    told = response.headers.get("Content-Length", "")
+    plain = not response.headers.get("Content-Encoding")
+    # Older releases of urllib3 take what is cut for what was sent.
+    if plain and told.isdigit() and size < int(told):
+        raise requests.ConnectionError(f"the answer broke off after {size} of {told} bytes")
+    return b"".join(parts)

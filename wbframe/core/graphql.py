@@ -296,7 +296,7 @@ def fields_page(
     data: _FieldsData = decode_answer(open_answer(content, request), _FieldsData, request)
     fields = found_project(data.project, path).fields or _Fields()
     pairs = [(edge.node.path, edge.node.type) for edge in fields.edges if edge and edge.node]
-    more = fields.page_info.has_next_page
+    more = fields.page_info.has_next_page and bool(fields.edges)
     return pairs, fields.page_info.end_cursor if more else None
 
 
@@ -432,8 +432,10 @@ VIEWER = Request(
 
 def viewer_entity(content: bytes) -> str | None:
     """Parse the answer to `VIEWER`."""
-    viewer = msgspec.json.decode(open_answer(content, VIEWER)).get("viewer")
-    return viewer.get("entity") if isinstance(viewer, dict) else None
+    data = decode_answer(open_answer(content, VIEWER), dict[str, Any], VIEWER)
+    viewer = data.get("viewer")
+    entity = viewer.get("entity") if isinstance(viewer, dict) else None
+    return entity if isinstance(entity, str) else None
 
 
 # ---------------------------------------------------------------- names

@@ -18,6 +18,7 @@ from wbframe.core.schema import (
     merge_index,
     system_column,
 )
+from wbframe.errors import AnswerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
@@ -99,10 +100,19 @@ def run_entry(ordinal: int, path: RunPath, node: RunNode) -> RunEntry:
         path=path,
         run_id=node.name,
         ended=node.state in _ENDED,
-        line_count=None if node.history_line_count is None else int(node.history_line_count),
+        line_count=_line_count(node, path),
         last_step=parse_last_step(node.history_keys, where=f"run {node.name!r}"),
         keys=keys,
     )
+
+
+def _line_count(node: RunNode, path: RunPath) -> int | None:
+    """Read the number of rows; a server may spell it as a float."""
+    try:
+        return None if node.history_line_count is None else int(node.history_line_count)
+    except (OverflowError, ValueError) as error:
+        msg = f"run {node.name!r} of {name_of(path)}: its historyLineCount is no number of rows"
+        raise AnswerError(msg) from error
 
 
 def parse_keys(history_keys: msgspec.Raw, *, where: str) -> dict[str, dict[str, int]] | None:
@@ -111,20 +121,28 @@ def parse_keys(history_keys: msgspec.Raw, *, where: str) -> dict[str, dict[str, 
     raw = json_object(history_keys, where=where).get("keys")
     if raw is None:
         return None
-    return {key: _counts(info) for key, info in json_object(raw, where=where).items()}
+    return {key: _counts(info, where) for key, info in json_object(raw, where=where).items()}
 
 
 def parse_last_step(history_keys: msgspec.Raw, *, where: str) -> int | None:
     """Read the last step off historyKeys; None if the server does not say, or there is none."""
     raw = json_object(history_keys, where=f"the history keys of {where}").get("lastStep")
-    step = None if raw is None else msgspec.json.decode(raw, type=int | float | None)
-    return None if step is None or step < 0 else int(step)
+    try:
+        step = None if raw is None else msgspec.json.decode(raw, type=int | float | None)
+        return None if step is None or step < 0 else int(step)
+    except (msgspec.ValidationError, OverflowError) as error:
+        raise AnswerError(f"the history keys of {where}: the last step is no step") from error
 
 
-def _counts(info: msgspec.Raw) -> dict[str, int]:
+def _counts(info: msgspec.Raw, where: str) -> dict[str, int]:
     """Read the type counts of one key; a key without them is of unknown type."""
-    parsed = msgspec.convert(msgspec.json.decode(info), _KeyInfo, strict=False)
-    return {each.type: int(each.count) for each in parsed.type_counts or [_TypeCount()]}
+    try:
+        parsed = msgspec.convert(msgspec.json.decode(info), _KeyInfo, strict=False)
+        return {each.type: int(each.count) for each in parsed.type_counts or [_TypeCount()]}
+    except (msgspec.DecodeError, OverflowError, RecursionError) as error:
+        raise AnswerError(
+            f"{where}: the counts of a key are not what W&B's protocol says"
+        ) from error
 
 
 def key_types(keys: Mapping[str, Mapping[str, int]], *, system: bool) -> dict[str, Types]:

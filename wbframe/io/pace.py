@@ -34,8 +34,8 @@ _QUICK_RECOVERY, _QUICK_SPELL, _QUICK_CALM = 0.5, 10.0, 10
 _SMALLEST_GAP, _FIRST_GAP, _LARGEST_GAP = 0.02, 0.25, 30.0
 _LOW = 0.1
 _FULL_QUOTA = 1000.0
-# A server that says no more than 429 is left alone for so long.
-_PAUSE = 1.0
+# A server that says no more than 429 is left alone for so long, then twice as long.
+_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 _PIECE = 0.1
 
 
@@ -106,6 +106,8 @@ class Pace:
         self._next = self._paused_until = -math.inf
         self._calm_since = clock.now()
         self._calm = 0
+        self._lessons = 0
+        self._pause = _PAUSE
         self._sure = self._by_quota = False
         self._taken: deque[float] = deque()
         self._changed = threading.Condition()
@@ -174,16 +176,23 @@ class Pace:
         with self._changed:
             now = self._clock.now()
             if now >= self._paused_until:
-                # One lesson a pause: what was under way beside it says the same thing again.
-                self._learn(now)
+                # One lesson a pause: what was under way beside it says the same thing again. And if nothing
+                # was taken since the last one, the pause was too short, whatever the rate.
+                again = self._lessons and not self._calm
+                self._pause = min(2 * self._pause, _LONGEST_PAUSE) if again else _PAUSE
+                self._learn(now, pace=not (again and self._sure))
             told = retry_after if retry_after is not None else quota.reset
-            self._paused_until = max(self._paused_until, now + (_PAUSE if told is None else told))
+            pause = self._pause if told is None else told
+            self._paused_until = max(self._paused_until, now + pause)
             self._next = max(self._next, self._paused_until)
 
-    def _learn(self, now: float) -> None:
+    def _learn(self, now: float, *, pace: bool) -> None:
         """Halve what is under way, and keep below the rate that was taken in the last minute."""
         self._forget(now)
+        self._lessons += 1
         self._limit = max(self._limit / 2, 1.0)
+        if not pace:
+            return
         gap = max(2 * self._gap, _FIRST_GAP)
         if len(self._taken) >= _EVIDENCE:
             gap = max(_MINUTE / (_CAUTION * len(self._taken)), self._gap / _CAUTION)

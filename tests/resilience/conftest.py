@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import pytest
+
+import wbframe
+from tests.clocks import FakeClock
+from wbframe.server import Exports, History, Project, RunRecord, serve
+
+
+def rows(i):
+    return [{"_step": step, "a": step + i, "b": 0.5 * step, "c": i} for step in range(20)]
+
+
+def record(i, **more):
+    return RunRecord(
+        name=f"r{i}",
+        created_at=f"2026-01-01T00:00:{i:02d}Z",
+        config={"lr": {"value": i / 10}, "depth": {"value": i}},
+        summary={"loss": i, "acc": 1 - i / 10, "best": i, "worst": i, "mean": 2.0},
+        history=History(rows(i)),
+        events=History([{"_runtime": t, "_timestamp": t, "system.cpu": t + i} for t in range(5)], stepped=False),
+        **more,
+    )
+
+
+@pytest.fixture(scope="session")
+def project():
+    return Project(entity="e", name="p", runs=tuple(record(i) for i in range(9)))
+
+
+@pytest.fixture(scope="session")
+def exported(project):
+    return Project(entity="e", name="x", runs=project.runs, exports=Exports.all())
+
+
+@pytest.fixture(scope="session")
+def shared(project, exported):
+    with serve([project, exported]) as server:
+        yield server
+
+
+@pytest.fixture
+def server(shared):
+    shared.clear()
+    yield shared
+    shared.clear()
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+@pytest.fixture
+def client(server, clock):
+    with wbframe.Client(server.url, server.api_key, clock=clock, concurrency=2) as made:
+        yield made
+
+
+class Nth:
+    """Lets the n-th of the requests that fit go wrong, and counts them."""
+
+    def __init__(self, server, fault, n, match, where):
+        self.real = server._faults.take
+        self.fault, self.n, self.match, self.where = fault, n, match, where
+        self.seen = 0
+
+    def __call__(self, text, where="api"):
+        if where == self.where and self.match in text:
+            self.seen += 1
+            if self.seen == self.n:
+                return self.fault
+        return self.real(text, where)
+
+
+@pytest.fixture
+def nth(server, monkeypatch):
+    def put(fault, n, match, where="api"):
+        made = Nth(server, fault, n, match, where)
+        monkeypatch.setattr(server._faults, "take", made)
+        return made
+
+    return put

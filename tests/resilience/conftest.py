@@ -15,7 +15,7 @@ def record(i, **more):
     return RunRecord(
         name=f"r{i}",
         created_at=f"2026-01-01T00:00:{i:02d}Z",
-        config={"lr": {"value": i / 10}, "depth": {"value": i}},
+        config={"lr": i / 10, "depth": i},
         summary={"loss": i, "acc": 1 - i / 10, "best": i, "worst": i, "mean": 2.0},
         history=History(rows(i)),
         events=History([{"_runtime": t, "_timestamp": t, "system.cpu": t + i} for t in range(5)], stepped=False),

@@ -18,7 +18,9 @@ def record(i, **more):
         config={"lr": i / 10, "depth": i},
         summary={"loss": i, "acc": 1 - i / 10, "best": i, "worst": i, "mean": 2.0},
         history=History(rows(i)),
-        events=History([{"_runtime": t, "_timestamp": t, "system.cpu": t + i} for t in range(5)], stepped=False),
+        events=History(
+            [{"_runtime": t, "_timestamp": t, "system.cpu": t + i} for t in range(5)], stepped=False
+        ),
         **more,
     )
 

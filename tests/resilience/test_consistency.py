@@ -62,7 +62,9 @@ def test_a_count_that_stays_costs_no_further_request(server, client):
 def test_fewer_runs_than_the_server_counts_are_an_error(server, client):
     bodies = [answer(["r0", "r1"], count=3)] * 2
     pages(server, *bodies)
-    with pytest.raises(IncompleteError, match=r"the server counts 3 and gives 2; try again, or set on_error='skip'"):
+    with pytest.raises(
+        IncompleteError, match=r"the server counts 3 and gives 2; try again, or set on_error='skip'"
+    ):
         listed(client)
     pages(server, *bodies)
     with pytest.warns(LeftOutWarning, match="e/p: no runs behind the first 2"):

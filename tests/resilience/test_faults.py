@@ -7,7 +7,14 @@ import pytest
 
 import wbframe
 from tests.clocks import FakeClock
-from wbframe.errors import AccessError, AnswerError, QueryError, RefusedKeyError, StatusError, WbframeError
+from wbframe.errors import (
+    AccessError,
+    AnswerError,
+    QueryError,
+    RefusedKeyError,
+    StatusError,
+    WbframeError,
+)
 from wbframe.server.faults import Fault
 
 
@@ -178,7 +185,9 @@ def test_what_stays_wrong_says_how_long_it_was_tried(wrong, server, clock):
     policy = wbframe.RetryPolicy(tries=50, first_wait=4.0, longest_wait=20.0, seconds=100.0)
     client = wbframe.Client(server.url, server.api_key, clock=clock, retry=policy)
     server._faults.add(wrong)
-    with pytest.raises(WbframeError, match=r"could not read the runs of e/p from .*gave up after \d+ tries in \d+") as error:
+    with pytest.raises(
+        WbframeError, match=r"could not read the runs of e/p from .*gave up after \d+ tries in \d+"
+    ) as error:
         run_ids(client)
     assert error.value.tries == len(server.requests) == len(clock.waits) + 1
     assert error.value.seconds == pytest.approx(sum(clock.waits))
@@ -204,7 +213,9 @@ def test_time_outs_from_the_environment(server, monkeypatch, clock):
     client = wbframe.Client(server.url, server.api_key, clock=clock)
     assert (client.timeout, client.retry.seconds, client.pace.gap) == (7.5, 1.0, 2.0)
     monkeypatch.setenv("WBFRAME_TIMEOUT", "soon")
-    with pytest.raises(wbframe.errors.UsageError, match="`WBFRAME_TIMEOUT` must be above 0 seconds; got 'soon'"):
+    with pytest.raises(
+        wbframe.errors.UsageError, match="`WBFRAME_TIMEOUT` must be above 0 seconds; got 'soon'"
+    ):
         wbframe.Client(server.url, server.api_key)
 
 

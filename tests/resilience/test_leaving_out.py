@@ -30,7 +30,9 @@ from .conftest import record
 def mixed():
     """A project with a run whose rows are no numbers, as its keys say they are."""
     counts = {"a": {"typeCounts": [{"type": "number", "count": 1}]}}
-    liar = RunRecord(name="liar", history=History([{"a": "text"}]), history_keys={"lastStep": 0, "keys": counts})
+    liar = RunRecord(
+        name="liar", history=History([{"a": "text"}]), history_keys={"lastStep": 0, "keys": counts}
+    )
     runs = (record(0), record(1), liar, record(3))
     with serve(Project(entity="e", name="m", runs=runs)) as server:
         yield server
@@ -102,7 +104,10 @@ def test_other_values_are_refused():
 
 
 def test_a_run_deleted_since_it_was_listed(project, clock):
-    with serve(project) as server, wbframe.Client(server.url, server.api_key, clock=clock) as client:
+    with (
+        serve(project) as server,
+        wbframe.Client(server.url, server.api_key, clock=clock) as client,
+    ):
         options = {"keys": ["a"], "client": client}
         view = server.engine.catalog.views["e/p"]
         real = server._faults.take
@@ -131,7 +136,9 @@ def test_a_server_that_is_gone_is_not_asked_for_each_run(server, clock):
             frame = read_histories("e/p", keys=["a"], on_error="skip", client=client)
         assert frame.height == 0
         assert frame.schema == {"run_id": pl.String, "_step": pl.Int64, "a": pl.Float64}
-        assert [each.what for each in client.last_report.left_out] == [f"e/p/r{i}" for i in range(9)]
+        assert [each.what for each in client.last_report.left_out] == [
+            f"e/p/r{i}" for i in range(9)
+        ]
         assert all("gave up after 3 tries" in each.why for each in client.last_report.left_out)
         assert client.last_report.requests == 4
 
@@ -145,7 +152,11 @@ def test_pages_that_do_not_come_leave_out_the_rest_of_the_project(server, clock)
 
         def second(text, where="api"):
             seen.append(text)
-            return wbframe.server.faults.Fault(drop=True) if len(seen) in {2, 3, 5, 6, 8, 9} else real(text, where)
+            return (
+                wbframe.server.faults.Fault(drop=True)
+                if len(seen) in {2, 3, 5, 6, 8, 9}
+                else real(text, where)
+            )
 
         server._faults.take = second
         try:
@@ -165,7 +176,9 @@ def test_pages_that_do_not_come_leave_out_the_rest_of_the_project(server, clock)
 
 def test_a_run_whose_config_is_no_json(server, client):
     nodes = [{"name": "good", "config": '{"lr": {"value": 1}}'}, {"name": "bad", "config": "{lr"}]
-    body = json.dumps({"data": {"project": {"runs": {"edges": [{"node": node} for node in nodes]}}}}).encode()
+    body = json.dumps(
+        {"data": {"project": {"runs": {"edges": [{"node": node} for node in nodes]}}}}
+    ).encode()
     server.fail(body=body, match="query Runs")
     with pytest.raises(AnswerError, match="bad"):
         read_runs("e/p", columns=["run_id", "config.lr"], client=client)
@@ -187,7 +200,9 @@ def test_a_file_that_cannot_be_read_leaves_out_its_run_alone(server, client):
 def test_buckets_take_it(mixed, reader):
     mixed.fail(status=404, match="bucketedHistory")
     with pytest.warns(LeftOutWarning, match="left out"):
-        frame = wbframe.buckets.read_buckets("e/m", keys=["a"], bins=2, on_error="skip", client=reader)
+        frame = wbframe.buckets.read_buckets(
+            "e/m", keys=["a"], bins=2, on_error="skip", client=reader
+        )
     assert frame.columns[0] == "run_id"
     assert reader.last_report.left_out
 

@@ -138,6 +138,8 @@ def test_quota_headers(headers, low):
 
 def test_headers_of_answers_slow_a_client_down(server, client):
     body = b'{"data": {"viewer": {"entity": "e"}}}'
-    server.fail(status=200, body=body, headers={"RateLimit-Remaining": "10", "RateLimit-Reset": "30"})
+    server.fail(
+        status=200, body=body, headers={"RateLimit-Remaining": "10", "RateLimit-Reset": "30"}
+    )
     assert client.default_entity() == "e"
     assert client.pace.gap == 3.0

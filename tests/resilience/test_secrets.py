@@ -59,13 +59,17 @@ def test_the_key_is_nowhere(guarded, caplog, capfd, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for where in ("api", "storage"):
         for fault in FAULTS:
-            client = wbframe.Client(guarded.url, KEY, clock=FakeClock(), retry=wbframe.RetryPolicy(tries=3))
+            client = wbframe.Client(
+                guarded.url, KEY, clock=FakeClock(), retry=wbframe.RetryPolicy(tries=3)
+            )
             guarded.clear()
             guarded.fail(**fault, where=where)
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 try:
-                    read_histories("e/x", samples=None, client=client, progress=lambda p: seen.append(repr(p)))
+                    read_histories(
+                        "e/x", samples=None, client=client, progress=lambda p: seen.append(repr(p))
+                    )
                 except WbframeError as error:
                     seen += [everything_about(error), repr(pickle.dumps(error))]
             seen += [str(each.message) for each in caught]
@@ -80,9 +84,7 @@ def test_the_key_is_nowhere(guarded, caplog, capfd, tmp_path, monkeypatch):
     text = "\n".join(seen)
     assert KEY not in text
     assert requests.auth._basic_auth_str("api", KEY).split()[1] not in text
-    assert "sig=" not in "\n".join(
-        part for part in seen if "urllib3.connectionpool" not in part
-    )
+    assert "sig=" not in "\n".join(part for part in seen if "urllib3.connectionpool" not in part)
     assert not list(tmp_path.iterdir())
     assert not any(each.authorization_seen for each in guarded.storage_requests)
 
@@ -108,7 +110,9 @@ def test_a_redirect_elsewhere_does_not_take_the_key_along(guarded):
 def test_a_session_takes_the_key_off_where_the_origin_changes(target, kept, monkeypatch, tmp_path):
     (tmp_path / "netrc").write_text("machine b.example login x password y\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    first = requests.Request("GET", "https://a.example/x", headers={"Authorization": "Basic k"}).prepare()
+    first = requests.Request(
+        "GET", "https://a.example/x", headers={"Authorization": "Basic k"}
+    ).prepare()
     response = requests.Response()
     response.request = first
     following = first.copy()
@@ -121,8 +125,16 @@ def test_plain_http_to_another_machine_warns_once_a_connection():
     client = wbframe.Client("http://127.9.9.9:9", KEY, retry=wbframe.RetryPolicy(tries=1))
     with pytest.raises(WbframeError):
         client.default_entity()
-    client = wbframe.Client("http://wandb.example", KEY, retry=wbframe.RetryPolicy(tries=1), proxies={"http": "http://127.0.0.1:9"})
-    with pytest.warns(PlainHttpWarning, match=r"goes to wandb\.example unencrypted; set `base_url`"), pytest.raises(WbframeError):
+    client = wbframe.Client(
+        "http://wandb.example",
+        KEY,
+        retry=wbframe.RetryPolicy(tries=1),
+        proxies={"http": "http://127.0.0.1:9"},
+    )
+    with (
+        pytest.warns(PlainHttpWarning, match=r"goes to wandb\.example unencrypted; set `base_url`"),
+        pytest.raises(WbframeError),
+    ):
         client.default_entity()
 
 
@@ -143,7 +155,9 @@ def test_nothing_holds_the_request_of_an_error(guarded):
 def test_an_answer_that_is_too_large_is_not_held(guarded):
     client = wbframe.Client(guarded.url, KEY, largest_answer=2000)
     guarded.fail(body=b'{"data": "' + b"x" * 3_000_000 + b'"}')
-    with pytest.raises(wbframe.errors.AnswerError, match="larger than `largest_answer`: more than 2,000 bytes"):
+    with pytest.raises(
+        wbframe.errors.AnswerError, match="larger than `largest_answer`: more than 2,000 bytes"
+    ):
         client.default_entity()
 
 

@@ -20,11 +20,18 @@ from wbframe.core.graphql import VIEWER
 from wbframe.io import stopping
 from wbframe.polars import read_histories, scan_histories
 
-SLOW = 20.0
+# Longer than a read may take to end, and over before the server is.
+SLOW = 5.0
 
 
 def threads():
-    return {each.name for each in threading.enumerate() if each.name.startswith("wbframe") and "server" not in each.name and "resolve" not in each.name}
+    return {
+        each.name
+        for each in threading.enumerate()
+        if each.name.startswith("wbframe")
+        and "server" not in each.name
+        and "resolve" not in each.name
+    }
 
 
 def small(client):
@@ -71,7 +78,11 @@ def test_an_error_in_one_task_cuts_the_others(server, reader):
         if "sampledHistory" not in text:
             return None
         seen.append(text)
-        return wbframe.server.faults.Fault(status=404) if len(seen) == 1 else wbframe.server.faults.Fault(delay=SLOW)
+        return (
+            wbframe.server.faults.Fault(status=404)
+            if len(seen) == 1
+            else wbframe.server.faults.Fault(delay=SLOW)
+        )
 
     server._faults.take = faults
     started = time.perf_counter()
@@ -168,7 +179,9 @@ def test_asyncio(server, reader):
 
 def test_threads_share_a_client_and_its_budget(server, reader):
     with ThreadPoolExecutor(4) as pool:
-        frames = list(pool.map(lambda _: scan_histories("e/p", keys=["a"], client=reader).collect(), range(8)))
+        frames = list(
+            pool.map(lambda _: scan_histories("e/p", keys=["a"], client=reader).collect(), range(8))
+        )
     assert all(each.equals(frames[0]) for each in frames)
     assert not threads()
 
@@ -194,7 +207,9 @@ with serve("empty") as server:
     client._lock.release()
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), client._transport is kept, bool(client.send(VIEWER)))
 """
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
     assert ended.stdout.strip() == "0 True True", ended.stderr
 
 

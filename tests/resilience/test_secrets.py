@@ -56,6 +56,10 @@ def guarded(exported, caplog):
 
 def test_the_key_is_nowhere(guarded, caplog, capfd, tmp_path, monkeypatch):
     seen = []
+
+    def tell(progress):
+        seen.append(repr(progress))
+
     monkeypatch.chdir(tmp_path)
     for where in ("api", "storage"):
         for fault in FAULTS:
@@ -67,9 +71,7 @@ def test_the_key_is_nowhere(guarded, caplog, capfd, tmp_path, monkeypatch):
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 try:
-                    read_histories(
-                        "e/x", samples=None, client=client, progress=lambda p: seen.append(repr(p))
-                    )
+                    read_histories("e/x", samples=None, client=client, progress=tell)
                 except WbframeError as error:
                     seen += [everything_about(error), repr(pickle.dumps(error))]
             seen += [str(each.message) for each in caught]
@@ -93,7 +95,7 @@ def test_a_redirect_elsewhere_does_not_take_the_key_along(guarded):
     with serve("empty", api_key=KEY) as other:
         guarded.redirect(other.url, status=307)
         client = wbframe.Client(guarded.url, KEY)
-        with pytest.raises(wbframe.errors.StatusError, match="redirects to '127.0.0.1'"):
+        with pytest.raises(wbframe.errors.StatusError, match=r"redirects to '127\.0\.0\.1'"):
             read_runs("e/x", columns=["run_id"], client=client)
         assert not other.requests
 

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import wbframe
+from tests.test_imports import ROOT
 from wbframe.core.graphql import VIEWER
 from wbframe.io import stopping
 from wbframe.polars import read_histories, scan_histories
@@ -161,7 +162,12 @@ INTERRUPTED = """
 def test_ctrl_c(call):
     script = textwrap.dedent(INTERRUPTED).replace("{call}", call)
     ended = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=ROOT.parent,
     )
     assert ended.stdout.split("\n")[1] == "interrupted True []", ended.stdout + ended.stderr
 
@@ -208,7 +214,12 @@ with serve("empty") as server:
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), client._transport is kept, bool(client.send(VIEWER)))
 """
     ended = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=ROOT.parent,
     )
     assert ended.stdout.strip() == "0 True True", ended.stderr
 

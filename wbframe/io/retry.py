@@ -22,8 +22,8 @@ an answer that is JSON, and not what the protocol says an error at once
 
 The wait before the n-th try is drawn evenly between 0 and ``first_wait * 2**n`` (full jitter), at most
 `longest_wait`; what the server says in `Retry-After` (seconds or a date) is waited instead. Trying ends after
-`tries` requests, or when the next one would begin later than `seconds` after the first. Each retry is logged with its
-reason under ``wbframe.client``, at level INFO.
+`tries` requests, or when the next one would begin later than `seconds` after the first. Each retry is logged with
+its reason under ``wbframe.client``, at level INFO.
 """
 
 from __future__ import annotations

@@ -60,25 +60,31 @@ def client(server, clock):
 
 
 class Nth:
-    """Lets the n-th of the requests that fit go wrong, and counts them."""
+    """Lets the n-th of the requests that fit go wrong, and counts them.
 
-    def __init__(self, server, fault, n, match, where):
-        self.real = server._faults.take
+    What lasts also lets those behind it go wrong: a read that was cut may leave requests that the server only
+    now takes up, and one of these may be the n-th.
+    """
+
+    def __init__(self, real, fault, n, match, where, *, lasts=False):
+        self.real, self.lasts = real, lasts
         self.fault, self.n, self.match, self.where = fault, n, match, where
         self.seen = 0
 
     def __call__(self, text, where="api"):
         if where == self.where and self.match in text:
             self.seen += 1
-            if self.seen == self.n:
+            if self.seen == self.n or (self.lasts and self.seen > self.n):
                 return self.fault
         return self.real(text, where)
 
 
 @pytest.fixture
 def nth(server, monkeypatch):
-    def put(fault, n, match, where="api"):
-        made = Nth(server, fault, n, match, where)
+    real = server._faults.take
+
+    def put(fault, n, match, where="api", *, lasts=False):
+        made = Nth(real, fault, n, match, where, lasts=lasts)
         monkeypatch.setattr(server._faults, "take", made)
         return made
 

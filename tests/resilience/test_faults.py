@@ -147,7 +147,7 @@ def test_what_lasts_is_one_error_at_once(name, fault, server, nth):
     _, count = fault_free(name, server, nth)
     wrong, kind = LASTING[fault]
     for place in places(count):
-        nth(wrong, place, match, where)
+        nth(wrong, place, match, where, lasts=True)
         with wbframe.Client(server.url, server.api_key, clock=FakeClock(), concurrency=2) as client:
             small(client)
             with pytest.raises(kind) as error:
@@ -167,7 +167,7 @@ def test_what_lasts_is_one_error_at_once(name, fault, server, nth):
 def test_files_that_are_none(wrong, kind, server, nth):
     expected, count = fault_free("parquet bytes", server, nth)
     for place in places(count):
-        nth(wrong, place, "", "storage")
+        nth(wrong, place, "", "storage", lasts=True)
         with wbframe.Client(server.url, server.api_key, clock=FakeClock(), concurrency=2) as client:
             small(client)
             with pytest.raises(kind, match="exported file"):

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ["Scope", "StoppedError", "check", "current", "pool", "result_of", "use", "wait"]
 
@@ -133,13 +133,14 @@ def pool(threads: int, name: str) -> Iterator[tuple[ThreadPoolExecutor, Scope]]:
     """Give threads that are gone when the block ends, however it ends."""
     scope = Scope()
     executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
-    begun: list[Future[Any]] = []
+    begun: set[Future[Any]] = set()
     submit = executor.submit
 
     def noted(*args: Any, **options: Any) -> Future[Any]:
-        begun[:] = [each for each in begun if not each.done()]
-        begun.append(submit(*args, **options))
-        return begun[-1]
+        future = submit(*args, **options)
+        begun.add(future)
+        future.add_done_callback(begun.discard)
+        return future
 
     executor.submit = noted  # type: ignore[method-assign]
     try:
@@ -148,10 +149,10 @@ def pool(threads: int, name: str) -> Iterator[tuple[ThreadPoolExecutor, Scope]]:
         _end(executor, scope, begun)
 
 
-def _end(executor: ThreadPoolExecutor, scope: Scope, begun: Iterable[Future[Any]]) -> None:
+def _end(executor: ThreadPoolExecutor, scope: Scope, begun: set[Future[Any]]) -> None:
     """Stop what still runs, and wait for its threads as long as that is sure to end."""
     executor.shutdown(wait=False, cancel_futures=True)
-    running = {each for each in begun if not each.done()}
+    running = {each for each in begun.copy() if not each.done()}
     end = time.monotonic() + _PATIENCE
     while running and time.monotonic() < end:
         # Again each time: a connection may have been opened since.

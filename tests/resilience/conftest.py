@@ -35,17 +35,11 @@ def exported(project):
     return Project(entity="e", name="x", runs=project.runs, exports=Exports.all())
 
 
-@pytest.fixture(scope="session")
-def shared(project, exported):
-    with serve([project, exported]) as server:
-        yield server
-
-
 @pytest.fixture
-def server(shared):
-    shared.clear()
-    yield shared
-    shared.clear()
+def server(project, exported):
+    """A server for each test: what is left under way by one that cuts reads must not meet the next one's faults."""
+    with serve([project, exported]) as started:
+        yield started
 
 
 @pytest.fixture

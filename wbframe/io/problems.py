@@ -26,7 +26,7 @@ from wbframe.io.http import TooLargeError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Problem", "of_failure", "of_messages", "of_no_json", "of_status", "origin", "said_in"]
+__all__ = ["Problem", "of_failure", "of_messages", "of_no_json", "of_status", "said_in"]
 
 _MESSAGE = 500
 
@@ -162,12 +162,6 @@ def said_in(content: bytes) -> str:
     errors = body.get("errors") or ([body["error"]] if body.get("error") else [])
     said = "; ".join(error_messages(errors if isinstance(errors, list) else [errors]))
     return said[:_MESSAGE]
-
-
-def origin(url: str) -> str:
-    """Give scheme and host of an address: all of it that a message may show."""
-    split = urlsplit(url)
-    return f"{split.scheme}://{split.hostname}"
 
 
 def _without_request(error: requests.RequestException) -> requests.RequestException:

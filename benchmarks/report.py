@@ -97,7 +97,12 @@ def write_chart(rows: Sequence[Row], path: Path) -> None:
     columns = min(len(cases), 3)
     lines = -(-len(cases) // columns)
     figure, axes = plt.subplots(
-        lines, columns, figsize=(5 * columns, 2.2 * lines), squeeze=False, layout="constrained"
+        lines,
+        columns,
+        figsize=(5 * columns, 2.2 * lines),
+        squeeze=False,
+        sharex=True,
+        layout="constrained",
     )
     for axis, key in zip(axes.flat, cases, strict=False):
         here = [row for row in rows if (row.scenario, row.case) == key][::-1]
@@ -105,7 +110,8 @@ def write_chart(rows: Sequence[Row], path: Path) -> None:
         bars = axis.barh([row.reader for row in here], [row.seconds for row in here], color=colors)
         axis.bar_label(bars, [f"{row.seconds:.2f} s" for row in here], padding=2, fontsize=8)
         axis.set_xscale("log")
-        axis.margins(x=0.25)
+        axis.set_xlim(0.01, 10 * max(row.seconds for row in rows))
+        axis.tick_params(labelbottom=True)
         axis.set_title(f"{key[0]}: {key[1]}", fontsize=9)
         axis.tick_params(labelsize=8)
     for axis in axes.flat[len(cases) :]:

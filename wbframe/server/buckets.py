@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["BucketSpec", "bucketed", "bucketed_events", "bucketed_rows"]
 
 _DEFAULT_BINS = 500
-_SYSTEM = ("system/", "system.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

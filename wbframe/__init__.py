@@ -8,6 +8,7 @@ it is there as plain functions too: `wbframe.polars`, `wbframe.pandas`, `wbframe
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 import wrapt
@@ -15,13 +16,14 @@ import wrapt
 from wbframe import errors
 from wbframe import namespaces as _namespaces
 from wbframe._version import __version__
-from wbframe.core.model import ScanReport
+from wbframe.core.model import LeftOut, ScanReport
 
 if TYPE_CHECKING:
     from wbframe import arrow, pandas, polars, server
     from wbframe.api import Api
     from wbframe.explanation import Explanation, explain
     from wbframe.io.client import Client
+    from wbframe.io.clock import Clock
     from wbframe.io.progress import Progress
     from wbframe.io.retry import RetryPolicy
     from wbframe.run import Run
@@ -30,7 +32,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Api",
     "Client",
+    "Clock",
     "Explanation",
+    "LeftOut",
     "Progress",
     "RetryPolicy",
     "Run",
@@ -49,6 +53,7 @@ __all__ = [
 _LAZY = {
     "Api": "wbframe.api",
     "Client": "wbframe.io.client",
+    "Clock": "wbframe.io.clock",
     "Explanation": "wbframe.explanation",
     "explain": "wbframe.explanation",
     "Progress": "wbframe.io.progress",
@@ -78,6 +83,8 @@ def _register_pandas(_: object) -> None:
     importlib.import_module("wbframe.pandas")
 
 
+# Quiet unless the program says what to do with `wbframe`'s log.
+logging.getLogger("wbframe").addHandler(logging.NullHandler())
 _namespaces.register()
 # At once if pandas is there already; else when somebody imports it.
 wrapt.register_post_import_hook(_register_pandas, "pandas")

@@ -45,6 +45,7 @@ def read_runs(
     limit: int | None = None,
     per_page: int = DEFAULT_PER_PAGE,
     schema_overrides: Overrides = None,
+    on_error: str = "raise",
     client: Client | None = None,
     progress: bool | Hook | None = None,
 ) -> pa.Table:
@@ -71,6 +72,7 @@ def read_runs(
         limit=limit,
         per_page=per_page,
         schema_overrides=schema_overrides,
+        on_error=on_error,
     )
     return table_of(_read_runs(client_or_default(client), scan, hook_of(progress)))
 
@@ -92,6 +94,7 @@ def read_histories(
     limit: int | None = None,
     schema_overrides: Overrides = None,
     on_incomplete: str = "raise",
+    on_error: str = "raise",
     client: Client | None = None,
     progress: bool | Hook | None = None,
 ) -> pa.Table:
@@ -125,6 +128,7 @@ def read_histories(
         limit=limit,
         schema_overrides=schema_overrides,
         on_incomplete=on_incomplete,
+        on_error=on_error,
     )
     return table_of(_read_histories(client_or_default(client), scan, hook_of(progress)))
 
@@ -139,6 +143,7 @@ def runs_reader(
     limit: int | None = None,
     per_page: int = DEFAULT_PER_PAGE,
     schema_overrides: Overrides = None,
+    on_error: str = "raise",
     client: Client | None = None,
 ) -> pa.RecordBatchReader:
     """Read the runs frame batch by batch, a page each; the schema is known before the first page is read.
@@ -165,6 +170,7 @@ def runs_reader(
         limit=limit,
         per_page=per_page,
         schema_overrides=schema_overrides,
+        on_error=on_error,
     )
     source = RunsSource(scan, client_or_default(client))
     return _reader(source.schema(), source(None, None, None, None))
@@ -187,6 +193,7 @@ def histories_reader(
     limit: int | None = None,
     schema_overrides: Overrides = None,
     on_incomplete: str = "raise",
+    on_error: str = "raise",
     batch_size: int | None = None,
     client: Client | None = None,
 ) -> pa.RecordBatchReader:
@@ -225,6 +232,7 @@ def histories_reader(
         limit=limit,
         schema_overrides=schema_overrides,
         on_incomplete=on_incomplete,
+        on_error=on_error,
     )
     source = HistorySource(scan, client_or_default(client))
     return _reader(source.schema(), source(None, None, None, check_batch_size(batch_size)))
@@ -242,6 +250,7 @@ def read_buckets(
     filters: Filters = None,
     order: str = DEFAULT_ORDER,
     limit: int | None = None,
+    on_error: str = "raise",
     client: Client | None = None,
 ) -> pa.Table:
     """Read buckets as one Arrow table; columns, rows and cost as `wbframe.buckets.read_buckets`.
@@ -270,6 +279,7 @@ def read_buckets(
             filters=filters,
             order=order,
             limit=limit,
+            on_error=on_error,
             client=client,
         )
     )

@@ -34,6 +34,7 @@ def scan_buckets(
     filters: Filters = None,
     order: str = DEFAULT_ORDER,
     limit: int | None = None,
+    on_error: str = "raise",
     client: Client | None = None,
 ) -> pl.LazyFrame:
     """Scan buckets lazily: the frame of `read_buckets`, read when it is collected.
@@ -66,6 +67,7 @@ def scan_buckets(
             filters=filters,
             order=order,
             limit=limit,
+            on_error=on_error,
             client=client,
         )
     )
@@ -83,6 +85,7 @@ def read_buckets(
     filters: Filters = None,
     order: str = DEFAULT_ORDER,
     limit: int | None = None,
+    on_error: str = "raise",
     client: Client | None = None,
 ) -> pl.DataFrame:
     """Read what every value of a key comes to in each of some buckets along an axis: plots that hide no peak.
@@ -127,6 +130,7 @@ def read_buckets(
         filters=filters,
         order=order,
         limit=limit,
+        on_error=on_error,
         client=client,
     )
     # Not by way of polars, whose errors would stand before ours.

@@ -17,7 +17,7 @@ import polars as pl
 
 import wbframe
 from wbframe.core.model import DEFAULT_ORDER, DEFAULT_PER_PAGE, DEFAULT_SAMPLES
-from wbframe.errors import UsageError, WbframeError, WbframeWarning
+from wbframe.errors import LeftOutWarning, UsageError, WbframeError, WbframeWarning
 from wbframe.export import ENDINGS, FORMS, table_format
 
 if TYPE_CHECKING:
@@ -113,6 +113,13 @@ _HOW = _with(
         metavar="COLUMN=DTYPE",
         multiple=True,
         help="A column's dtype: tokens=Int64 keeps every digit. Repeatable.",
+    ),
+    click.option(
+        "--on-error",
+        type=click.Choice(["raise", "skip"]),
+        default="raise",
+        show_default=True,
+        help="What to do with runs that cannot be read: skip names them on stderr.",
     ),
     click.option(
         "--base-url",
@@ -355,6 +362,8 @@ def _write(
     else:
         with output.open("wb") as file:
             FORMS[form](frame, report, file)
+    for each in report.left_out if report is not None else ():
+        _say(f"left out: {each.what}: {each.why}")
     if report is not None and report.sampled:
         known = "" if report.rows_known is None else f" of {report.rows_known}"
         _say(
@@ -391,6 +400,8 @@ def main(args: Sequence[str] | None = None) -> int:
         signal.siginterrupt(signal.SIGINT, True)
     with warnings.catch_warnings():
         warnings.simplefilter("always", WbframeWarning)
+        # What is left out stands behind the data, one line each.
+        warnings.simplefilter("ignore", LeftOutWarning)
         warnings.showwarning = _show_warning  # type: ignore[assignment]
         try:
             # From --help and --version click gives 0; from a command, what the function returned.

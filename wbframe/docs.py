@@ -29,6 +29,13 @@ limit
     The most runs; exact, and counted after `filters`. None for all.
 """
 
+_ON_ERROR = """
+on_error
+    What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them out,
+    with a `LeftOutWarning` and a report that names each and says why. What it takes to know the columns is
+    never left out.
+"""
+
 _HOW = """
 schema_overrides
     Column to dtype, where the default does not suit: ``{"tokens": pl.Int64}`` keeps every digit,
@@ -93,10 +100,10 @@ client
 """
 
 PARAMETERS = {
-    "runs": _RUNS_WHICH + _COLUMNS + _WHICH + _PER_PAGE + _HOW,
-    "histories": _RUNS_WHICH + _ROWS + _WHICH + _HOW,
-    "rows": _ROWS + _HOW,
-    "buckets": _RUNS_WHICH + _BUCKETS + _WHICH + _CLIENT,
+    "runs": _RUNS_WHICH + _COLUMNS + _WHICH + _PER_PAGE + _ON_ERROR + _HOW,
+    "histories": _RUNS_WHICH + _ROWS + _WHICH + _ON_ERROR + _HOW,
+    "rows": _ROWS + _ON_ERROR + _HOW,
+    "buckets": _RUNS_WHICH + _BUCKETS + _WHICH + _ON_ERROR + _CLIENT,
 }
 
 _RAISES = """
@@ -104,10 +111,12 @@ UsageError
     An argument is wrong; found before any request where it can be known.
 CredentialsError, AccessError, NotFoundError
     No or a refused key; no permission; no such project, run or sweep.
-IncompleteHistoryError
-    With ``samples=None``: rows of a run are missing.
+IncompleteError
+    The server counts more runs than it gives; `IncompleteHistoryError`, with ``samples=None``: rows of a run
+    are missing.
 RequestError, QueryError, AnswerError
-    The server could not be reached, refused the query, or answered something else.
+    The server could not be reached, refused the query, or answered something else; after the retries. The
+    error's `report` says what had been done until then.
 """
 
 

@@ -27,12 +27,15 @@
         └── IncompleteHistoryError       of one run's history
 
     WbframeWarning (UserWarning)
+    ├── LeftOutWarning                   runs were left out, as ``on_error="skip"`` asks
+    ├── PlainHttpWarning                 the key goes over the network unencrypted
     ├── PrecisionWarning                 Float64 cannot hold every digit of a key
     ├── NewKeyWarning                    keys were left out that the schema did not promise
     ├── CollisionWarning                 two values of a run have one column
     └── IncompleteHistoryWarning         fewer rows of a run came than the server says exist
 
-Messages are one line: what was asked, what went wrong, what to do next. They never hold a key or a signed URL.
+Messages are one line: what was asked, what went wrong, how often it was tried, what to do next. They never hold a
+key or a signed URL. An error that ends a read has the `ScanReport` so far as `report`.
 """
 
 from __future__ import annotations
@@ -42,6 +45,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from wbframe.core.model import ScanReport
 
 __all__ = [
     "AccessError",
@@ -54,10 +59,12 @@ __all__ = [
     "IncompleteError",
     "IncompleteHistoryError",
     "IncompleteHistoryWarning",
+    "LeftOutWarning",
     "MissingKeyError",
     "NewKeyWarning",
     "NotFoundError",
     "PathError",
+    "PlainHttpWarning",
     "PrecisionWarning",
     "ProjectNotFoundError",
     "QueryError",
@@ -78,7 +85,22 @@ __all__ = [
 
 
 class WbframeError(Exception):
-    """The base of every exception that wbframe raises on purpose."""
+    """The base of every exception that wbframe raises on purpose.
+
+    Attributes
+    ----------
+    report : ScanReport or None
+        What the read that it ended had done until then; None if it ended none.
+    tries, seconds : int, float
+        Requests that were sent for it, and the time from the first to the end of the last.
+    too_big : bool
+        Whether the server may have been asked for too much at once.
+    """
+
+    report: ScanReport | None = None
+    tries: int = 1
+    seconds: float = 0.0
+    too_big: bool = False
 
 
 class UsageError(WbframeError, ValueError):
@@ -154,8 +176,8 @@ class StatusError(RequestError):
         super().__init__(message)
         self.status = status
 
-    def __reduce__(self) -> tuple[type[StatusError], tuple[str, int]]:
-        return type(self), (str(self), self.status)
+    def __reduce__(self) -> tuple[type[StatusError], tuple[str, int], dict[str, object]]:
+        return type(self), (str(self), self.status), vars(self)
 
 
 class RateLimitError(StatusError):
@@ -184,6 +206,14 @@ class IncompleteHistoryError(IncompleteError):
 
 class WbframeWarning(UserWarning):
     """The base of every warning that wbframe gives."""
+
+
+class LeftOutWarning(WbframeWarning):
+    """Runs were left out, as ``on_error="skip"`` asks; the report names them all, and says why."""
+
+
+class PlainHttpWarning(WbframeWarning):
+    """The key goes over the network unencrypted, to a host that is not this one."""
 
 
 class PrecisionWarning(WbframeWarning):

@@ -13,8 +13,8 @@ from wbframe.core.explain import ScanExplanation, count_requests, first_of, path
 from wbframe.core.listing import server_filters
 from wbframe.core.plan import WHOLE_RUNS_PER_TASK, parse_keys, rows_asked
 from wbframe.errors import UsageError
+from wbframe.io.paging import send_or_refuse
 from wbframe.io.probe import probe
-from wbframe.io.reader import send_or_refuse
 from wbframe.io.source import HistorySource, LeftSource
 
 if TYPE_CHECKING:

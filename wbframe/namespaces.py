@@ -60,6 +60,7 @@ class FrameNamespace:
         max_step: int | None = None,
         schema_overrides: Overrides = None,
         on_incomplete: str = "raise",
+        on_error: str = "raise",
         client: Client | None = None,
         progress: bool | Hook | None = None,
     ) -> pl.DataFrame:
@@ -90,6 +91,7 @@ class FrameNamespace:
             max_step=max_step,
             schema_overrides=schema_overrides,
             on_incomplete=on_incomplete,
+            on_error=on_error,
             client=client,
             progress=progress,
         )
@@ -100,6 +102,7 @@ class FrameNamespace:
         path: str | None = None,
         columns: Sequence[str] | None = None,
         schema_overrides: Overrides = None,
+        on_error: str = "raise",
         client: Client | None = None,
         progress: bool | Hook | None = None,
     ) -> pl.DataFrame:
@@ -109,13 +112,14 @@ class FrameNamespace:
         ----------
         path
             ``"entity/project"`` for a frame that has `run_id` alone.
-        columns, schema_overrides, client, progress
+        columns, schema_overrides, on_error, client, progress
             As of `read_runs`, which says what comes back and what is raised.
         """
         return read_runs(
             self._paths(path),
             columns=columns,
             schema_overrides=schema_overrides,
+            on_error=on_error,
             client=client,
             progress=progress,
         )
@@ -142,6 +146,7 @@ class LazyFrameNamespace:
         max_step: int | None = None,
         schema_overrides: Overrides = None,
         on_incomplete: str = "raise",
+        on_error: str = "raise",
         infer_schema_runs: int = INFER_SCHEMA_RUNS,
         on_new_key: str = "raise",
         client: Client | None = None,
@@ -178,6 +183,7 @@ class LazyFrameNamespace:
             max_step=max_step,
             schema_overrides=schema_overrides,
             on_incomplete=on_incomplete,
+            on_error=on_error,
         )
         options = check_scan_options(infer_schema_runs=infer_schema_runs, on_new_key=on_new_key)
         return registered(LeftSource(self._frame, path, HistorySource(scan, client, *options)))
@@ -188,6 +194,7 @@ class LazyFrameNamespace:
         path: str | None = None,
         columns: Sequence[str] | None = None,
         schema_overrides: Overrides = None,
+        on_error: str = "raise",
         infer_schema_runs: int = INFER_SCHEMA_RUNS,
         on_new_key: str = "raise",
         client: Client | None = None,
@@ -198,12 +205,14 @@ class LazyFrameNamespace:
         ----------
         path
             ``"entity/project"`` for a frame that has `run_id` alone.
-        columns, schema_overrides, infer_schema_runs, on_new_key, client
+        columns, schema_overrides, on_error, infer_schema_runs, on_new_key, client
             As of `scan_runs`, which says what comes back and what is raised.
         """
         from wbframe.io.source import LeftSource, RunsSource, registered
 
-        scan = runs_scan(RunPaths(), columns=columns, schema_overrides=schema_overrides)
+        scan = runs_scan(
+            RunPaths(), columns=columns, schema_overrides=schema_overrides, on_error=on_error
+        )
         options = check_scan_options(infer_schema_runs=infer_schema_runs, on_new_key=on_new_key)
         return registered(LeftSource(self._frame, path, RunsSource(scan, client, *options)))
 

@@ -49,6 +49,7 @@ def read_runs(
     limit: int | None = None,
     per_page: int = DEFAULT_PER_PAGE,
     schema_overrides: Overrides = None,
+    on_error: str = "raise",
     dtype_backend: str = "numpy",
     client: Client | None = None,
     progress: bool | Hook | None = None,
@@ -80,6 +81,7 @@ def read_runs(
         limit=limit,
         per_page=per_page,
         schema_overrides=schema_overrides,
+        on_error=on_error,
     )
     backend = check_backend(dtype_backend)
     return frame_of(_read_runs(client_or_default(client), scan, hook_of(progress)), backend)
@@ -102,6 +104,7 @@ def read_histories(
     limit: int | None = None,
     schema_overrides: Overrides = None,
     on_incomplete: str = "raise",
+    on_error: str = "raise",
     dtype_backend: str = "numpy",
     client: Client | None = None,
     progress: bool | Hook | None = None,
@@ -140,6 +143,7 @@ def read_histories(
         limit=limit,
         schema_overrides=schema_overrides,
         on_incomplete=on_incomplete,
+        on_error=on_error,
     )
     backend = check_backend(dtype_backend)
     return frame_of(_read_histories(client_or_default(client), scan, hook_of(progress)), backend)
@@ -162,6 +166,7 @@ def iter_histories(
     limit: int | None = None,
     schema_overrides: Overrides = None,
     on_incomplete: str = "raise",
+    on_error: str = "raise",
     batch_size: int | None = None,
     dtype_backend: str = "numpy",
     client: Client | None = None,
@@ -202,6 +207,7 @@ def iter_histories(
         limit=limit,
         schema_overrides=schema_overrides,
         on_incomplete=on_incomplete,
+        on_error=on_error,
         batch_size=batch_size,
         client=client,
     )
@@ -220,6 +226,7 @@ def read_buckets(
     filters: Filters = None,
     order: str = DEFAULT_ORDER,
     limit: int | None = None,
+    on_error: str = "raise",
     dtype_backend: str = "numpy",
     client: Client | None = None,
 ) -> pd.DataFrame:
@@ -253,6 +260,7 @@ def read_buckets(
         filters=filters,
         order=order,
         limit=limit,
+        on_error=on_error,
         client=client,
     )
     return to_pandas(table, backend)
@@ -353,6 +361,7 @@ class _Accessor:
         max_step: int | None = None,
         schema_overrides: Overrides = None,
         on_incomplete: str = "raise",
+        on_error: str = "raise",
         dtype_backend: str = "numpy",
         client: Client | None = None,
         progress: bool | Hook | None = None,
@@ -386,6 +395,7 @@ class _Accessor:
             max_step=max_step,
             schema_overrides=schema_overrides,
             on_incomplete=on_incomplete,
+            on_error=on_error,
             dtype_backend=dtype_backend,
             client=client,
             progress=progress,
@@ -397,6 +407,7 @@ class _Accessor:
         path: str | None = None,
         columns: Sequence[str] | None = None,
         schema_overrides: Overrides = None,
+        on_error: str = "raise",
         dtype_backend: str = "numpy",
         client: Client | None = None,
         progress: bool | Hook | None = None,
@@ -407,13 +418,14 @@ class _Accessor:
         ----------
         path
             ``"entity/project"`` for a frame that has `run_id` alone.
-        columns, schema_overrides, dtype_backend, client, progress
+        columns, schema_overrides, on_error, dtype_backend, client, progress
             As of `read_runs`, which says what comes back and what is raised.
         """
         return read_runs(
             self._paths(path),
             columns=columns,
             schema_overrides=schema_overrides,
+            on_error=on_error,
             dtype_backend=dtype_backend,
             client=client,
             progress=progress,

@@ -33,6 +33,7 @@ def read_runs(
     limit: int | None = None,
     per_page: int = DEFAULT_PER_PAGE,
     schema_overrides: Overrides = None,
+    on_error: str = "raise",
     client: Client | None = None,
     progress: bool | Hook | None = None,
 ) -> pl.DataFrame:
@@ -79,6 +80,7 @@ def read_runs(
         limit=limit,
         per_page=per_page,
         schema_overrides=schema_overrides,
+        on_error=on_error,
     )
     return _reported(read(client_or_default(client), scan, hook_of(progress)))
 
@@ -100,6 +102,7 @@ def read_histories(
     limit: int | None = None,
     schema_overrides: Overrides = None,
     on_incomplete: str = "raise",
+    on_error: str = "raise",
     client: Client | None = None,
     progress: bool | Hook | None = None,
 ) -> pl.DataFrame:
@@ -153,6 +156,7 @@ def read_histories(
         limit=limit,
         schema_overrides=schema_overrides,
         on_incomplete=on_incomplete,
+        on_error=on_error,
     )
     return _reported(read(client_or_default(client), scan, hook_of(progress)))
 
@@ -170,6 +174,7 @@ def scan_runs(
     limit: int | None = None,
     per_page: int = DEFAULT_PER_PAGE,
     schema_overrides: Overrides = None,
+    on_error: str = "raise",
     infer_schema_runs: int = INFER_SCHEMA_RUNS,
     on_new_key: str = "raise",
     client: Client | None = None,
@@ -225,6 +230,7 @@ def scan_runs(
         limit=limit,
         per_page=per_page,
         schema_overrides=schema_overrides,
+        on_error=on_error,
     )
     options = check_scan_options(infer_schema_runs=infer_schema_runs, on_new_key=on_new_key)
     source = RunsSource(scan, client, *options)
@@ -248,6 +254,7 @@ def scan_histories(
     limit: int | None = None,
     schema_overrides: Overrides = None,
     on_incomplete: str = "raise",
+    on_error: str = "raise",
     infer_schema_runs: int = INFER_SCHEMA_RUNS,
     on_new_key: str = "raise",
     client: Client | None = None,
@@ -311,6 +318,7 @@ def scan_histories(
         limit=limit,
         schema_overrides=schema_overrides,
         on_incomplete=on_incomplete,
+        on_error=on_error,
     )
     options = check_scan_options(infer_schema_runs=infer_schema_runs, on_new_key=on_new_key)
     return registered(HistorySource(scan, client, *options))

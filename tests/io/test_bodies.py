@@ -9,7 +9,7 @@ import pytest
 
 import wbframe
 from wbframe.core.graphql import VIEWER
-from wbframe.errors import ConnectionFailedError
+from wbframe.errors import AnswerError, ConnectionFailedError
 from wbframe.io.retry import RetryPolicy
 
 BODY = b'{"data": {"viewer": {"entity": "' + b"me" * 4000 + b'"}}}'
@@ -18,7 +18,7 @@ BODY = b'{"data": {"viewer": {"entity": "' + b"me" * 4000 + b'"}}}'
 @pytest.fixture(params=["zlib", "isal.isal_zlib"])
 def client(server, monkeypatch, request):
     """A client that unpacks with one library or the other."""
-    monkeypatch.setattr("wbframe.io.client._zlib", pytest.importorskip(request.param))
+    monkeypatch.setattr("wbframe.io.http._zlib", pytest.importorskip(request.param))
     with wbframe.Client(server.url, server.api_key, retry=RetryPolicy(tries=1)) as made:
         yield made
 
@@ -36,14 +36,13 @@ def members(*parts):
         (members(BODY[:100], BODY[100:]), "gzip"),
         (members(BODY[: len(BODY) // 2], BODY[len(BODY) // 2 :]), "gzip"),
         (zlib.compress(BODY), "deflate"),
-        (b"", "gzip"),
     ],
-    ids=["plain", "identity", "gzip", "two members", "two equal members", "deflate", "empty"],
+    ids=["plain", "identity", "gzip", "two members", "two equal members", "deflate"],
 )
 def test_what_was_sent_is_what_comes(server, client, sent, encoding):
     headers = {} if encoding is None else {"Content-Encoding": encoding}
     server.fail(status=200, body=sent, headers=headers)
-    assert client.send(VIEWER) == (BODY if sent else b"")
+    assert client.send(VIEWER) == BODY
 
 
 @pytest.mark.parametrize(
@@ -55,6 +54,26 @@ def test_a_broken_body_is_no_answer(server, client, sent):
     server.fail(status=200, body=sent, headers={"Content-Encoding": "gzip"})
     with pytest.raises(ConnectionFailedError):
         client.send(VIEWER)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "identity"])
+def test_no_body_is_no_answer(server, client, encoding):
+    server.fail(status=200, body=b"", headers={"Content-Encoding": encoding})
+    with pytest.raises(AnswerError, match="empty"):
+        client.send(VIEWER)
+
+
+@pytest.mark.parametrize("sent", [gzip.compress(BODY), members(BODY[:4000], BODY[4000:]), BODY])
+def test_a_body_above_the_largest_answer_is_not_unpacked_further(server, client, sent):
+    headers = {"Content-Encoding": "identity" if sent == BODY else "gzip"}
+    for largest, fits in [(len(BODY), True), (len(BODY) - 1, False), (4000, False)]:
+        client.largest_answer = largest
+        server.fail(status=200, body=sent, headers=headers)
+        if fits:
+            assert client.send(VIEWER) == BODY
+            continue
+        with pytest.raises(AnswerError, match=f"more than {largest:,} bytes"):
+            client.send(VIEWER)
 
 
 def test_the_connection_is_used_again(server, client, monkeypatch):

@@ -14,6 +14,7 @@ import pytest
 import requests
 
 import wbframe
+from tests.clocks import FakeClock
 from wbframe.core.graphql import VIEWER, viewer_entity
 from wbframe.core.model import Request
 from wbframe.errors import (
@@ -21,6 +22,7 @@ from wbframe.errors import (
     AnswerError,
     ConnectionFailedError,
     CredentialsError,
+    PlainHttpWarning,
     QueryError,
     RateLimitError,
     RefusedKeyError,
@@ -38,16 +40,19 @@ QUICK = RetryPolicy(tries=3, first_wait=0.0)
 
 
 @pytest.fixture
-def waits():
-    return []
+def clock():
+    return FakeClock()
 
 
 @pytest.fixture
-def client(server, waits):
+def waits(clock):
+    return clock.waits
+
+
+@pytest.fixture
+def client(server, clock):
     """A client whose waits are noted, and not waited for."""
-    made = wbframe.Client(server.url, server.api_key, retry=QUICK, timeout=5)
-    made._sleep = waits.append
-    with made:
+    with wbframe.Client(server.url, server.api_key, retry=QUICK, timeout=5, clock=clock) as made:
         yield made
 
 
@@ -123,7 +128,8 @@ def test_what_may_pass_is_tried_again(status, client, server, waits):
     assert client.send(VIEWER)
     assert len(server.requests) == 3
     assert client.traffic.retries == 2
-    assert len(waits) == 2
+    # After a 429 all threads pause besides.
+    assert waits == ([0.0, 1.0, 0.0, 2.0] if status == 429 else [0.0] * 2)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 501])
@@ -165,14 +171,15 @@ def test_a_retry_after_that_says_nothing_leaves_the_wait_to_the_policy(client, s
     server.fail(status=429, headers={"Retry-After": "nan"})
     server.fail(status=429, headers={"Retry-After": "soon"})
     client.send(VIEWER)
-    assert waits == [0.0, 0.0]
+    # What is waited for is the pause that every 429 makes, and then the slower pace.
+    assert [wait for wait in waits if wait] == [1.0, 2.0]
 
 
 def test_waits_grow_with_jitter_up_to_the_longest(server):
-    seen = []
+    clock = FakeClock()
+    seen = clock.waits
     policy = RetryPolicy(tries=8, first_wait=1.0, longest_wait=5.0)
-    client = wbframe.Client(server.url, server.api_key, retry=policy)
-    client._sleep = seen.append
+    client = wbframe.Client(server.url, server.api_key, retry=policy, clock=clock)
     server.fail(status=502, times=7)
     client.send(VIEWER)
     assert len(seen) == 7
@@ -184,7 +191,7 @@ def test_a_rate_limit_that_stays_says_what_to_do(client, server):
     server.fail(status=429, times=9)
     with pytest.raises(
         RateLimitError,
-        match=r"too many requests \(HTTP 429\), also after 3 tries; lower `concurrency`",
+        match=r"too many requests \(HTTP 429\); gave up after 3 tries in 3\.0 s; lower `concurrency`",
     ) as error:
         client.send(VIEWER)
     assert error.value.status == 429
@@ -193,13 +200,15 @@ def test_a_rate_limit_that_stays_says_what_to_do(client, server):
 
 def test_a_server_error_that_stays_has_its_status_and_words(client, server):
     server.fail(status=500, body=b'{"errors":[{"message":"out of\\n cheese"}]}', times=9)
-    with pytest.raises(StatusError, match=r"HTTP 500: out of cheese") as error:
+    with pytest.raises(
+        StatusError, match=r"HTTP 500: out of cheese; gave up after 3 tries"
+    ) as error:
         client.send(VIEWER)
     assert error.value.status == 500
     told(error)
     server.clear()
     server.fail(status=502, body=b"<html>bad gateway</html>", times=9)
-    with pytest.raises(StatusError, match=r"HTTP 502$"):
+    with pytest.raises(StatusError, match=r"HTTP 502; gave up after 3 tries in 0\.0 s"):
         client.send(VIEWER)
     server.clear()
     for body in (b'{"error": "told plainly"}', b'{"errors": "told plainly"}'):
@@ -308,7 +317,7 @@ def test_no_default_entity(client, server):
     ],
 )
 def test_answers_that_are_not_what_the_protocol_says(body, error, message, client, server):
-    server.fail(body=body)
+    server.fail(body=body, times=3)
     with pytest.raises(error, match=message) as caught:
         read_runs("wbframe/ragged", columns=["run_id"], client=client)
     assert "the runs of wbframe/ragged" in told(caught)
@@ -361,7 +370,10 @@ def test_neither_repr_nor_vars_in_errors_tell_the_key(client):
     ("options", "message"),
     [
         ({"timeout": 0}, "`timeout` must be above 0"),
-        ({"timeout": None}, "`timeout` must be above 0"),
+        ({"timeout": "5"}, "`timeout` must be above 0"),
+        ({"timeout": True}, "`timeout` must be above 0"),
+        ({"requests_per_minute": 0}, "`requests_per_minute` must be above 0; got 0"),
+        ({"largest_answer": 0}, "`largest_answer` must be in bytes"),
         ({"timeout": float("nan")}, "`timeout` must be above 0"),
         ({"concurrency": 0}, "`concurrency` must be a whole number, at least 1"),
         ({"concurrency": "3"}, "`concurrency` must be a whole number"),
@@ -392,7 +404,10 @@ def test_a_proxy_is_used(server):
     client = wbframe.Client(
         "http://api.example", "k" * 40, proxies={"http": server.url}, retry=RetryPolicy(tries=1)
     )
-    with pytest.raises(WbframeError):
+    with (
+        pytest.warns(PlainHttpWarning, match="api.example unencrypted"),
+        pytest.raises(WbframeError),
+    ):
         client.send(VIEWER)
     # the server was asked, as a proxy, for the path of another host
     assert client.traffic.requests == 1

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.clocks import FakeClock
 from wbframe.errors import StatusError, TimedOutError, UsageError, WbframeError
 from wbframe.io.budget import PointBudget
+from wbframe.io.problems import Problem
 from wbframe.io.progress import Progress, hook_of, silent
 from wbframe.io.retry import (
     RetryPolicy,
@@ -62,14 +64,15 @@ def test_which_errors_mean_too_big():
 
 
 def test_the_loop_ends_with_the_last_error():
-    waits = []
+    clock = FakeClock()
+    waits = clock.waits
     tries = []
 
     def always():
-        for attempt in retrying(RetryPolicy(tries=4, first_wait=0.0), waits.append):
+        for attempt in retrying(RetryPolicy(tries=4, first_wait=0.0), clock):
             with attempt:
                 tries.append(attempt)
-                raise TryAgainError(WbframeError("always"), 2.0)
+                raise TryAgainError(Problem(kind=WbframeError, said="always"), 2.0)
 
     with pytest.raises(TryAgainError, match="always"):
         always()
@@ -78,12 +81,14 @@ def test_the_loop_ends_with_the_last_error():
 
 def test_other_errors_are_not_tried_again():
     def once():
-        for attempt in retrying(RetryPolicy(), lambda _: pytest.fail("waited")):
+        for attempt in retrying(RetryPolicy(), clock):
             with attempt:
                 raise KeyError
 
+    clock = FakeClock()
     with pytest.raises(KeyError):
         once()
+    assert not clock.waits
 
 
 @given(st.lists(st.booleans(), max_size=60))

@@ -512,6 +512,7 @@ def test_the_report_counts_what_was_done(web, client):
 def test_progress_is_told_page_by_page(client):
     told = []
     read_runs(DEMO, columns=["run_id"], per_page=10, progress=told.append, client=client)
+    assert told.pop().report == client.last_report
     assert [(each.kind, each.done, each.total) for each in told] == [
         ("runs", 10, 24),
         ("runs", 20, 24),

@@ -16,6 +16,7 @@ from wbframe.core.model import (
     DEFAULT_SAMPLES,
     HistoryScan,
     Match,
+    OnError,
     OnIncomplete,
     OnNewKey,
     RunsScan,
@@ -48,6 +49,7 @@ def runs_scan(
     limit: int | None = None,
     per_page: int = DEFAULT_PER_PAGE,
     schema_overrides: Overrides = None,
+    on_error: str = "raise",
 ) -> RunsScan:
     """Check the arguments of the runs readers.
 
@@ -58,7 +60,14 @@ def runs_scan(
     """
     checked = check_columns(columns)
     return RunsScan(
-        selection=selection(path, filters=filters, order=order, limit=limit, per_page=per_page),
+        selection=selection(
+            path,
+            filters=filters,
+            order=order,
+            limit=limit,
+            per_page=per_page,
+            on_error=on_error,
+        ),
         columns=checked,
         overrides=overrides(schema_overrides, runs=True),
     )
@@ -80,6 +89,7 @@ def history_scan(
     limit: int | None = None,
     schema_overrides: Overrides = None,
     on_incomplete: str = "raise",
+    on_error: str = "raise",
 ) -> HistoryScan:
     """Check the arguments of the histories readers; raises as `runs_scan` does."""
     if stream not in get_args(Stream):
@@ -112,7 +122,12 @@ def history_scan(
     checked = check_columns(run_columns, argument="run_columns") or ()
     return HistoryScan(
         selection=selection(
-            path, filters=filters, order=order, limit=limit, per_page=DEFAULT_PER_PAGE
+            path,
+            filters=filters,
+            order=order,
+            limit=limit,
+            per_page=DEFAULT_PER_PAGE,
+            on_error=on_error,
         ),
         keys=asked,
         samples=samples,
@@ -159,8 +174,11 @@ def selection(
     order: str,
     limit: int | None,
     per_page: int,
+    on_error: str = "raise",
 ) -> Selection:
     """Check the arguments that say which runs."""
+    if on_error not in get_args(OnError):
+        raise one_of("on_error", on_error, get_args(OnError))
     if limit is not None:
         _whole_number("limit", limit, least=0)
     _whole_number("per_page", per_page, least=1, most=_MOST_PER_PAGE)
@@ -175,6 +193,7 @@ def selection(
         per_page=per_page
         if limit is None or predicate is not None
         else max(min(per_page, limit), 1),
+        on_error=on_error,  # type: ignore[arg-type]
     )
 
 

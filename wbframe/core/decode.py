@@ -45,6 +45,11 @@ _BY_FIRST_BYTE = {b'"': "string", b"t": "bool", b"f": "bool", b"n": "nil", b"[":
 
 _row_dicts = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _text_list = msgspec.json.Decoder(list[str])
+_raw_list = msgspec.json.Decoder(list[msgspec.Raw])
+# Opening brackets that are safe, however they nest.
+_SURELY_SHALLOW = 4_000
+# From 2.0 on polars counts levels itself.
+_OVERFLOWS = int(pl.__version__.partition(".")[0]) < 2  # noqa: PLR2004
 
 
 class _Typed(msgspec.Struct):
@@ -308,6 +313,8 @@ def _parsed(raw: bytes, schema: dict[str, pl.DataType]) -> pl.DataFrame | None:
     """Read columns with polars, if it takes them."""
     if not schema or raw.lstrip()[:1] != b"[":  # a lone object would pass for a list of one
         return None
+    if _OVERFLOWS and not is_shallow(raw):
+        return None
     try:
         return pl.read_json(raw, schema=schema)
     except pl.exceptions.PolarsError:
@@ -330,6 +337,22 @@ def _trusted(
         if narrowed is not None:
             trusted[name] = narrowed
     return trusted
+
+
+def is_shallow(raw: bytes) -> bool:
+    """Say whether polars can read these bytes: 1.39 overflows its stack some ten thousand levels down.
+
+    Few opening brackets cannot nest deeply; where there are many, msgspec, which counts levels, skims through.
+    """
+    if raw.count(b"[") + raw.count(b"{") <= _SURELY_SHALLOW:
+        return True
+    try:
+        _raw_list.decode(raw)
+    except RecursionError:
+        return False
+    except msgspec.DecodeError:
+        return False
+    return True
 
 
 def _sure_numbers(

@@ -161,7 +161,7 @@ class _Edge(msgspec.Struct, gc=False):
 
 
 class _Connection(msgspec.Struct, rename="camel"):
-    edges: list[_Edge] = []
+    edges: list[_Edge | None] = []
     page_info: _PageInfo = msgspec.field(default_factory=_PageInfo)
 
 
@@ -188,7 +188,7 @@ class _FieldEdge(msgspec.Struct):
 
 
 class _Fields(msgspec.Struct, rename="camel"):
-    edges: list[_FieldEdge] = []
+    edges: list[_FieldEdge | None] = []
     page_info: _PageInfo = msgspec.field(default_factory=_PageInfo)
 
 
@@ -279,6 +279,18 @@ def error_messages(errors: Sequence[Any]) -> list[str]:
     return [" ".join(str(each).split())[:300] for each in found if each]
 
 
+def messages_of(content: bytes) -> list[str]:
+    """Give the messages of an answer's errors; none also where it is no GraphQL answer."""
+    # Without a backslash before the last quote, which it has in JSON within JSON.
+    if b'"errors"' not in content and b'"error"' not in content:
+        return []
+    try:
+        envelope: _Envelope = decode_any(_decoders[_Envelope], content, where="")
+    except (msgspec.ValidationError, AnswerError):
+        return []
+    return error_messages(envelope.errors or ([envelope.error] if envelope.error else []))
+
+
 def refused_features(request: Request, message: str) -> frozenset[str]:
     """Tell which of the request's features the server's message refuses."""
     return frozenset(each for each in request.features if _REFUSALS[each].search(message))
@@ -296,7 +308,9 @@ def decode_answer(data: bytes | msgspec.Raw, kind: type[Any], request: Request) 
 # ---------------------------------------------------------------- the index of fields
 
 
-def fields_request(path: RunPath, cursor: str | None = None) -> Request:
+def fields_request(
+    path: RunPath, cursor: str | None = None, first: int = FIELDS_PER_PAGE
+) -> Request:
     """Ask for a page of the project's index of config and summary keys."""
     document = (
         "query Fields($project: String!, $entity: String!, $first: Int!, $after: String)"
@@ -305,7 +319,7 @@ def fields_request(path: RunPath, cursor: str | None = None) -> Request:
     )
     return Request(
         document=document,
-        variables={**project_variables(path), "first": FIELDS_PER_PAGE, "after": cursor},
+        variables={**project_variables(path), "first": first, "after": cursor},
         asked=f"the fields of {name_of(path)}",
         features=frozenset({FIELDS}),
     )
@@ -317,7 +331,7 @@ def fields_page(
     """Parse a page of the index: (path, type) pairs, and the next cursor or None."""
     data: _FieldsData = decode_answer(open_answer(content, request), _FieldsData, request)
     fields = found_project(data.project, path).fields or _Fields()
-    pairs = [(edge.node.path, edge.node.type) for edge in fields.edges if edge.node is not None]
+    pairs = [(edge.node.path, edge.node.type) for edge in fields.edges if edge and edge.node]
     more = fields.page_info.has_next_page and bool(fields.edges)
     return pairs, fields.page_info.end_cursor if more else None
 
@@ -473,10 +487,19 @@ VIEWER = Request(
 )
 
 
+class _Viewer(msgspec.Struct):
+    entity: str | None = None
+
+
+@answered
+class _ViewerData(msgspec.Struct):
+    viewer: _Viewer | None = None
+
+
 def viewer_entity(content: bytes) -> str | None:
     """Parse the answer to `VIEWER`."""
-    viewer = msgspec.json.decode(open_answer(content, VIEWER)).get("viewer")
-    return viewer.get("entity") if isinstance(viewer, dict) else None
+    data: _ViewerData = decode_answer(open_answer(content, VIEWER), _ViewerData, VIEWER)
+    return None if data.viewer is None else data.viewer.entity
 
 
 # ---------------------------------------------------------------- names

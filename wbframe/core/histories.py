@@ -46,6 +46,8 @@ class TaskRows:
         Ordinal -> keys that the run's rows hold and the schema does not, with their types.
     sampled
         Ordinals of runs of which the server holds more rows than came.
+    left_out
+        Ordinals of runs that could not be read -> why, where the task allows it.
     """
 
     frames: dict[int, pl.DataFrame] = field(default_factory=dict)
@@ -53,6 +55,7 @@ class TaskRows:
     imprecise: set[str] = field(default_factory=set)
     new_keys: dict[int, Index] = field(default_factory=dict)
     sampled: set[int] = field(default_factory=set)
+    left_out: dict[int, str] = field(default_factory=dict)
 
 
 def read_answer(task: HistoryTask, content: bytes, request: Request) -> TaskRows:
@@ -183,6 +186,7 @@ def merge_rows(into: TaskRows, more: TaskRows) -> TaskRows:
     into.imprecise |= more.imprecise
     into.sampled |= more.sampled
     into.new_keys |= more.new_keys
+    into.left_out |= more.left_out
     return into
 
 

@@ -107,10 +107,10 @@ class ProjectListing:
             raise AnswerError(f"could not read {self.asked}: the answer has no runs")
         edges = project.runs.edges
         info = project.runs.page_info
-        cursor = info.end_cursor or (edges[-1].cursor if edges else None)
+        cursor = info.end_cursor or (edges[-1].cursor if edges and edges[-1] else None)
         return Page(
-            nodes=tuple(edge.node for edge in edges if edge.node is not None),
-            cursor=cursor if info.has_next_page and edges else None,
+            nodes=tuple(edge.node for edge in edges if edge and edge.node),
+            cursor=cursor if info.has_next_page else None,
             run_count=project.run_count,
         )
 

@@ -16,6 +16,7 @@ Stream = Literal["default", "system"]
 Match = Literal["any", "all"]
 OnNewKey = Literal["raise", "ignore"]
 OnIncomplete = Literal["raise", "warn"]
+OnError = Literal["raise", "skip"]
 
 DEFAULT_ORDER = "+created_at"
 DEFAULT_SAMPLES = 500
@@ -70,6 +71,8 @@ class Selection:
         The most runs over all paths, after filters and predicate; None for all.
     per_page
         Runs a page.
+    on_error
+        Whether what cannot be read ends the read, or is left out.
     """
 
     paths: tuple[RunPath, ...]
@@ -78,6 +81,7 @@ class Selection:
     order: str = DEFAULT_ORDER
     limit: int | None = None
     per_page: int = DEFAULT_PER_PAGE
+    on_error: OnError = "raise"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +135,22 @@ class Request:
     features: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What a read left out, since ``on_error="skip"`` allowed it.
+
+    Attributes
+    ----------
+    what
+        ``"entity/project/run"``; or ``"entity/project"`` where its further runs could not be listed.
+    why
+        The message of the error.
+    """
+
+    what: str
+    why: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanReport:
     """What a read did.
@@ -159,6 +179,12 @@ class ScanReport:
         Server features that were refused and replaced by older queries.
     seconds
         Wall time.
+    waited
+        Seconds that requests waited for their turn or to be sent again, added up over all threads.
+    left_out
+        The runs that could not be read, with ``on_error="skip"``.
+    pushed, residual
+        The conditions of a lazy query that the server filtered by, and those that were applied here.
     """
 
     kind: Literal["runs", "histories"]
@@ -174,6 +200,10 @@ class ScanReport:
     bytes_received: int = 0
     replaced: tuple[str, ...] = ()
     seconds: float = 0.0
+    waited: float = 0.0
+    left_out: tuple[LeftOut, ...] = ()
+    pushed: tuple[str, ...] = ()
+    residual: tuple[str, ...] = ()
 
     @property
     def sampled(self) -> bool:

@@ -18,12 +18,13 @@ from wbframe.core.schema import (
     merge_index,
     system_column,
 )
+from wbframe.errors import AnswerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from wbframe.core.graphql import RunNode
-    from wbframe.core.model import HistoryScan, OnIncomplete, Request, RunPath
+    from wbframe.core.model import HistoryScan, OnError, OnIncomplete, Request, RunPath
 
 Field = Literal["sampledHistory", "history", "events"]
 
@@ -109,7 +110,7 @@ def run_entry(ordinal: int, path: RunPath, node: RunNode) -> RunEntry:
         path=path,
         run_id=node.name,
         ended=node.state in _ENDED,
-        line_count=None if node.history_line_count is None else int(node.history_line_count),
+        line_count=_line_count(node, path),
         last_step=last_step,
         keys=keys,
     )
@@ -121,11 +122,20 @@ def _keys_and_step(
     """Read historyKeys of a run at once, where it is as the protocol says; there may be thousands of keys."""
     try:
         read = _history_keys.decode(node.history_keys)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         keys = parse_keys(node.history_keys, where=f"run {node.name!r} of {name_of(path)}")
         return keys, parse_last_step(node.history_keys, where=f"run {node.name!r}")
     step = None if read.last_step is None or read.last_step < 0 else int(read.last_step)
     return None if read.keys is None else {k: _types(info) for k, info in read.keys.items()}, step
+
+
+def _line_count(node: RunNode, path: RunPath) -> int | None:
+    """Read the number of rows; a server may spell it as a float."""
+    try:
+        return None if node.history_line_count is None else int(node.history_line_count)
+    except (OverflowError, ValueError) as error:
+        msg = f"run {node.name!r} of {name_of(path)}: its historyLineCount is no number of rows"
+        raise AnswerError(msg) from error
 
 
 def parse_keys(history_keys: msgspec.Raw, *, where: str) -> dict[str, dict[str, int]] | None:
@@ -134,20 +144,26 @@ def parse_keys(history_keys: msgspec.Raw, *, where: str) -> dict[str, dict[str, 
     raw = json_object(history_keys, where=where).get("keys")
     if raw is None:
         return None
-    return {key: _counts(info) for key, info in json_object(raw, where=where).items()}
+    return {key: _counts(info, where) for key, info in json_object(raw, where=where).items()}
 
 
 def parse_last_step(history_keys: msgspec.Raw, *, where: str) -> int | None:
     """Read the last step off historyKeys; None if the server does not say, or there is none."""
     raw = json_object(history_keys, where=f"the history keys of {where}").get("lastStep")
-    step = None if raw is None else msgspec.json.decode(raw, type=int | float | None)
-    return None if step is None or step < 0 else int(step)
+    try:
+        step = None if raw is None else msgspec.json.decode(raw, type=int | float | None)
+        return None if step is None or step < 0 else int(step)
+    except (msgspec.ValidationError, OverflowError) as error:
+        raise AnswerError(f"the history keys of {where}: the last step is no step") from error
 
 
-def _counts(info: msgspec.Raw) -> dict[str, int]:
+def _counts(info: msgspec.Raw, where: str) -> dict[str, int]:
     """Read the type counts of one key."""
-    parsed = msgspec.convert(msgspec.json.decode(info), _KeyInfo, strict=False)
-    return _types(parsed)
+    try:
+        return _types(msgspec.convert(msgspec.json.decode(info), _KeyInfo, strict=False))
+    except (msgspec.DecodeError, OverflowError, RecursionError) as error:
+        msg = f"{where}: the counts of a key are not what W&B's protocol says"
+        raise AnswerError(msg) from error
 
 
 def _types(info: _KeyInfo) -> dict[str, int]:
@@ -227,7 +243,7 @@ class HistoryTask:
         The project, and what is read of each run.
     schema
         The columns to decode.
-    samples, min_step, max_step, on_incomplete
+    samples, min_step, max_step, on_incomplete, on_error
         As of the scan; `samples` is None for every row.
     match_all
         Whether a row must hold all keys.
@@ -244,6 +260,7 @@ class HistoryTask:
     min_step: int | None = None
     max_step: int | None = None
     on_incomplete: OnIncomplete = "raise"
+    on_error: OnError = "raise"
     match_all: bool = False
     row_keys: tuple[str, ...] | None = None
     narrowed: bool = False
@@ -348,6 +365,7 @@ def _task(
         min_step=scan.min_step,
         max_step=scan.max_step,
         on_incomplete=scan.on_incomplete,
+        on_error=scan.selection.on_error,
         match_all=scan.match == "all",
         row_keys=scan.keys,
         narrowed=scan.narrowed,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -20,16 +20,22 @@ from wbframe.core.explain import describe_scan
 from wbframe.core.histories import TaskRows, assemble
 from wbframe.core.narrow import NarrowedHistories, Wanted, narrow_histories
 from wbframe.core.plan import history_tasks
+from wbframe.errors import RequestError
+from wbframe.io.leaving_out import SKIPPED
+from wbframe.io.outcome import Outcome
+from wbframe.io.overlap import side_by_side
+from wbframe.io.paging import send_or_refuse
 from wbframe.io.read_histories import read_any_tasks
-from wbframe.io.reader import send_or_refuse, side_by_side
 from wbframe.io.source import Source
+from wbframe.io.splitting import send_in_parts
 from wbframe.io.stream import entries_of, promise_histories
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator, Iterable, Sequence
 
     from wbframe.core.buckets import BucketTask
-    from wbframe.core.model import HistoryScan
+    from wbframe.core.model import HistoryScan, Request
+    from wbframe.core.plan import RunEntry
     from wbframe.core.schema import HistorySchema
     from wbframe.io.client import Client
     from wbframe.io.stream import HistoryPromise
@@ -91,10 +97,18 @@ class BucketSource(Source["BucketPromise"]):
             entries, keys, bins=self.bins, x_axis=self.x_axis, system=scan.stream == "system"
         )
         work = _Reader(client, scan, promise.base.schema, keys, self.bins, self.x_axis)
-        with closing(side_by_side(client, work.read, tasks)) as results:
+        outcome = Outcome(
+            client, scan.selection, "histories", entries=entries.listed, losses=entries.losses
+        )
+        with outcome, closing(side_by_side(client, work.read_or_leave_out, tasks)) as results:
             for frames in results:
                 run_ids = {entry.ordinal: entry.run_id for entry in entries.listed}
-                yield assemble(frames, run_ids, promise.schema, entries.beside())
+                part = assemble(frames, run_ids, promise.schema, entries.beside())
+                outcome.rows += part.height
+                outcome.runs += len(frames)
+                outcome.seen.left_out = work.left_out
+                yield part
+            outcome.seen.left_out = work.left_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +121,51 @@ class _Reader:
     keys: tuple[str, ...]
     bins: int
     x_axis: str
+    left_out: dict[int, str] = field(default_factory=dict)
+
+    def read_or_leave_out(self, task: BucketTask) -> dict[int, pl.DataFrame]:
+        """Read a task; where it may, leave out the runs that cannot be read."""
+        try:
+            return self.read(task)
+        except SKIPPED as error:
+            if self.scan.selection.on_error == "raise":
+                raise
+            if len(task.runs) == 1 or (isinstance(error, RequestError) and not error.too_big):
+                self.left_out.update((entry.ordinal, str(error)) for entry, _ in task.runs)
+                return {}
+        half = len(task.runs) // 2
+        first, second = (
+            self.read_or_leave_out(replace(task, runs=runs))
+            for runs in (task.runs[:half], task.runs[half:])
+        )
+        return first | second
 
     def read(self, task: BucketTask) -> dict[int, pl.DataFrame]:
         """Read the buckets of the runs of a task."""
         if graphql.BUCKETS not in self.client.refused:
-            request = task.request()
-            content = send_or_refuse(self.client, request)
-            if content is not None:
-                return read_bucket_answer(task, content, request)
+            found = self._buckets(task)
+            if found is not None:
+                return found
         return {
             ordinal: cut_into_buckets(frame, keys, self.bins, self.x_axis)
             for ordinal, keys, frame in self._rows(task)
         }
+
+    def _buckets(self, task: BucketTask) -> dict[int, pl.DataFrame] | None:
+        """Ask for buckets, of fewer runs where it is too much; None where the server has none."""
+
+        def of(runs: Sequence[tuple[RunEntry, tuple[str, ...]]]) -> Request:
+            return replace(task, runs=tuple(runs)).request()
+
+        def send(request: Request, splittable: bool) -> bytes | None:  # noqa: FBT001 -- as it is called
+            return send_or_refuse(self.client, request, splittable=splittable)
+
+        found: dict[int, pl.DataFrame] = {}
+        for runs, content, request in send_in_parts(self.client, task.runs, of, send):
+            if content is None:
+                return None
+            found |= read_bucket_answer(replace(task, runs=tuple(runs)), content, request)
+        return found
 
     def _rows(self, task: BucketTask) -> Generator[tuple[int, tuple[str, ...], pl.DataFrame]]:
         """Read the rows themselves, whole."""

@@ -2,69 +2,71 @@
 
 from __future__ import annotations
 
-import json
+import logging
+import math
 import os
 import threading
 import time
-from dataclasses import dataclass
-from functools import lru_cache
-from importlib import import_module
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+import warnings
+import weakref
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
-import urllib3
-from gql import GraphQLRequest
-from gql.transport.requests import RequestsHTTPTransport
-from requests.adapters import HTTPAdapter
 
 from wbframe._version import __version__
-from wbframe.core.graphql import VIEWER, error_messages, viewer_entity
+from wbframe.core.graphql import VIEWER, messages_of, viewer_entity
 from wbframe.errors import (
-    AccessError,
-    ConnectionFailedError,
+    AnswerError,
     CredentialsError,
-    QueryError,
-    RateLimitError,
-    RefusedKeyError,
+    PlainHttpWarning,
     StatusError,
-    TimedOutError,
     UsageError,
-    WbframeError,
 )
-from wbframe.io.budget import PointBudget
+from wbframe.io import problems, stopping
+from wbframe.io.budget import PageBudget, PointBudget
+from wbframe.io.clock import Clock
 from wbframe.io.credentials import find_base_url, find_default, find_key
+from wbframe.io.http import Session, read_body
+from wbframe.io.pace import Pace, read_quota
 from wbframe.io.retry import (
     TOO_BIG,
     RetryPolicy,
     TryAgainError,
     is_retried,
+    read_message,
     retry_after_seconds,
     retrying,
 )
+from wbframe.io.transport import Prepared, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
+    from tenacity import RetryCallState
     from typing_extensions import Self
 
     from wbframe.core.model import Request, ScanReport
 
+_Got = TypeVar("_Got")
 _POOL = 32
-# A third of the time of reading rows is spent here, and the extra `fast` takes less than half of it.
-_zlib: Any = import_module("isal.isal_zlib" if find_spec("isal") else "zlib")
-_GZIP = 31  # what zlib calls a gzip wrapper and the largest window
+_TIMEOUT = 60.0
+_RETRY_SECONDS = 300.0
+_LARGEST_ANSWER = 1 << 30
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_log = logging.getLogger("wbframe.client")
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What has gone over the wire: requests sent, of which second tries, and bytes of answers."""
+    """What has gone over the wire: requests sent, of which second tries, bytes of answers, seconds waited."""
 
     requests: int = 0
     retries: int = 0
     bytes_received: int = 0
+    waited: float = 0.0
 
     def __sub__(self, other: Traffic) -> Traffic:
         """Give what came in between."""
@@ -72,52 +74,8 @@ class Traffic:
             self.requests - other.requests,
             self.retries - other.retries,
             self.bytes_received - other.bytes_received,
+            self.waited - other.waited,
         )
-
-
-class _Asked(GraphQLRequest):
-    """A request whose document is parsed once for all that share it: that takes longer than to send it."""
-
-    def __init__(self, request: Request) -> None:
-        with _documents_lock:  # else all threads would parse the first one at the same time
-            self._parsed = _parsed(request.document)
-        super().__init__(self._parsed, variable_values=dict(request.variables))
-
-    @property
-    def payload(self) -> dict[str, Any]:
-        """What is sent."""
-        return {"query": self._parsed.query, "variables": self.variable_values}
-
-
-_documents_lock = threading.Lock()
-
-
-class _Parsed(GraphQLRequest):
-    """A document that was parsed, and its text."""
-
-    def __init__(self, document: str) -> None:
-        super().__init__(document)
-        self.query: str = super().payload["query"]
-
-
-_parsed = lru_cache(maxsize=64)(_Parsed)
-
-
-class _Transport(RequestsHTTPTransport):
-    """gql's transport, handing out the response itself: rows must not be parsed to Python objects."""
-
-    def post(self, request: GraphQLRequest, *, timeout: float) -> tuple[requests.Response, bytes]:
-        """Send one request; redirects are not followed, since the key goes to one host only."""
-        arguments = self._prepare_request(
-            request, extra_args={"allow_redirects": False, "timeout": timeout, "stream": True}
-        )
-        session: requests.Session = self.session  # type: ignore[assignment]
-        response = session.request(self.method, self.url, **arguments)
-        try:
-            return response, _body(response)
-        except urllib3.exceptions.HTTPError as error:
-            response.close()
-            raise requests.ConnectionError(error) from error
 
 
 class Client:
@@ -135,20 +93,37 @@ class Client:
         Defaults for paths that lack them. Default: ``WANDB_ENTITY`` and ``WANDB_PROJECT``, the settings files;
         for the entity then the viewer's own.
     timeout
-        Seconds that one request may wait for the server.
+        Seconds that one request may wait for the server. Default: ``WBFRAME_TIMEOUT``, else 60.
     concurrency
-        Requests under way at once.
+        Requests under way at once, at the most: fewer while the server asks for patience.
     retry
-        How often failed requests are sent again; see `RetryPolicy`.
+        How often and how long failed requests are sent again; see `RetryPolicy`.
+    requests_per_minute
+        Requests a minute at the most, over all threads and reads. Default:
+        ``WBFRAME_REQUESTS_PER_MINUTE``, else as many as the server takes.
+    largest_answer
+        Bytes of one answer at the most, decompressed; what is larger is an error, and is not held in memory.
     verify
         Whether TLS certificates are checked, or the path of a CA bundle.
     proxies
         As `requests` takes them; default: the environment's.
+    clock
+        What tells the time and waits between tries; for tests.
 
     Attributes
     ----------
     last_report : ScanReport or None
-        What the last read through this client did.
+        What the last read through this client did, also one that failed.
+
+    Raises
+    ------
+    UsageError
+        If an argument, or an environment variable in place of one, is wrong.
+
+    Warns
+    -----
+    PlainHttpWarning
+        At the first request, if the key would go unencrypted to another machine.
 
     Examples
     --------
@@ -164,14 +139,22 @@ class Client:
         *,
         entity: str | None = None,
         project: str | None = None,
-        timeout: float = 60.0,
+        timeout: float | None = None,
         concurrency: int = 6,
         retry: RetryPolicy | None = None,
+        requests_per_minute: float | None = None,
+        largest_answer: int = _LARGEST_ANSWER,
         verify: bool | str = True,
         proxies: Mapping[str, str] | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        if not isinstance(timeout, int | float) or not timeout > 0:
-            raise UsageError(f"`timeout` must be above 0 seconds; got {timeout!r}")
+        timeout = _above_0("timeout", timeout, "WBFRAME_TIMEOUT") or _TIMEOUT
+        rate = _above_0("requests_per_minute", requests_per_minute, "WBFRAME_REQUESTS_PER_MINUTE")
+        patience = _above_0("seconds", None, "WBFRAME_RETRY_SECONDS") or _RETRY_SECONDS
+        if not isinstance(largest_answer, int) or largest_answer < 1:
+            raise UsageError(
+                f"`largest_answer` must be in bytes, at least 1; got {largest_answer!r}"
+            )
         if not isinstance(concurrency, int) or concurrency < 1:
             raise UsageError(
                 f"`concurrency` must be a whole number, at least 1; got {concurrency!r}"
@@ -179,7 +162,10 @@ class Client:
         self.base_url = find_base_url(base_url)
         self.timeout = timeout
         self.concurrency = concurrency
-        self.retry = retry or RetryPolicy()
+        self.retry = retry or RetryPolicy(seconds=patience)
+        self.clock = clock or Clock()
+        self.pace = Pace(concurrency, self.clock, rate)
+        self.largest_answer = largest_answer
         self.last_report: ScanReport | None = None
         # Features that this server has refused; each is tried once.
         self.refused: frozenset[str] = frozenset()
@@ -188,13 +174,14 @@ class Client:
         self._project = project
         self._verify = verify
         self._proxies = dict(proxies) if proxies is not None else None
+        self._rate = requests_per_minute
         self.budget = PointBudget()
-        # More decoding at once takes memory and saves no time.
-        self.decoding = threading.BoundedSemaphore(max(os.cpu_count() or 1, 2))
+        self.decoding = _turns_to_decode()
+        self.pages = PageBudget()
         self._traffic = Traffic()
-        self._transport: _Transport | None = None
+        self._transport: Transport | None = None
         self._lock = threading.Lock()
-        self._sleep: Callable[[float], None] = time.sleep
+        _clients.add(self)
 
     def __repr__(self) -> str:
         return f"<Client {self.base_url}>"
@@ -208,6 +195,8 @@ class Client:
             "timeout": self.timeout,
             "concurrency": self.concurrency,
             "retry": self.retry,
+            "requests_per_minute": self._rate,
+            "largest_answer": self.largest_answer,
             "verify": self._verify,
             "proxies": self._proxies,
         }
@@ -234,23 +223,28 @@ class Client:
     @property
     def traffic(self) -> Traffic:
         """What has gone over the wire since the client was made."""
-        return self._traffic
+        # Waits for a turn, and waits to send again.
+        return replace(self._traffic, waited=self._traffic.waited + self.pace.waited)
 
     def count(self, *, bytes_received: int = 0, retried: bool = False) -> None:
         """Count a request that was sent."""
         with self._lock:
             old = self._traffic
             self._traffic = Traffic(
-                old.requests + 1, old.retries + retried, old.bytes_received + bytes_received
+                old.requests + 1,
+                old.retries + retried,
+                old.bytes_received + bytes_received,
+                old.waited,
             )
+
+    def count_wait(self, seconds: float) -> None:
+        """Count a wait before a request."""
+        with self._lock:
+            self._traffic = replace(self._traffic, waited=self._traffic.waited + seconds)
 
     def http_options(self) -> dict[str, Any]:
         """Give the options that requests to other hosts share with those to the server; no key among them."""
         return {"timeout": self.timeout, "verify": self._verify, "proxies": self._proxies}
-
-    def sleep(self, seconds: float) -> None:
-        """Wait between tries."""
-        self._sleep(seconds)
 
     def refuse(self, features: frozenset[str]) -> None:
         """Remember that the server does not have these features."""
@@ -295,18 +289,58 @@ class Client:
         ConnectionFailedError, RateLimitError, StatusError
             After the retries.
         """
-        prepared = _Asked(request)
+        prepared = Prepared(request)
         transport = self._connected()
+
+        def once(again: bool) -> bytes:  # noqa: FBT001 -- called in one place
+            with self.pace.turn():
+                return self._once(transport, prepared, splittable=splittable, again=again)
+
+        return self.persist(once, f"could not read {request.asked} from {self.base_url}")
+
+    def persist(self, once: Callable[[bool], _Got], where: str) -> _Got:
+        """Try until it works, or the retry policy says to give up.
+
+        Parameters
+        ----------
+        once
+            Sends a request; gets whether one was sent before, and raises `TryAgainError`, or `FailedError`.
+        where
+            What is tried, in words, for messages and the log.
+
+        Raises
+        ------
+        WbframeError
+            The last problem, with the number of tries and the time that they took.
+        """
+        started = self.clock.now()
+        tries = 0
+
+        def note(state: RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            self.count_wait(state.upcoming_sleep)
+            _log.info(
+                "%s: %s; try %d follows in %.1f s",
+                where,
+                error,
+                state.attempt_number + 1,
+                state.upcoming_sleep,
+                extra={
+                    "wbframe_tries": state.attempt_number,
+                    "wbframe_reason": str(error),
+                    "wbframe_wait": state.upcoming_sleep,
+                },
+            )
+
         try:
-            for attempt in retrying(self.retry, self._sleep):
+            for attempt in retrying(self.retry, self.clock, note):
                 with attempt:
-                    again = attempt.retry_state.attempt_number > 1
-                    return self._once(
-                        transport, prepared, request, splittable=splittable, again=again
-                    )
-        except TryAgainError as failure:
-            raise failure.error from failure.error.__cause__
-        raise AssertionError("the retry loop ends by returning or raising")
+                    tries = attempt.retry_state.attempt_number
+                    return once(tries > 1)
+        except (TryAgainError, FailedError) as failure:
+            problem = failure.problem
+        error = problem.error(where, tries=tries, seconds=self.clock.now() - started)
+        raise error from problem.cause
 
     def download(self, address: str, *, asked: str) -> bytes:
         """Give what lies at an address that the server named; the key is shown to the server itself only.
@@ -321,69 +355,109 @@ class Client:
         Raises
         ------
         ConnectionFailedError, StatusError
-            If it does not come.
+            If it does not come, also after the retries.
         """
         transport = self._connected()
         own = address.startswith((f"{self.base_url}/", "/"))
         session: requests.Session = transport.session  # type: ignore[assignment]
+        target = f"{self.base_url}{address}" if address.startswith("/") else address
+
+        def once(again: bool) -> bytes:  # noqa: FBT001 -- called in one place
+            # Without an `auth` of its own, requests would look one up in netrc.
+            auth = transport.auth if own else _as_it_is
+            response, content = self.exchange(
+                lambda: session.get(target, auth=auth, stream=True, **self.http_options()),
+                again=again,
+            )
+            if response.status_code == requests.codes.ok:
+                return content
+            said = f"HTTP {response.status_code}"
+            problem = problems.Problem(kind=StatusError, said=said, status=response.status_code)
+            raise self._failed(problem, response)
+
+        return self.persist(once, f"could not read {asked} from {self.base_url}")
+
+    def exchange(
+        self, send: Callable[[], requests.Response], *, again: bool, splittable: bool = False
+    ) -> tuple[requests.Response, bytes]:
+        """Send, read the whole answer, and count both.
+
+        Raises
+        ------
+        TryAgainError, FailedError
+            If no whole answer came.
+        """
+        stopping.check()
+        content = b""
         try:
-            answer = session.get(
-                f"{self.base_url}{address}" if address.startswith("/") else address,
-                # Without an `auth` of its own, requests would look one up in netrc.
-                auth=transport.auth if own else _as_it_is,
-                timeout=self.timeout,
-                verify=self._verify,
-                proxies=self._proxies,
+            response = send()
+            content = read_body(
+                response, most=self.largest_answer, seconds=self.timeout, now=self.clock.now
             )
         except requests.RequestException as error:
-            msg = f"could not read {asked} from {self.base_url}: {_reason(error)}"
-            raise ConnectionFailedError(msg) from None
-        if answer.status_code != requests.codes.ok:
-            msg = f"could not read {asked} from {self.base_url}: HTTP {answer.status_code}"
-            raise StatusError(msg, answer.status_code)
-        return answer.content
+            stopping.check()
+            self.count(retried=again)
+            problem = problems.of_failure(error, self.timeout)
+            if problem.kind is AnswerError or (problem.too_big and splittable):
+                raise FailedError(problem) from None
+            raise TryAgainError(problem) from None
+        except Exception:
+            # A connection that was cut may break in any way.
+            stopping.check()
+            raise
+        finally:
+            stopping.use(None)
+        self.count(bytes_received=len(content), retried=again)
+        return response, content
 
     def _once(
-        self,
-        transport: _Transport,
-        prepared: GraphQLRequest,
-        request: Request,
-        *,
-        splittable: bool,
-        again: bool,
+        self, transport: Transport, prepared: Prepared, *, splittable: bool, again: bool
     ) -> bytes:
         """Send once; what may pass is raised as TryAgainError."""
-        content, response, failure = b"", None, None
-        try:
-            response, content = transport.post(prepared, timeout=self.timeout)
-        except requests.RequestException as error:
-            failure = error
-        self.count(bytes_received=len(content), retried=again)
-        if failure is not None or response is None:
-            timed_out = isinstance(failure, requests.Timeout)
-            kind = f"no answer within {self.timeout:g} s" if timed_out else _reason(failure)
-            lost = (TimedOutError if timed_out else ConnectionFailedError)(
-                f"could not read {request.asked} from {self.base_url}: {kind}; check the address and the"
-                " network, or give a larger `timeout`"
-            )
-            lost.__cause__ = failure
-            raise lost if timed_out and splittable else TryAgainError(lost)
-        if response.status_code == requests.codes.ok:
-            return content
-        problem = self._status_error(response, content, request)
-        if is_retried(response.status_code) and not (
-            splittable and response.status_code in TOO_BIG
-        ):
-            raise TryAgainError(
-                problem, retry_after_seconds(response.headers.get("Retry-After"), now=time.time())
-            )
-        raise problem
+        response, content = self.exchange(
+            lambda: transport.post(prepared, timeout=self.timeout),
+            again=again,
+            splittable=splittable,
+        )
+        status, quota = response.status_code, read_quota(response.headers)
+        if status == requests.codes.too_many_requests:
+            self.pace.refused(_retry_after(response), quota)
+        else:
+            self.pace.took(quota)
+        if status == requests.codes.ok:
+            return self._checked(content, splittable=splittable)
+        problem = problems.of_status(status, response.headers, content)
+        if splittable and (status in TOO_BIG or problem.too_big):
+            raise FailedError(problem)
+        raise self._failed(problem, response)
 
-    def _connected(self) -> _Transport:
+    def _checked(self, content: bytes, *, splittable: bool) -> bytes:
+        """Give an answer that is JSON, and without GraphQL errors that may pass."""
+        ends = content[:64].lstrip()[:1] + content[-64:].rstrip()[-1:]
+        if ends not in {b"{}", b"[]"}:
+            raise TryAgainError(problems.of_no_json(content, 200))
+        messages = messages_of(content)
+        if messages:
+            passing, too_big = read_message("; ".join(messages))
+            problem = problems.of_messages(messages, 200, too_big=too_big)
+            if too_big and (splittable or not passing):
+                raise FailedError(problem)
+            if passing:
+                raise TryAgainError(problem)
+        return content
+
+    def _failed(self, problem: problems.Problem, response: requests.Response) -> Exception:
+        """Say whether a status may pass."""
+        if is_retried(response.status_code):
+            return TryAgainError(problem, _retry_after(response))
+        return FailedError(problem)
+
+    def _connected(self) -> Transport:
         """Open the transport once."""
         with self._lock:
             if self._transport is None:
-                transport = _Transport(
+                self._warn_if_plain()
+                transport = Transport(
                     f"{self.base_url}/graphql",
                     auth=requests.auth.HTTPBasicAuth("api", find_key(self.base_url, self._api_key)),
                     headers={"User-Agent": f"wbframe/{__version__}"},
@@ -391,61 +465,55 @@ class Client:
                     proxies=self._proxies,
                 )
                 transport.connect()  # type: ignore[no-untyped-call]
-                adapter = HTTPAdapter(pool_connections=2, pool_maxsize=max(_POOL, self.concurrency))
-                for scheme in ("http://", "https://"):
-                    transport.session.mount(scheme, adapter)  # type: ignore[union-attr]
+                made: requests.Session = transport.session  # type: ignore[assignment]
+                made.close()
+                transport.session = Session(2, max(_POOL, self.concurrency))
                 self._transport = transport
             return self._transport
 
-    def _status_error(
-        self, response: requests.Response, content: bytes, request: Request
-    ) -> WbframeError:
-        """Make the error for an HTTP status."""
-        status = response.status_code
-        said = _said(content)
-        tail = f": {said}" if said else ""
-        where = f"could not read {request.asked} from {self.base_url}"
-        if status == requests.codes.unauthorized:
-            return RefusedKeyError(
-                f"{where}: the API key was refused (HTTP 401); run `wandb login` or set WANDB_API_KEY"
-            )
-        if status == requests.codes.forbidden:
-            return AccessError(
-                f"{where}: the API key may not read it (HTTP 403){tail}; ask its owner for access"
-            )
-        if status == requests.codes.too_many_requests:
-            return RateLimitError(
-                f"{where}: too many requests (HTTP 429), also after {self.retry.tries} tries;"
-                " lower `concurrency`, or wait",
-                status,
-            )
-        if response.is_redirect:
-            target = urlsplit(response.headers.get("Location", "")).hostname
-            return StatusError(
-                f"{where}: the server redirects to {target!r}; set `base_url` to the API's address",
-                status,
-            )
-        if status in {400, 422} and said:
-            return QueryError(f"{where}: the server answered: {said}")
-        return StatusError(f"{where}: HTTP {status}{tail}", status)
+    def _warn_if_plain(self) -> None:
+        """Warn if the key is about to go over a network as it is."""
+        split = urlsplit(self.base_url)
+        host = split.hostname or ""
+        if split.scheme == "http" and host not in _LOOPBACK and not host.startswith("127."):
+            msg = f"the API key goes to {host} unencrypted; set `base_url` to its https:// address"
+            warnings.warn(msg, PlainHttpWarning, stacklevel=2)
+
+    def after_fork(self) -> None:
+        """Let go of what a forked process must not share: connections, and locks that may be held."""
+        self._lock = threading.Lock()
+        self._transport = None
+        self.pace = Pace(self.concurrency, self.clock, self._rate)
+        self.budget, self.pages = PointBudget(), PageBudget()
+        self.decoding = _turns_to_decode()
 
 
-def _body(response: requests.Response) -> bytes:
-    """Read a body in one piece: `content` comes in pieces of 10 kB, and threads take turns at each."""
-    if response.headers.get("Content-Encoding") != "gzip":
-        return bytes(response.raw.read(decode_content=True))
-    packed: bytes = response.raw.read(decode_content=False)
-    members = []
-    try:
-        while packed:
-            member = _zlib.decompressobj(_GZIP)
-            members.append(member.decompress(packed))
-            if not member.eof:
-                raise urllib3.exceptions.DecodeError("the body ends too early")
-            packed = member.unused_data.lstrip(b"\0")
-    except _zlib.error as error:
-        raise urllib3.exceptions.DecodeError(f"the body is no gzip: {error}") from error
-    return members[0] if len(members) == 1 else b"".join(members)
+class FailedError(Exception):
+    """A failure that will not pass; never leaves the client, which raises the problem's error."""
+
+    def __init__(self, problem: problems.Problem) -> None:
+        super().__init__(problem.said)
+        self.problem = problem
+
+
+def _turns_to_decode() -> threading.BoundedSemaphore:
+    """Limit how many threads decode at once: more take memory and save no time."""
+    return threading.BoundedSemaphore(max(os.cpu_count() or 1, 2))
+
+
+_clients: weakref.WeakSet[Client] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """Let all clients of a forked process begin anew."""
+    global _defaults_lock  # noqa: PLW0603 -- another thread may have held it
+    _defaults_lock = threading.Lock()
+    for client in list(_clients):
+        client.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 _defaults: dict[tuple[str | None, ...], Client] = {}
@@ -477,27 +545,24 @@ def _restore(options: dict[str, Any]) -> Client:
     return Client(**options)
 
 
-def _reason(error: BaseException | None) -> str:
-    """Give the innermost reason of a connection error, which names neither key nor query."""
-    reason: Any = error
-    while reason is not None:
-        inner = getattr(reason, "reason", None) or (
-            reason.args[0] if getattr(reason, "args", None) else None
-        )
-        if not isinstance(inner, BaseException):
-            break
-        reason = inner
-    text = str(reason).rpartition(": ")[2] or type(reason).__name__
-    return f"no connection ({text})"
+def _retry_after(response: requests.Response) -> float | None:
+    """Read how long the server asks to be left alone."""
+    return retry_after_seconds(response.headers.get("Retry-After"), now=time.time())
 
 
-def _said(content: bytes) -> str:
-    """Give what an error's body says, on one line; empty if it is no JSON."""
-    try:
-        body = json.loads(content)
-    except ValueError:
-        return ""
-    if not isinstance(body, dict):
-        return ""
-    errors = body.get("errors") or ([body["error"]] if body.get("error") else [])
-    return "; ".join(error_messages(errors if isinstance(errors, list) else [errors]))
+def _above_0(name: str, given: float | None, variable: str) -> float | None:
+    """Give an argument, or the environment variable that stands for it; both must be above 0."""
+    value: object = given
+    if given is None:
+        text = os.environ.get(variable)
+        if not text:
+            return None
+        name = variable
+        try:
+            value = float(text)
+        except ValueError:
+            value = text
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        unit = "" if "minute" in name.lower() else " seconds"
+        raise UsageError(f"`{name}` must be above 0{unit}; got {value!r}")
+    return float(value)

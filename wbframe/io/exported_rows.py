@@ -11,7 +11,7 @@ from wbframe.core import graphql
 from wbframe.core.exports import exports_answer, exports_request, file_of
 from wbframe.core.promised import alternatives
 from wbframe.core.schema import STEP
-from wbframe.io.reader import send_or_refuse
+from wbframe.io.paging import send_or_refuse
 from wbframe.io.storage import SignedFile, Storage, read_file
 
 if TYPE_CHECKING:

@@ -10,6 +10,8 @@ from wbframe.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from wbframe.core.model import ScanReport
+
     Hook = Callable[["Progress"], object]
 
 
@@ -25,12 +27,15 @@ class Progress:
         Runs; `total` is None while it is unknown.
     rows
         Rows so far.
+    report
+        The report of the whole read, with its last progress; None before.
     """
 
     kind: Literal["runs", "histories"]
     done: int
     total: int | None = None
     rows: int = 0
+    report: ScanReport | None = None
 
 
 def silent(_: Progress) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -12,9 +11,9 @@ from wbframe.core import filters as flt
 from wbframe.core import graphql
 from wbframe.core.decode import infer_types, join_texts
 from wbframe.core.graphql import RowsOf, rows_answer, rows_request, spec
-from wbframe.core.histories import TaskRows, assemble, merge_rows, row_lists
+from wbframe.core.histories import assemble, merge_rows, row_lists
 from wbframe.core.listing import describe, server_filters
-from wbframe.core.model import RunsScan, ScanReport
+from wbframe.core.model import RunsScan
 from wbframe.core.plan import (
     POINTS_PER_REQUEST,
     RunEntry,
@@ -28,19 +27,24 @@ from wbframe.core.plan import (
 )
 from wbframe.core.schema import HistorySchema, history_schema, is_mixed, merge_index
 from wbframe.errors import SchemaMismatchError
+from wbframe.io.outcome import Outcome
+from wbframe.io.paging import send_or_refuse
 from wbframe.io.progress import Progress, silent
 from wbframe.io.read_runs import Read, collect_runs, plan_runs, warn_imprecise
-from wbframe.io.reader import read_tasks, send_or_refuse
+from wbframe.io.reader import read_tasks
+from wbframe.io.splitting import send_in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
 
+    import msgspec
     import polars as pl
 
-    from wbframe.core.model import HistoryScan, RunPath, Selection
+    from wbframe.core.histories import TaskRows
+    from wbframe.core.model import HistoryScan, LeftOut, Request, RunPath, Selection
     from wbframe.core.plan import Field, HistoryTask
     from wbframe.core.schema import Index
-    from wbframe.io.client import Client, Traffic
+    from wbframe.io.client import Client
     from wbframe.io.progress import Hook
 
 # What is selected of each run besides its run columns.
@@ -78,7 +82,12 @@ class HistoryPlan:
 
 
 def plan_histories(
-    client: Client, scan: HistoryScan, progress: Hook = silent, *, most: int | None = None
+    client: Client,
+    scan: HistoryScan,
+    progress: Hook = silent,
+    *,
+    most: int | None = None,
+    losses: list[LeftOut] | None = None,
 ) -> HistoryPlan:
     """List the runs of a scan with their keys: a request a page, and one where types must be looked at.
 
@@ -88,6 +97,8 @@ def plan_histories(
         What is read, and how.
     most
         List no more runs than that.
+    losses
+        Takes what cannot be listed, where the scan allows it.
 
     Raises
     ------
@@ -98,7 +109,7 @@ def plan_histories(
     selection = scan.selection if most is None else replace(scan.selection, limit=most)
     runs = RunsScan(selection=selection, columns=scan.run_columns or ("run_id",), overrides=leaves)
     plan = plan_runs(client, runs)
-    collected = collect_runs(client, plan, progress, plain=ENTRY_FIELDS)
+    collected = collect_runs(client, plan, progress, plain=ENTRY_FIELDS, losses=losses)
     entries = tuple(
         run_entry(i, path, node)
         for i, (path, node) in enumerate(zip(collected.paths, collected.nodes, strict=True))
@@ -154,10 +165,7 @@ def look(client: Client, scan: HistoryScan, entries: tuple[RunEntry, ...], index
     seen: Index = {}
     samples = rows_asked(scan.samples)
     for path, rows in _looks(scan, runs_to_look_at(entries, mixed)):
-        request = rows_request(path, rows, samples=samples)
-        for asked_of, raw in zip(
-            rows, rows_answer(client.send(request), request, path, rows), strict=True
-        ):
+        for asked_of, raw in _rows_looked_at(client, path, rows, samples):
             for part in row_lists(raw) if asked_of.specs else [join_texts(raw)]:
                 types = infer_types(part).items()
                 merge_index(seen, {key: frozenset(counts) for key, counts in types})
@@ -171,6 +179,21 @@ def look(client: Client, scan: HistoryScan, entries: tuple[RunEntry, ...], index
         if k not in index and k.startswith("system.") == system and k != "_wandb"
     }
     merge_index(index, unknown)
+
+
+def _rows_looked_at(
+    client: Client, path: RunPath, rows: Sequence[RowsOf], samples: int
+) -> Iterator[tuple[RowsOf, msgspec.Raw]]:
+    """Read what is looked at, in smaller requests where it is too big."""
+
+    def of(part: Sequence[RowsOf]) -> Request:
+        return rows_request(path, part, samples=samples)
+
+    def send(request: Request, splittable: bool) -> bytes:  # noqa: FBT001 -- as `send_in_parts` calls it
+        return client.send(request, splittable=splittable)
+
+    for part, content, request in send_in_parts(client, rows, of, send):
+        yield from zip(part, rows_answer(content, request, path, part), strict=True)
 
 
 def _looks(
@@ -202,10 +225,20 @@ def read_histories(client: Client, scan: HistoryScan, progress: Hook = silent) -
     WbframeError
         Whatever kept it from being whole.
     """
-    started, before = time.perf_counter(), client.traffic
-    plan = plan_histories(client, scan, progress)
-    rows = TaskRows()
-    entries = plan.entries
+    outcome = Outcome(client, scan.selection, "histories", progress, scan=scan)
+    with outcome:
+        frame = _read(client, scan, progress, outcome)
+        outcome.rows = frame.height
+    return Read(frame, outcome.report())
+
+
+def _read(client: Client, scan: HistoryScan, progress: Hook, outcome: Outcome) -> pl.DataFrame:
+    """Read the frame, and tell the outcome how it goes."""
+    plan = plan_histories(client, scan, progress, losses=outcome.losses)
+    outcome.scan, outcome.selection = plan.scan, plan.scan.selection
+    rows = outcome.seen
+    entries = outcome.entries = plan.entries
+    outcome.runs = len(entries)
     for _ in range(_MOST_PASSES):
         new = _read_entries(client, plan, entries, rows, progress)
         if not new:
@@ -218,10 +251,7 @@ def read_histories(client: Client, scan: HistoryScan, progress: Hook = silent) -
         )
     warn_imprecise(rows.imprecise)
     run_ids = {entry.ordinal: entry.run_id for entry in plan.entries}
-    frame = assemble(rows.frames, run_ids, plan.schema, plan.beside)
-    report = histories_report(client, plan.scan, plan.entries, rows, frame.height, before, started)
-    client.last_report = report
-    return Read(frame, report)
+    return assemble(rows.frames, run_ids, plan.schema, plan.beside)
 
 
 def _read_entries(
@@ -267,40 +297,3 @@ def _with_new_keys(
     schema = history_schema(plan.scan, index, run_columns, where=where, complete=plan.complete)
     again = tuple(entry for entry in plan.entries if entry.ordinal in new)
     return replace(plan, index=index, schema=schema), again
-
-
-def histories_report(
-    client: Client,
-    scan: HistoryScan,
-    entries: Sequence[RunEntry],
-    rows: TaskRows,
-    height: int,
-    before: Traffic,
-    started: float,
-) -> ScanReport:
-    """Say what a read of histories did."""
-    traffic = client.traffic - before
-    return ScanReport(
-        kind="histories",
-        projects=tuple(
-            dict.fromkeys(f"{each.entity}/{each.project}" for each in scan.selection.paths)
-        ),
-        runs=len(entries),
-        rows=height,
-        rows_known=_rows_known(scan, entries),
-        samples=scan.samples,
-        sampled_runs=len(rows.sampled),
-        growing_runs=sum(not entry.ended for entry in entries),
-        requests=traffic.requests,
-        retries=traffic.retries,
-        bytes_received=traffic.bytes_received,
-        replaced=tuple(sorted(client.refused)),
-        seconds=time.perf_counter() - started,
-    )
-
-
-def _rows_known(scan: HistoryScan, entries: Sequence[RunEntry]) -> int | None:
-    """Count the rows that the server says the runs have logged; None where it does not say."""
-    counts = [entry.line_count for entry in entries]
-    unsaid = scan.stream == "system" or any(count is None for count in counts)
-    return None if unsaid else sum(filter(None, counts))

@@ -20,7 +20,8 @@ from wbframe.core.graphql import (
 from wbframe.core.schema import STEP
 from wbframe.core.sdk_rows import RowsAsked, RowsTask, StepWindows, rows_of, rows_tasks
 from wbframe.errors import AnswerError
-from wbframe.io.reader import send_or_split, side_by_side
+from wbframe.io.overlap import side_by_side
+from wbframe.io.splitting import send_or_split
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

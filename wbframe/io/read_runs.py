@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import time
 import warnings
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ import polars as pl
 
 from wbframe.core.filters import EMPTY
 from wbframe.core.listing import RunsTaken, describe, rows_where
-from wbframe.core.model import ScanReport, Selection
+from wbframe.core.model import Selection
 from wbframe.core.narrow import predicate_columns, with_own_predicate
 from wbframe.core.runs_frame import RunsBuffer, leaf_types, runs_frame
 from wbframe.core.schema import (
@@ -27,6 +26,8 @@ from wbframe.core.schema import (
 )
 from wbframe.core.separable import is_row_separable
 from wbframe.errors import CollisionWarning, NewKeyWarning, PrecisionWarning, SchemaMismatchError
+from wbframe.io.leaving_out import readable
+from wbframe.io.outcome import Outcome
 from wbframe.io.progress import Progress, silent
 from wbframe.io.reader import read_index, read_pages, resolved
 
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from wbframe.core.graphql import RunNode
-    from wbframe.core.model import OnNewKey, RunPath, RunsScan
+    from wbframe.core.model import LeftOut, OnNewKey, RunPath, RunsScan, ScanReport
     from wbframe.core.schema import Index
-    from wbframe.io.client import Client, Traffic
+    from wbframe.io.client import Client
     from wbframe.io.progress import Hook
 
 
@@ -158,12 +159,13 @@ def read_runs(client: Client, scan: RunsScan, progress: Hook = silent) -> Read:
     WbframeError
         Whatever kept it from being whole.
     """
-    started, before = time.perf_counter(), client.traffic
-    plan = plan_runs(client, scan)
-    frame = collect_runs(client, plan, progress).frame
-    report = runs_report(client, plan.scan.selection, frame.height, before, started)
-    client.last_report = report
-    return Read(frame, report)
+    outcome = Outcome(client, scan.selection, "runs", progress)
+    with outcome:
+        plan = plan_runs(client, scan)
+        outcome.selection = plan.scan.selection
+        frame = collect_runs(client, plan, progress, losses=outcome.losses).frame
+        outcome.runs = outcome.rows = frame.height
+    return Read(frame, outcome.report())
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,12 @@ class RunsCollected:
 
 
 def collect_runs(
-    client: Client, plan: RunsPlan, progress: Hook = silent, *, plain: tuple[str, ...] = ()
+    client: Client,
+    plan: RunsPlan,
+    progress: Hook = silent,
+    *,
+    plain: tuple[str, ...] = (),
+    losses: list[LeftOut] | None = None,
 ) -> RunsCollected:
     """Read all pages of a plan; `plain` names GraphQL fields that the caller wants besides."""
     selection = plan.scan.selection
@@ -190,7 +197,7 @@ def collect_runs(
     paths: list[RunPath] = []
     buffer = RunsBuffer()
     needed = plan.resolve(plan.columns, plan.index)
-    for path, nodes in iter_runs(client, selection, needed, progress, plain=plain):
+    for path, nodes in iter_runs(client, selection, needed, progress, plain=plain, losses=losses):
         buffer.add(path, nodes)
         paths += [path] * len(nodes)
     frame, index = _frame(buffer, plan)
@@ -223,6 +230,7 @@ def iter_pages(
     *,
     plain: tuple[str, ...] = (),
     on_new_key: OnNewKey = "raise",
+    losses: list[LeftOut] | None = None,
 ) -> Iterator[ListedPage]:
     """Read a plan page by page; in one piece where the server has no index to promise types from.
 
@@ -235,6 +243,8 @@ def iter_pages(
     on_new_key
         Whether a config or summary key that is wanted, and that the index does not name, is an error, or is
         left out with a warning.
+    losses
+        Takes what is left out, where the selection allows it.
 
     Raises
     ------
@@ -243,13 +253,17 @@ def iter_pages(
     """
     wanted = list(plan.resolve(plan.scan.columns, plan.index).columns)
     if plan.in_one_piece:
-        yield from _one_piece(client, plan, progress, plain=plain, on_new_key=on_new_key)
+        yield from _one_piece(
+            client, plan, progress, plain=plain, on_new_key=on_new_key, losses=losses
+        )
         return
     needed = plan.resolve(plan.columns, plan.index)
     imprecise: set[str] = set()
     collided: set[str] = set()
     new: Counter[str] = Counter()
-    for path, nodes in iter_runs(client, plan.scan.selection, needed, progress, plain=plain):
+    for path, nodes in iter_runs(
+        client, plan.scan.selection, needed, progress, plain=plain, losses=losses
+    ):
         buffer = RunsBuffer()
         buffer.add(path, nodes)
         unnamed = plan.unnamed(buffer.names - needed.columns.keys())
@@ -270,10 +284,16 @@ def iter_pages(
 
 
 def _one_piece(
-    client: Client, plan: RunsPlan, progress: Hook, *, plain: tuple[str, ...], on_new_key: OnNewKey
+    client: Client,
+    plan: RunsPlan,
+    progress: Hook,
+    *,
+    plain: tuple[str, ...],
+    on_new_key: OnNewKey,
+    losses: list[LeftOut] | None,
 ) -> Iterator[ListedPage]:
     """Read a plan whole, into the columns promised; a page for each project."""
-    whole = collect_runs(client, plan, progress, plain=plain)
+    whole = collect_runs(client, plan, progress, plain=plain, losses=losses)
     promised = plan.resolve(plan.scan.columns, plan.index).columns
     found = whole.frame.schema
     new = found.keys() - promised.keys()
@@ -299,8 +319,10 @@ def iter_runs(
     progress: Hook,
     *,
     plain: tuple[str, ...] = (),
+    losses: list[LeftOut] | None = None,
 ) -> Iterator[tuple[RunPath, list[RunNode]]]:
     """Read the runs of a selection page by page; `plain` names further GraphQL fields."""
+    skips = selection.on_error == "skip" and losses is not None
     taken = RunsTaken(
         predicate=selection.predicate, schema=schema, limit=selection.limit, seen=set()
     )
@@ -308,8 +330,11 @@ def iter_runs(
     fields = replace(fields, plain=tuple(dict.fromkeys((*fields.plain, *plain))))
     if taken.full:
         return
-    for listing, page in read_pages(client, selection, fields):
-        yield listing.path, taken.take(listing.path, page.nodes)
+    for listing, page in read_pages(client, selection, fields, losses):
+        nodes = page.nodes
+        if skips and losses is not None:
+            nodes = tuple(readable(listing.path, nodes, losses))
+        yield listing.path, taken.take(listing.path, nodes)
         total = page.run_count if selection.limit is None else selection.limit
         progress(Progress(kind="runs", done=taken.taken, total=total))
         if taken.full:
@@ -362,21 +387,3 @@ def warn_new_keys(new: Mapping[str, int], where: str) -> None:
         listed = ", ".join(f"{key!r} ({where}: {count})" for key, count in sorted(new.items()))
         msg = f"left out {len(new)} keys that the schema does not name: {listed}"
         warnings.warn(msg, NewKeyWarning, stacklevel=2)
-
-
-def runs_report(
-    client: Client, selection: Selection, rows: int, before: Traffic, started: float
-) -> ScanReport:
-    """Say what a read of runs did."""
-    traffic = client.traffic - before
-    return ScanReport(
-        kind="runs",
-        projects=tuple(dict.fromkeys(f"{each.entity}/{each.project}" for each in selection.paths)),
-        runs=rows,
-        rows=rows,
-        requests=traffic.requests,
-        retries=traffic.retries,
-        bytes_received=traffic.bytes_received,
-        replaced=tuple(sorted(client.refused)),
-        seconds=time.perf_counter() - started,
-    )

@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from wbframe.core import graphql
+from wbframe.core.graphql import name_of
+from wbframe.core.halving import halves, put_together
 from wbframe.core.histories import TaskRows, merge_rows, read_answer
-from wbframe.core.listing import cursors_ahead, listings
+from wbframe.core.listing import listings
+from wbframe.core.model import LeftOut
 from wbframe.core.schema import index_of_fields, merge_index
-from wbframe.errors import AnswerError, PathError, QueryError, StatusError, TimedOutError
+from wbframe.errors import AnswerError, PathError, WbframeError
+from wbframe.io.leaving_out import SKIPPED, read_or_leave_out
+from wbframe.io.overlap import side_by_side
+from wbframe.io.paging import pages_of, send_or_refuse
 from wbframe.io.retry import is_too_big
 
+__all__ = [
+    "read_index",
+    "read_pages",
+    "read_task",
+    "read_tasks",
+    "resolved",
+]
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
-    from concurrent.futures import Future
+    from collections.abc import Generator, Iterable, Iterator
 
     from wbframe.core.graphql import NodeFields
     from wbframe.core.listing import Listing, Page
-    from wbframe.core.model import Request, RunPath, Selection
+    from wbframe.core.model import RunPath, Selection
     from wbframe.core.plan import HistoryTask
     from wbframe.core.schema import Index
-    from wbframe.core.sdk_rows import RowsTask
     from wbframe.io.client import Client
-
-_In = TypeVar("_In")
-_Out = TypeVar("_Out")
-# A request for some of many runs.
-_Task = TypeVar("_Task", "HistoryTask", "RowsTask")
 
 
 def resolved(client: Client, paths: Iterable[RunPath]) -> tuple[RunPath, ...]:
@@ -62,88 +67,52 @@ def read_index(client: Client, paths: Iterable[RunPath]) -> Index | None:
     index: Index = {}
     for path in dict.fromkeys(replace(each, run=None, sweep=None) for each in paths):
         cursor = None
+        seen = set()
         while True:
             if graphql.FIELDS in client.refused:
                 return None
-            request = graphql.fields_request(path, cursor)
-            content = send_or_refuse(client, request)
+            size = client.pages.at_most(graphql.FIELDS_PER_PAGE)
+            request = graphql.fields_request(path, cursor, size)
+            try:
+                content = send_or_refuse(client, request, splittable=size > 1)
+            except WbframeError as error:
+                if size <= 1 or not is_too_big(error):
+                    raise
+                client.pages.shrink(size)
+                continue
             if content is None:
                 return None
             pairs, cursor = graphql.fields_page(content, request, path)
+            client.pages.grow()
             merge_index(index, index_of_fields(pairs))
             if cursor is None:
                 break
+            if cursor in seen:
+                msg = f"could not read {request.asked}: the server repeats the cursor of a page"
+                raise AnswerError(f"{msg}; try again")
+            seen.add(cursor)
     return index
 
 
 def read_pages(
-    client: Client, selection: Selection, fields: NodeFields
+    client: Client, selection: Selection, fields: NodeFields, losses: list[LeftOut] | None = None
 ) -> Iterator[tuple[Listing, Page]]:
     """Read the pages of a selection, in order; stop taking to stop reading.
 
-    Where the cursors of further pages can be foretold, these are read side by side. Each must end where the
-    next one was asked to begin, so that what is sent is the same as one after the other.
+    Where the selection says so, a project whose further runs cannot be listed goes to `losses`.
     """
     for listing in listings(selection, fields):
-        pages = _pages_of(client, listing, selection)
-        with closing(pages):
-            for page in pages:
-                yield listing, page
-
-
-def _pages_of(client: Client, listing: Listing, selection: Selection) -> Generator[Page]:
-    """Read the pages of one listing."""
-    page = _read_page(client, listing, None)
-    yield page
-    ahead: list[str] = []
-    if selection.limit is None or selection.predicate is None:
-        ahead = cursors_ahead(listing, page, selection.limit)
-    if len(ahead) > 1:
-        foretold = side_by_side(
-            client,
-            lambda cursor: _read_page(client, listing, cursor),
-            ahead,
-            ahead=client.concurrency,
-        )
-        with closing(foretold):
-            for cursor, next_page in zip(ahead, foretold, strict=True):
-                if page.cursor != cursor:
-                    break
-                page = next_page
-                yield page
-    while page.cursor is not None:
-        cursor = page.cursor
-        page = _read_page(client, listing, cursor)
-        yield page
-        if page.cursor == cursor:
-            raise AnswerError(
-                f"could not read {listing.asked}: the server repeats the cursor of a page; try again"
-            )
-
-
-def _read_page(client: Client, listing: Listing, cursor: str | None) -> Page:
-    """Read one page; again where the server refuses a field."""
-    while True:
-        known = replace(listing, fields=listing.fields.without(client.refused))
-        request = known.request(cursor)
-        content = send_or_refuse(client, request)
-        if content is not None:
-            return known.page(content, request)
-
-
-def send_or_refuse(client: Client, request: Request, *, splittable: bool = False) -> bytes | None:
-    """Send a request that uses features; None, and remembered, if the server refuses one."""
-    try:
-        content = client.send(request, splittable=splittable)
-        if request.features and content[:200].find(b'"errors"') >= 0:
-            graphql.open_answer(content, request)
-    except QueryError as error:
-        refused = graphql.refused_features(request, str(error))
-        if not refused:
-            raise
-        client.refuse(refused)
-        return None
-    return content
+        taken = 0
+        with closing(pages_of(client, listing, selection)) as pages:
+            try:
+                for known, page in pages:
+                    taken += len(page.nodes)
+                    yield known, page
+            except SKIPPED as error:
+                if selection.on_error == "raise" or losses is None:
+                    raise
+                why = f"no runs behind the first {taken}: {error}"
+                losses.append(LeftOut(name_of(listing.path), why))
 
 
 def read_tasks(
@@ -151,73 +120,33 @@ def read_tasks(
 ) -> Generator[TaskRows]:
     """Read tasks side by side, and hand out what they gave in their order.
 
-    Closing the iterator stops what has not begun.
+    Closing the iterator stops what has not begun, and cuts what has.
     """
-    return side_by_side(client, lambda task: read_task(client, task), tasks, ahead=ahead)
 
+    def read(task: HistoryTask) -> TaskRows:
+        return read_task(client, task)
 
-def side_by_side(
-    client: Client, work: Callable[[_In], _Out], items: Iterable[_In], *, ahead: int | None = None
-) -> Generator[_Out]:
-    """Do the work of each item on the client's threads, and hand out the results in order.
-
-    Items are taken on the caller's thread, `ahead` of what it has been given at the most.
-    """
-    ahead = ahead or 2 * client.concurrency
-    with ThreadPoolExecutor(client.concurrency, thread_name_prefix="wbframe") as pool:
-        yield from _in_order(pool, work, items, ahead)
-
-
-def _in_order(
-    pool: ThreadPoolExecutor, work: Callable[[_In], _Out], items: Iterable[_In], ahead: int
-) -> Iterator[_Out]:
-    """Map with bounded look-ahead, in order."""
-    waiting: deque[Future[_Out]] = deque()
-    source = iter(items)
-    try:
-        for item in source:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) >= ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
+    return side_by_side(client, lambda task: read_or_leave_out(read, task), tasks, ahead=ahead)
 
 
 def read_task(client: Client, task: HistoryTask) -> TaskRows:
-    """Read one task; ask again where grouping was wrong."""
-    found = TaskRows()
-    for part, content, request in send_or_split(client, task):
-        with client.decoding:
-            rows = read_answer(part, content, request)
-        del content
-        again, rows.again = rows.again, None
-        merge_rows(found, rows)
-        if again is not None:
-            merge_rows(found, read_task(client, again))
-    return found
-
-
-def send_or_split(client: Client, task: _Task) -> Iterator[tuple[_Task, bytes, Request]]:
-    """Send the request of a task; cut the task in two where the server finds it too big.
-
-    Yields
-    ------
-    tuple
-        The part of the task that was answered, the answer, and the request; parts in order.
-    """
+    """Read one task; ask again where grouping was wrong, and for less where it was too big."""
     request = task.request()
+    parts = halves(task)
     try:
-        content = client.send(request, splittable=len(task.runs) > 1)
-    except (StatusError, TimedOutError) as error:
-        if len(task.runs) == 1 or not is_too_big(error):
+        content = client.send(request, splittable=parts is not None)
+    except WbframeError as error:
+        if parts is None or not is_too_big(error):
             raise
         client.budget.shrink()
-        half = len(task.runs) // 2
-        for runs in (task.runs[:half], task.runs[half:]):
-            yield from send_or_split(client, replace(task, runs=runs))
-        return
+        first, second = (read_task(client, part) for part in parts)
+        found = put_together(task, first, second)
+        if found is None:
+            raise
+        return found
     client.budget.grow()
-    yield task, content, request
+    with client.decoding:
+        found = read_answer(task, content, request)
+    del content
+    again, found.again = found.again, None
+    return found if again is None else merge_rows(found, read_task(client, again))

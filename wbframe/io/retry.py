@@ -1,25 +1,63 @@
-"""What is tried again, and after how long: a pure policy, driven by tenacity."""
+"""What is tried again, and after how long: a pure policy, driven by tenacity.
+
+=====================================================  ==========================================================
+What went wrong                                        What is done
+=====================================================  ==========================================================
+no connection, connection reset, name not resolved     sent again
+no answer in time                                      halved; sent again once it is of one run and one key
+the body breaks off, or is no JSON                     sent again
+408, 425, 502, 503, and 5xx that are not named here    sent again; after `Retry-After` where the server says it
+429                                                    sent again; all threads of the client pause, then slow down
+413, 500, 504                                          halved; sent again once it is of one run and one key
+                                                       (413 then is an error)
+GraphQL errors: "deadline exceeded", "timed out"       as 504, also with status 200
+GraphQL errors: "too large", "too complex"             as 413, also with status 200
+GraphQL errors: "internal", "unavailable", "try again" sent again, also with status 200
+other GraphQL errors                                   an error at once
+400, 401, 403, 404, 409, 422, 501, other 4xx           an error at once
+3xx                                                    an error at once; the key goes to no other host
+a body above the client's `largest_answer`             halved; an error once it is of one run and one key
+an answer that is JSON, and not what the protocol says an error at once
+=====================================================  ==========================================================
+
+The wait before the n-th try is drawn evenly between 0 and ``first_wait * 2**n`` (full jitter), at most
+`longest_wait`; what the server says in `Retry-After` (seconds or a date) is waited instead. Trying ends after
+`tries` requests, or when the next one would begin later than `seconds` after the first. Each retry is logged with
+its reason under ``wbframe.client``, at level INFO.
+"""
 
 from __future__ import annotations
 
 import email.utils
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import tenacity
 import tenacity.wait
 
-from wbframe.errors import StatusError, TimedOutError, WbframeError
+from wbframe.errors import StatusError, TimedOutError, UsageError, WbframeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from wbframe.io.clock import Clock
+    from wbframe.io.problems import Problem
 
 # Too slow, too early, too many; besides these whatever the server or a proxy before it did wrong.
 _RETRIED = frozenset({408, 425, 429})
 _SERVER_ERROR, _NOT_IMPLEMENTED = 500, 501
 # Said of a request that is too big; where it can be cut in two, that beats asking again.
 TOO_BIG = frozenset({413, 500, 504})
+_SLOW = re.compile(r"deadline exceeded|timed?[ -]?out", re.IGNORECASE)
+_LARGE = re.compile(
+    r"too large|too big|too complex|exceeds? the (maximum )?(size|complexity)", re.IGNORECASE
+)
+_PASSING = re.compile(
+    r"\binternal\b|unavailable|temporar|try again|connection (reset|refused)|too many requests|rate limit",
+    re.IGNORECASE,
+)
 
 
 def is_retried(status: int) -> bool:
@@ -29,14 +67,28 @@ def is_retried(status: int) -> bool:
 
 def is_too_big(error: WbframeError) -> bool:
     """Tell whether an error may mean that the request asked for too much at once."""
-    return isinstance(error, TimedOutError) or (
-        isinstance(error, StatusError) and error.status in TOO_BIG
+    return (
+        isinstance(error, TimedOutError)
+        or error.too_big
+        or (isinstance(error, StatusError) and error.status in TOO_BIG)
     )
+
+
+def read_message(message: str) -> tuple[bool, bool]:
+    """Tell from the message of a GraphQL error whether it may pass, and whether too much was asked.
+
+    Examples
+    --------
+    >>> read_message("context deadline exceeded"), read_message("Cannot query field 'x'")
+    ((True, True), (False, False))
+    """
+    slow = bool(_SLOW.search(message))
+    return slow or bool(_PASSING.search(message)), slow or bool(_LARGE.search(message))
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how patiently a failed request is sent again.
+    """How often and how patiently a failed request is sent again; the module has the table of what is.
 
     Attributes
     ----------
@@ -45,38 +97,64 @@ class RetryPolicy:
     first_wait, longest_wait
         Seconds; the wait is drawn evenly between 0 and `first_wait` doubled with every try
         (full jitter), never above `longest_wait`. A `Retry-After` of the server wins.
+    seconds
+        From the first try to the beginning of the last, at the most. Default of a client without a
+        policy: ``WBFRAME_RETRY_SECONDS``, else 300.
+
+    Raises
+    ------
+    UsageError
+        If one of them is out of bounds.
     """
 
-    tries: int = 6
+    tries: int = 10
     first_wait: float = 0.5
     longest_wait: float = 60.0
+    seconds: float = 300.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.tries, bool) or not isinstance(self.tries, int) or self.tries < 1:
+            raise UsageError(f"`tries` must be a whole number, at least 1; got {self.tries!r}")
+        for name in ("first_wait", "longest_wait", "seconds"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not value >= 0:
+                raise UsageError(f"`{name}` must be in seconds, from 0; got {value!r}")
 
 
-class TryAgainError(WbframeError):
-    """A failure that may pass; never leaves the client, which raises `error` in the end."""
+class TryAgainError(Exception):
+    """A failure that may pass; never leaves the client, which raises the problem's error in the end."""
 
-    def __init__(self, error: WbframeError, retry_after: float | None = None) -> None:
-        super().__init__(str(error))
-        self.error = error
+    def __init__(self, problem: Problem, retry_after: float | None = None) -> None:
+        super().__init__(problem.said)
+        self.problem = problem
         self.retry_after = retry_after
 
 
-def retrying(policy: RetryPolicy, sleep: Callable[[float], None]) -> tenacity.Retrying:
+def retrying(
+    policy: RetryPolicy,
+    clock: Clock,
+    before_sleep: Callable[[tenacity.RetryCallState], None] | None = None,
+) -> tenacity.Retrying:
     """Give the loop that follows the policy."""
     backoff = tenacity.wait_random_exponential(
         multiplier=policy.first_wait, max=policy.longest_wait
     )
+    started = clock.now()
 
     def wait(state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         told = error.retry_after if isinstance(error, TryAgainError) else None
         return backoff(state) if told is None else told
 
+    def is_late(state: tenacity.RetryCallState) -> bool:
+        return clock.now() + state.upcoming_sleep - started > policy.seconds
+
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(TryAgainError),
-        stop=tenacity.stop_after_attempt(policy.tries),
+        stop=lambda state: state.attempt_number >= policy.tries or is_late(state),
         wait=wait,
-        sleep=sleep,
+        sleep=clock.sleep,
+        before_sleep=before_sleep,
         reraise=True,
     )
 
@@ -101,5 +179,5 @@ def retry_after_seconds(header: str | None, *, now: float) -> float | None:
         return max(seconds, 0.0) if math.isfinite(seconds) else None
     try:
         return max(email.utils.parsedate_to_datetime(header).timestamp() - now, 0.0)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

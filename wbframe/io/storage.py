@@ -12,19 +12,15 @@ import pyarrow.parquet as pq
 import requests
 from pyarrow import ArrowInvalid
 from pyarrow.types import is_dictionary, is_map
-from requests.adapters import HTTPAdapter
 
 from wbframe.core.exports import TAIL_BYTES, file_of, groups_in_window, ranges_needed
 from wbframe.core.promised import as_json
 from wbframe.core.schema import STEP
-from wbframe.errors import (
-    AnswerError,
-    ConnectionFailedError,
-    StatusError,
-    TimedOutError,
-    WbframeError,
-)
-from wbframe.io.retry import TryAgainError, is_retried, retry_after_seconds, retrying
+from wbframe.errors import AnswerError, StatusError
+from wbframe.io.client import FailedError
+from wbframe.io.http import Session
+from wbframe.io.problems import Problem
+from wbframe.io.retry import TryAgainError, is_retried, retry_after_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,7 +34,7 @@ _MOST_RENEWALS = 3
 _NO_SUFFIX = frozenset({400, 416, 501})
 
 
-class ExpiredError(WbframeError):
+class ExpiredError(StatusError):
     """A signed address is no longer valid; it must be asked for anew. Never leaves the reader."""
 
 
@@ -47,13 +43,13 @@ def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-class _Session(requests.Session):
-    """A session that adds no credentials of its own, be it along a redirect."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Bytes of a file, the size of all of it, and whether these are all of it."""
 
-    def rebuild_auth(
-        self, prepared_request: requests.PreparedRequest, _response: requests.Response
-    ) -> None:
-        prepared_request.headers.pop("Authorization", None)
+    content: bytes
+    size: int
+    whole: bool
 
 
 class Storage:
@@ -61,18 +57,15 @@ class Storage:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._session = _Session()
+        self._session = Session(4, CONCURRENCY)
         # A range of a file that is compressed on its way is a range of something else.
         self._session.headers["Accept-Encoding"] = "identity"
-        adapter = HTTPAdapter(pool_connections=4, pool_maxsize=CONCURRENCY)
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, adapter)
 
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
 
-    def get(self, url: str, byte_range: str | None) -> requests.Response:
+    def get(self, url: str, byte_range: str | None) -> Part:
         """Get a range of a file, or the file.
 
         Raises
@@ -82,44 +75,34 @@ class Storage:
         ConnectionFailedError, StatusError
             After the retries.
         """
-        try:
-            for attempt in retrying(self._client.retry, self._client.sleep):
-                with attempt:
-                    again = attempt.retry_state.attempt_number > 1
-                    return self._once(url, byte_range, again=again)
-        except TryAgainError as failure:
-            raise failure.error from failure.error.__cause__
-        raise AssertionError("the retry loop ends by returning or raising")
-
-    def _once(self, url: str, byte_range: str | None, *, again: bool) -> requests.Response:
-        """Send once; what may pass is raised as TryAgainError."""
         headers = {} if byte_range is None else {"Range": f"bytes={byte_range}"}
-        where = f"could not read the exported file {file_of(url)}"
-        try:
-            response = self._session.get(
-                url, headers=headers, auth=_no_auth, **self._client.http_options()
+
+        def once(again: bool) -> Part:  # noqa: FBT001 -- called in one place
+            response, content = self._client.exchange(
+                lambda: self._session.get(
+                    url, headers=headers, auth=_no_auth, stream=True, **self._client.http_options()
+                ),
+                again=again,
             )
-            size = len(response.content)
-        except requests.RequestException as error:
-            self._client.count(retried=again)
-            kind = TimedOutError if isinstance(error, requests.Timeout) else ConnectionFailedError
-            lost = kind(
-                f"{where}: {type(error).__name__}; check the network, or give a larger `timeout`"
-            )
-            # The cause's text has the signed address in it.
-            lost.__cause__ = type(error)("the address is left out")
-            raise TryAgainError(lost) from None
-        self._client.count(bytes_received=size, retried=again)
+            return self._part(response, content)
+
+        return self._client.persist(once, f"could not read the exported file {file_of(url)}")
+
+    def _part(self, response: requests.Response, content: bytes) -> Part:
+        """Read an answer; one with another status than 200 or 206 is a failure."""
         status = response.status_code
         if status in {requests.codes.ok, requests.codes.partial_content}:
-            return response
+            total = response.headers.get("Content-Range", "").rpartition("/")[2]
+            whole = status == requests.codes.ok
+            size = int(total) if not whole and total.isdigit() else len(content)
+            return Part(content, size, whole=whole)
         if status == requests.codes.forbidden:
-            raise ExpiredError(f"{where}: HTTP 403")
-        problem = StatusError(f"{where}: HTTP {status}", status)
+            raise FailedError(Problem(kind=ExpiredError, said="HTTP 403", status=status))
+        problem = Problem(kind=StatusError, said=f"HTTP {status}", status=status)
         if is_retried(status):
             header = response.headers.get("Retry-After")
             raise TryAgainError(problem, retry_after_seconds(header, now=time.time()))
-        raise problem
+        raise FailedError(problem)
 
 
 @dataclass(slots=True)
@@ -177,7 +160,7 @@ class SignedFile:
         """What may be said of the address."""
         return file_of(self.url)
 
-    def get(self, byte_range: str | None) -> requests.Response:
+    def get(self, byte_range: str | None) -> Part:
         """Get a range of the file, or the file.
 
         Raises
@@ -198,22 +181,20 @@ class SignedFile:
 
     def part(self, low: int, high: int) -> tuple[int, bytes]:
         """Read a half-open range: where it begins, and its bytes; storage that knows no ranges gives all."""
-        response = self.get(f"{low}-{high - 1}")
-        whole = response.status_code == requests.codes.ok
-        return (0 if whole else low), response.content
+        part = self.get(f"{low}-{high - 1}")
+        return (0 if part.whole else low), part.content
 
     def tail(self) -> tuple[int, tuple[int, bytes]]:
         """Read the end of the file: the file's size, where the end begins, and its bytes."""
         try:
-            response = self.get(f"-{TAIL_BYTES}")
+            part = self.get(f"-{TAIL_BYTES}")
         except StatusError as error:
             if error.status not in _NO_SUFFIX:
                 raise
             # Not every storage knows ranges that are counted from the end.
-            size = _size_of(self.get("0-0"))
+            size = self.get("0-0").size
             return size, self.part(max(size - TAIL_BYTES, 0), size)
-        size = _size_of(response)
-        return size, (size - len(response.content), response.content)
+        return part.size, (part.size - len(part.content), part.content)
 
 
 def read_file(
@@ -280,14 +261,6 @@ def _plain(table: pa.Table) -> pa.Table:
                 i, field.name, pa.chunked_array([pa.array(cells, pa.binary())])
             )
     return table
-
-
-def _size_of(response: requests.Response) -> int:
-    """Tell the size of a file from the answer to a range of it."""
-    total = response.headers.get("Content-Range", "").rpartition("/")[2]
-    if response.status_code == requests.codes.partial_content and total.isdigit():
-        return int(total)
-    return len(response.content)
 
 
 def _metadata(file: SignedFile, size: int, parts: list[tuple[int, bytes]]) -> pq.FileMetaData:

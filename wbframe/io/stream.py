@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -10,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from wbframe.core.histories import TaskRows, assemble, merge_rows
+from wbframe.core.histories import assemble, merge_rows
 from wbframe.core.listing import describe
 from wbframe.core.model import RunsScan
 from wbframe.core.plan import RunEntry, history_tasks, run_entry
 from wbframe.core.schema import choose_keys, history_schema, is_mixed
 from wbframe.errors import SchemaMismatchError
+from wbframe.io.outcome import Outcome
 from wbframe.io.read_histories import (
     ENTRY_FIELDS,
-    histories_report,
     is_listed,
     plan_histories,
     read_any_tasks,
@@ -29,7 +28,6 @@ from wbframe.io.read_runs import (
     collect_runs,
     iter_pages,
     plan_runs,
-    runs_report,
     warn_imprecise,
     warn_new_keys,
 )
@@ -37,7 +35,7 @@ from wbframe.io.read_runs import (
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
 
-    from wbframe.core.model import HistoryScan, OnNewKey
+    from wbframe.core.model import HistoryScan, LeftOut, OnNewKey
     from wbframe.core.narrow import NarrowedHistories, NarrowedRuns
     from wbframe.core.schema import HistorySchema, Index, Types
     from wbframe.io.client import Client
@@ -67,16 +65,16 @@ def stream_runs(
     client: Client, promise: RunsPromise, narrowed: NarrowedRuns, on_new_key: OnNewKey
 ) -> Generator[pl.DataFrame]:
     """Read the narrowed scan page by page."""
-    started, before = time.perf_counter(), client.traffic
     scan = narrowed.scan
     if promise.plan.scan.columns is None and set(scan.columns or ()) == promise.columns.keys():
         scan = replace(scan, columns=None)
     plan = promise.plan.of(scan)
-    rows = 0
-    for page in iter_pages(client, plan, on_new_key=on_new_key):
-        rows += page.frame.height
-        yield page.frame
-    client.last_report = runs_report(client, plan.scan.selection, rows, before, started)
+    outcome = Outcome(client, plan.scan.selection, "runs", conjuncts=narrowed.pushdown.conjuncts)
+    with outcome:
+        for page in iter_pages(client, plan, on_new_key=on_new_key, losses=outcome.losses):
+            outcome.rows += page.frame.height
+            outcome.runs = outcome.rows
+            yield page.frame
 
 
 # ---------------------------------------------------------------- histories
@@ -159,9 +157,10 @@ class Entries:
     listed: list[RunEntry] = field(default_factory=list)
     frames: list[pl.DataFrame] = field(default_factory=list)
     new: Counter[str] = field(default_factory=Counter)
+    losses: list[LeftOut] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[RunEntry]:
-        for page in iter_pages(self.client, self.plan, plain=ENTRY_FIELDS):
+        for page in iter_pages(self.client, self.plan, plain=ENTRY_FIELDS, losses=self.losses):
             self.frames.append(page.frame)
             for node in page.nodes:
                 entry = run_entry(len(self.listed), page.path, node)
@@ -217,16 +216,35 @@ def stream_histories(
     """Read the narrowed scan, runs in order; listing, reading and decoding overlap."""
     if narrowed.empty:
         return
-    started, before = time.perf_counter(), client.traffic
-    scan, schema = narrowed.scan, narrowed.schema
+    scan = narrowed.scan
     entries = entries_of(client, promise, scan, on_new_key)
+    outcome = Outcome(
+        client,
+        scan.selection,
+        "histories",
+        scan=scan,
+        entries=entries.listed,
+        losses=entries.losses,
+        conjuncts=narrowed.conjuncts,
+    )
+    with outcome:
+        yield from _stream(client, narrowed, entries, outcome, n_rows)
+
+
+def _stream(
+    client: Client,
+    narrowed: NarrowedHistories,
+    entries: Entries,
+    outcome: Outcome,
+    n_rows: int | None,
+) -> Generator[pl.DataFrame]:
+    """Read the frames, and tell the outcome how it goes."""
+    scan, schema = narrowed.scan, narrowed.schema
     width = len(schema.keys) + 1
 
     def budget() -> int:
         return client.budget.points if n_rows is None else min(client.budget.points, n_rows * width)
 
-    seen = TaskRows()
-    height = 0
     tasks = history_tasks(scan, entries, schema, budget)
     with closing(
         read_any_tasks(client, scan, tasks, ahead=None if n_rows is None else 1)
@@ -236,14 +254,11 @@ def stream_histories(
                 entries.meet(keys)
             run_ids = {entry.ordinal: entry.run_id for entry in entries.listed}
             part = assemble(result.frames, run_ids, schema, entries.beside())
-            height += part.height
+            outcome.rows += part.height
             result.frames = {}
-            merge_rows(seen, result)
+            merge_rows(outcome.seen, result)
             yield part
-            if n_rows is not None and height >= n_rows:
+            if n_rows is not None and outcome.rows >= n_rows:
                 break
-    warn_imprecise(seen.imprecise)
+    warn_imprecise(outcome.seen.imprecise)
     warn_new_keys(entries.new, "runs")
-    client.last_report = histories_report(
-        client, scan, entries.listed, seen, height, before, started
-    )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -30,14 +29,13 @@ from wbframe.core.whole import (
     windows_request,
 )
 from wbframe.core.windows import ROWS_PER_WINDOW
-from wbframe.errors import (
-    IncompleteHistoryError,
-    IncompleteHistoryWarning,
-    StatusError,
-    TimedOutError,
-)
-from wbframe.io.reader import send_or_refuse, side_by_side
+from wbframe.errors import IncompleteHistoryError, IncompleteHistoryWarning, WbframeError
+from wbframe.io import stopping
+from wbframe.io.leaving_out import SKIPPED, read_or_leave_out
+from wbframe.io.overlap import side_by_side
+from wbframe.io.paging import send_or_refuse
 from wbframe.io.retry import is_too_big
+from wbframe.io.splitting import send_in_parts
 from wbframe.io.storage import CONCURRENCY, SignedFile, Storage, read_file
 
 if TYPE_CHECKING:
@@ -46,7 +44,7 @@ if TYPE_CHECKING:
 
     import msgspec
 
-    from wbframe.core.model import RunPath
+    from wbframe.core.model import Request, RunPath
     from wbframe.core.plan import HistoryTask, RunRead
     from wbframe.core.schema import Index
     from wbframe.core.windows import Window
@@ -58,20 +56,18 @@ def read_whole_tasks(
 ) -> Generator[TaskRows]:
     """Read tasks side by side, their files and windows besides, and hand out what they gave in their order."""
     storage = Storage(client)
-    files = ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="wbframe-files")
-    windows = ThreadPoolExecutor(client.concurrency, thread_name_prefix="wbframe-windows")
-    reader = WholeReader(client, storage, files, windows)
-    results = side_by_side(client, reader.read, tasks, ahead=ahead)
     try:
-        # Not `yield from`: who stops reading must stop the pools before he waits for what they do.
-        for result in results:  # noqa: UP028
-            yield result
+        with (
+            stopping.pool(CONCURRENCY, "wbframe-files") as files,
+            stopping.pool(client.concurrency, "wbframe-windows") as windows,
+        ):
+            reader = WholeReader(client, storage, files, windows)
+
+            def read(task: HistoryTask) -> TaskRows:
+                return read_or_leave_out(reader.read, task)
+
+            yield from side_by_side(client, read, tasks, ahead=ahead)
     finally:
-        for pool in (files, windows):
-            pool.shutdown(wait=False, cancel_futures=True)
-        results.close()
-        for pool in (files, windows):
-            pool.shutdown()
         storage.close()
 
 
@@ -81,8 +77,8 @@ class WholeReader:
 
     client: Client
     storage: Storage
-    files: ThreadPoolExecutor
-    windows: ThreadPoolExecutor
+    files: stopping.Threads
+    windows: stopping.Threads
 
     def read(self, task: HistoryTask) -> TaskRows:
         """Read the whole histories of the runs of a task.
@@ -92,23 +88,22 @@ class WholeReader:
         IncompleteHistoryError
             If rows are missing, unless the task says to warn.
         """
-        run_ids = [run.run_id for run in task.runs]
-        exports = self.windows.submit(self._exports, task.path, run_ids).result()
         columns = columns_of(task)
-        futures = [
-            [self.files.submit(self._file, task, run, url, columns) for url in export.urls]
-            for run, export in zip(task.runs, exports, strict=True)
-        ]
         found = TaskRows()
-        exported: list[list[pl.DataFrame]] = []
-        for run, parts in zip(task.runs, futures, strict=True):
-            exported.append(self._promised(task, run, parts, columns, found))
-            parts.clear()
-        live = self._live(task, exports, exported, columns, found)
+        exported, exports = self._exported(task, columns, found)
+        task = replace(task, runs=tuple(run for run in task.runs if run.ordinal in exported))
+        files = [exported.pop(run.ordinal) for run in task.runs]
+        live = self._live(task, [exports[run.ordinal] for run in task.runs], files, columns, found)
         for i, run in enumerate(task.runs):
-            whole = every_row(wanted_of(task, run), exported[i], live[i])
-            exported[i], live[i] = [], []
-            self._check(task, run, whole)
+            whole = every_row(wanted_of(task, run), files[i], live[i])
+            files[i], live[i] = [], []
+            try:
+                self._check(task, run, whole)
+            except IncompleteHistoryError as error:
+                if task.on_error == "raise":
+                    raise
+                found.left_out[run.ordinal] = str(error)
+                continue
             whole = rows_wanted(task, whole)
             if whole.height:
                 found.frames[run.ordinal] = whole
@@ -116,21 +111,47 @@ class WholeReader:
 
     # ------------------------------------------------------------ exported rows
 
+    def _exported(
+        self, task: HistoryTask, columns: dict[str, pl.DataType], found: TaskRows
+    ) -> tuple[dict[int, list[pl.DataFrame]], dict[int, Export]]:
+        """Read the exported rows of all runs; where it is allowed, leave out runs whose files cannot be read."""
+        run_ids = [run.run_id for run in task.runs]
+        asked = self.windows.submit(self._exports, task.path, run_ids)
+        exports = stopping.result_of(asked)
+        futures = [
+            [self.files.submit(self._file, task, run, url, columns) for url in export.urls]
+            for run, export in zip(task.runs, exports, strict=True)
+        ]
+        frames: dict[int, list[pl.DataFrame]] = {}
+        for run, parts in zip(task.runs, futures, strict=True):
+            try:
+                frames[run.ordinal] = self._promised(task, run, parts, columns, found)
+            except SKIPPED as error:
+                if task.on_error == "raise":
+                    raise
+                found.left_out[run.ordinal] = str(error)
+            parts.clear()
+        return frames, {run.ordinal: each for run, each in zip(task.runs, exports, strict=True)}
+
     def _exports(self, path: RunPath, run_ids: Sequence[str]) -> list[Export]:
         """Ask where the exported files are; nowhere, where a server has no exports."""
         if graphql.EXPORTS in self.client.refused:
             return [Export() for _ in run_ids]
-        request = exports_request(path, run_ids, live=graphql.LIVE not in self.client.refused)
-        try:
-            content = send_or_refuse(self.client, request, splittable=len(run_ids) > 1)
-        except (StatusError, TimedOutError) as error:
-            if len(run_ids) == 1 or not is_too_big(error):
-                raise
-            half = len(run_ids) // 2
-            return self._exports(path, run_ids[:half]) + self._exports(path, run_ids[half:])
-        if content is None:
-            return self._exports(path, run_ids)
-        return exports_answer(content, request, path, run_ids)
+
+        def of(names: Sequence[str]) -> Request:
+            return exports_request(path, names, live=graphql.LIVE not in self.client.refused)
+
+        def send(request: Request, splittable: bool) -> bytes | None:  # noqa: FBT001 -- as it is called
+            return send_or_refuse(self.client, request, splittable=splittable)
+
+        found: list[Export] = []
+        for names, content, request in send_in_parts(self.client, run_ids, of, send):
+            found += (
+                self._exports(path, names)
+                if content is None
+                else exports_answer(content, request, path, names)
+            )
+        return found
 
     def _file(
         self, task: HistoryTask, run: RunRead, url: str, columns: dict[str, pl.DataType]
@@ -161,7 +182,7 @@ class WholeReader:
         where = f"run {run.run_id!r} of {name_of(task.path)}"
         parts = [pl.DataFrame(schema=columns)]
         for file in files:
-            part, imprecise = promised_frame(file.result(), columns, where=where)
+            part, imprecise = promised_frame(stopping.result_of(file), columns, where=where)
             found.imprecise |= imprecise
             parts.append(in_window(task, part))
         return parts
@@ -210,13 +231,27 @@ class WholeReader:
             assert isinstance(ask, Profile)
             text = spec((STEP,), PROFILE_STEPS, ask.min_step, ask.max_step)
             rows.append(RowsOf(run_id=task.runs[place].run_id, specs=(text,)))
-        request = rows_request(task.path, rows, samples=PROFILE_STEPS)
-        content = self.windows.submit(self.client.send, request).result()
+        return stopping.result_of(self.windows.submit(self._steps, task.path, places, rows))
+
+    def _steps(
+        self, path: RunPath, places: Sequence[int], rows: Sequence[RowsOf]
+    ) -> dict[int, Answer | None]:
+        """Read which steps runs have, in one request, or in several where that is too big."""
+
+        def of(part: Sequence[tuple[int, RowsOf]]) -> Request:
+            return rows_request(path, [each for _, each in part], samples=PROFILE_STEPS)
+
+        def send(request: Request, splittable: bool) -> bytes:  # noqa: FBT001 -- as it is called
+            return self.client.send(request, splittable=splittable)
+
         found: dict[int, Answer | None] = {}
-        for place, raw in zip(places, rows_answer(content, request, task.path, rows), strict=True):
-            [steps] = row_lists(raw)
-            decoded = decode_rows(steps, {STEP: pl.Int64()}, where=request.asked)
-            found[place] = decoded.frame[STEP].drop_nulls().to_list()
+        asked_of = list(zip(places, rows, strict=True))
+        for part, content, request in send_in_parts(self.client, asked_of, of, send):
+            answers = rows_answer(content, request, path, [each for _, each in part])
+            for (place, _), raw in zip(part, answers, strict=True):
+                [steps] = row_lists(raw)
+                decoded = decode_rows(steps, {STEP: pl.Int64()}, where=request.asked)
+                found[place] = decoded.frame[STEP].drop_nulls().to_list()
         return found
 
     def _windows(
@@ -241,7 +276,8 @@ class WholeReader:
         ]
         answers: dict[int, list[pl.DataFrame]] = defaultdict(list)
         for batch, part in parts:
-            for (place, _), rows in zip(batch, part.result(), strict=True):
+            read = stopping.result_of(part)
+            for (place, _), rows in zip(batch, read, strict=True):
                 answers[place].append(rows.frame)
                 found.imprecise |= rows.imprecise
                 if rows.new_keys:
@@ -262,7 +298,7 @@ class WholeReader:
         halves = halved(part)
         try:
             content = self.client.send(request, splittable=bool(halves))
-        except (StatusError, TimedOutError) as error:
+        except WbframeError as error:
             if not halves or not is_too_big(error):
                 raise
             self.client.budget.shrink()

@@ -1,0 +1,194 @@
+"""Connections that can be cut from another thread, bodies of bounded size, redirects that carry no key."""
+
+from __future__ import annotations
+
+import time
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3 import ProxyManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from wbframe.io import stopping
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Session", "TooLargeError", "read_body"]
+
+# Large, since threads take turns at each piece.
+_CHUNK = 1 << 18
+# A third of the time of reading rows is spent here, and the extra `fast` takes less than half of it.
+_zlib: Any = import_module("isal.isal_zlib" if find_spec("isal") else "zlib")
+_GZIP = 31  # what zlib calls a gzip wrapper and the largest window
+# A body may come slowly, but not for ever: so many times the time-out between two pieces of it.
+_SLOWEST = 5
+
+
+class _Plain(HTTPConnection):
+    """A connection that the scope of its thread knows."""
+
+    def request(self, *args: Any, **options: Any) -> None:
+        stopping.use(self)
+        super().request(*args, **options)
+
+
+class _Secure(HTTPSConnection):
+    """The same over TLS."""
+
+    def request(self, *args: Any, **options: Any) -> None:
+        stopping.use(self)
+        super().request(*args, **options)
+
+
+class _PlainPool(HTTPConnectionPool):
+    ConnectionCls = _Plain
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _Secure
+
+
+_POOLS = {"http": _PlainPool, "https": _SecurePool}
+
+
+class _Adapter(HTTPAdapter):
+    """Makes such connections."""
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **options)
+        # One for SOCKS has connections of its own.
+        if type(manager) is ProxyManager:
+            manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+
+class Session(requests.Session):
+    """A session that shows a key to the host it was meant for, and to no other.
+
+    Parameters
+    ----------
+    pools, connections
+        Hosts, and connections to each, that are kept open.
+    """
+
+    def __init__(self, pools: int, connections: int) -> None:
+        super().__init__()
+        adapter = _Adapter(pool_connections=pools, pool_maxsize=connections)
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, adapter)
+
+    def rebuild_auth(
+        self, prepared_request: requests.PreparedRequest, response: requests.Response
+    ) -> None:
+        """Take the key off a request that was redirected elsewhere; netrc is not asked for another."""
+        asked = urlsplit(response.request.url or "")
+        target = urlsplit(prepared_request.url or "")
+        if (asked.scheme, asked.netloc) != (target.scheme, target.netloc):
+            prepared_request.headers.pop("Authorization", None)
+
+
+class TooLargeError(requests.RequestException):
+    """A body is larger than a client takes."""
+
+
+def read_body(
+    response: requests.Response,
+    *,
+    most: int,
+    seconds: float,
+    now: Callable[[], float] = time.monotonic,
+) -> bytes:
+    """Read the body of a streamed answer, decompressed.
+
+    Parameters
+    ----------
+    response
+        Of a request that was sent with ``stream=True``; it is closed here.
+    most
+        Bytes at the most.
+    seconds
+        The time-out between two pieces of the body; all of it may take five times as long.
+    now
+        The clock.
+
+    Raises
+    ------
+    TooLargeError
+        If there is more.
+    requests.Timeout
+        If it drips.
+    requests.RequestException
+        If it breaks off.
+    """
+    end = now() + _SLOWEST * seconds
+    parts: list[bytes] = []
+    size = 0
+    try:
+        for part in _parts(response, most):
+            parts.append(part)
+            size += len(part)
+            if size > most:
+                raise TooLargeError(f"more than {most:,} bytes")
+            if now() > end:
+                raise requests.Timeout(f"the answer had not ended after {_SLOWEST * seconds:g} s")
+    except urllib3.exceptions.ReadTimeoutError as error:
+        raise requests.ReadTimeout(error) from error
+    except urllib3.exceptions.HTTPError as error:
+        raise requests.ConnectionError(error) from error
+    finally:
+        response.close()
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _parts(response: requests.Response, most: int) -> Iterator[bytes]:
+    """Read a body in pieces, decompressed; one piece may be a byte above the most."""
+    if response.headers.get("Content-Encoding") == "gzip":
+        yield from _unpacked(_pieces(response, decode=False), most)
+    else:
+        yield from _pieces(response, decode=True)
+
+
+def _pieces(response: requests.Response, *, decode: bool) -> Iterator[bytes]:
+    """Read a body in pieces as they were sent, or by urllib3's decoders."""
+    size = 0
+    while piece := response.raw.read(_CHUNK, decode_content=decode):
+        size += len(piece)
+        yield piece
+    told = response.headers.get("Content-Length", "")
+    as_sent = not (decode and response.headers.get("Content-Encoding"))
+    # Older releases of urllib3 take what is cut for what was sent.
+    if as_sent and told.isdigit() and size < int(told):
+        raise requests.ConnectionError(f"the answer broke off after {size} of {told} bytes")
+
+
+def _unpacked(pieces: Iterator[bytes], most: int) -> Iterator[bytes]:
+    """Unpack gzip, whose members may follow one another, as far as the most allows and a byte further."""
+    member: Any = None
+    left = most + 1
+    for packed in pieces:
+        piece = packed
+        while piece and left > 0:
+            if member is None:
+                member = _zlib.decompressobj(_GZIP)
+            try:
+                part = member.decompress(piece, left)
+            except _zlib.error as error:
+                raise requests.ConnectionError(f"the body is no gzip: {error}") from error
+            left -= len(part)
+            yield part
+            piece = b""
+            if member.eof:
+                piece, member = member.unused_data.lstrip(b"\0"), None
+    if member is not None:
+        raise requests.ConnectionError("the body ends too early")

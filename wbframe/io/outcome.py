@@ -1,0 +1,141 @@
+"""How a read went: the report that the client keeps, an error carries, and the progress hook and the log get."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from wbframe.core.histories import TaskRows
+from wbframe.core.model import LeftOut, ScanReport
+from wbframe.errors import WbframeError
+from wbframe.io.leaving_out import run_of, warn_left_out
+from wbframe.io.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from wbframe.core.model import HistoryScan, Selection
+    from wbframe.core.plan import RunEntry
+    from wbframe.core.predicate import Conjunct
+    from wbframe.io.client import Client, Traffic
+    from wbframe.io.progress import Hook
+
+__all__ = ["Outcome"]
+
+_log = logging.getLogger("wbframe.read")
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a read has done so far; as a context manager it reports when the read ends, however it ends.
+
+    Attributes
+    ----------
+    client, selection, kind, progress
+        What is read, and who is told.
+    losses
+        What could not be listed.
+    runs, rows
+        How many came back.
+    scan, entries, seen
+        Of histories: the scan, what the server knows of its runs, and what its tasks gave.
+    conjuncts
+        The conditions of a lazy query.
+    """
+
+    client: Client
+    selection: Selection
+    kind: Literal["runs", "histories"]
+    progress: Hook = silent
+    losses: list[LeftOut] = field(default_factory=list)
+    runs: int = 0
+    rows: int = 0
+    scan: HistoryScan | None = None
+    entries: Sequence[RunEntry] = ()
+    seen: TaskRows = field(default_factory=TaskRows)
+    conjuncts: Sequence[Conjunct] = ()
+    _started: float = 0.0
+    _before: Traffic | None = None
+    _done: ScanReport | None = None
+
+    def __enter__(self) -> Self:
+        self._started = time.perf_counter()
+        self._before = self.client.traffic
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        report = self.client.last_report = self._done = self._report()
+        facts = {
+            f"wbframe_{name}": getattr(report, name)
+            for name in ("runs", "rows", "requests", "retries", "bytes_received", "seconds")
+        }
+        what = ", ".join(report.projects)
+        if isinstance(error, WbframeError):
+            error.report = report
+            _log.info("read of the %s of %s failed: %s", self.kind, what, error, extra=facts)
+        if error is None:
+            _log.info(
+                "read the %s of %s: %d rows of %d runs in %d requests",
+                self.kind, what, report.rows, report.runs, report.requests, extra=facts,
+            )  # fmt: skip
+            if self.progress is not silent:
+                total = self.runs + len(report.left_out) if report.left_out else self.runs
+                last = Progress(
+                    kind=self.kind, done=total, total=total, rows=self.rows, report=report
+                )
+                self.progress(last)
+            warn_left_out(report.left_out)
+
+    def report(self) -> ScanReport:
+        """Give the report of a read that has ended."""
+        assert self._done is not None
+        return self._done
+
+    def _report(self) -> ScanReport:
+        """Say what was done until now."""
+        assert self._before is not None
+        traffic = self.client.traffic - self._before
+        entries = {entry.ordinal: entry for entry in self.entries}
+        unread = [
+            LeftOut(run_of(entries[i].path, entries[i].run_id), why)
+            for i, why in sorted(self.seen.left_out.items())
+            if i in entries
+        ]
+        return ScanReport(
+            kind=self.kind,
+            projects=tuple(
+                dict.fromkeys(f"{each.entity}/{each.project}" for each in self.selection.paths)
+            ),
+            runs=self.runs if self.scan is None else len(entries) - len(unread),
+            rows=self.rows,
+            rows_known=None if self.scan is None else _rows_known(self.scan, self.entries),
+            samples=None if self.scan is None else self.scan.samples,
+            sampled_runs=len(self.seen.sampled),
+            growing_runs=sum(not entry.ended for entry in self.entries),
+            requests=traffic.requests,
+            retries=traffic.retries,
+            bytes_received=traffic.bytes_received,
+            replaced=tuple(sorted(self.client.refused)),
+            seconds=time.perf_counter() - self._started,
+            waited=traffic.waited,
+            left_out=(*self.losses, *unread),
+            pushed=tuple(each.text for each in self.conjuncts if each.status != "local"),
+            residual=tuple(each.text for each in self.conjuncts if each.status != "exact"),
+        )
+
+
+def _rows_known(scan: HistoryScan, entries: Sequence[RunEntry]) -> int | None:
+    """Count the rows that the server says the runs have logged; None where it does not say."""
+    counts = [entry.line_count for entry in entries]
+    unsaid = scan.stream == "system" or any(count is None for count in counts)
+    return None if unsaid else sum(filter(None, counts))

@@ -1,0 +1,184 @@
+"""What went wrong with one request, and the error that it becomes once it counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import msgspec
+import requests
+
+from wbframe.core.graphql import error_messages
+from wbframe.errors import (
+    AccessError,
+    AnswerError,
+    ConnectionFailedError,
+    QueryError,
+    RateLimitError,
+    RefusedKeyError,
+    StatusError,
+    TimedOutError,
+    WbframeError,
+)
+from wbframe.io.http import TooLargeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Problem", "of_failure", "of_messages", "of_no_json", "of_status", "said_in"]
+
+_MESSAGE = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """A failed request.
+
+    Attributes
+    ----------
+    kind
+        The class of its error; a `StatusError` takes `status`.
+    said
+        What went wrong.
+    advice
+        What to do.
+    status
+        The HTTP status, or None without an answer.
+    too_big
+        Whether it may have been asked for too much.
+    cause
+        The exception behind it.
+    """
+
+    kind: Callable[..., WbframeError]
+    said: str
+    advice: str = ""
+    status: int | None = None
+    too_big: bool = False
+    cause: BaseException | None = None
+
+    def error(self, where: str, *, tries: int = 1, seconds: float = 0.0) -> WbframeError:
+        """Make the error: what was asked, what went wrong, how often it was tried, what to do."""
+        tried = f"; gave up after {tries} tries in {seconds:.1f} s" if tries > 1 else ""
+        advice = f"; {self.advice}" if self.advice else ""
+        text = f"{where}: {self.said}{tried}{advice}"
+        status_kind = isinstance(self.kind, type) and issubclass(self.kind, StatusError)
+        error = self.kind(text, self.status) if status_kind else self.kind(text)
+        error.tries, error.seconds, error.too_big = tries, seconds, self.too_big
+        error.__cause__ = self.cause
+        return error
+
+
+def of_failure(error: requests.RequestException, timeout: float) -> Problem:
+    """Describe a request that got no whole answer."""
+    cause = _without_request(error)
+    if isinstance(error, TooLargeError):
+        said = f"the answer is larger than `largest_answer`: {error}"
+        return Problem(kind=AnswerError, said=said, too_big=True, cause=cause)
+    if isinstance(error, requests.Timeout):
+        return Problem(
+            kind=TimedOutError,
+            said=f"no answer within {timeout:g} s",
+            advice="check the address and the network, or give a larger `timeout`",
+            too_big=not isinstance(error, requests.ConnectTimeout),
+            cause=cause,
+        )
+    return Problem(
+        kind=ConnectionFailedError,
+        said=_reason(error),
+        advice="check the address and the network, or give a larger `timeout`",
+        cause=cause,
+    )
+
+
+def of_status(status: int, headers: Any, content: bytes) -> Problem:
+    """Describe an answer with an HTTP status that is not 200."""
+    said = said_in(content)
+    tail = f": {said}" if said else ""
+    if status == requests.codes.unauthorized:
+        return Problem(
+            kind=RefusedKeyError,
+            said="the API key was refused (HTTP 401)",
+            advice="run `wandb login` or set WANDB_API_KEY",
+            status=status,
+        )
+    if status == requests.codes.forbidden:
+        return Problem(
+            kind=AccessError,
+            said=f"the API key may not read it (HTTP 403){tail}",
+            advice="ask its owner for access",
+            status=status,
+        )
+    if status == requests.codes.too_many_requests:
+        return Problem(
+            kind=RateLimitError,
+            said="too many requests (HTTP 429)",
+            advice="lower `concurrency`, set `requests_per_minute`, or wait",
+            status=status,
+        )
+    if status in {301, 302, 303, 307, 308}:
+        target = urlsplit(headers.get("Location", "")).hostname
+        return Problem(
+            kind=StatusError,
+            said=f"the server redirects to {target!r}",
+            advice="set `base_url` to the API's address",
+            status=status,
+        )
+    if status in {400, 422} and said:
+        return Problem(kind=QueryError, said=f"the server answered: {said}", status=status)
+    return Problem(kind=StatusError, said=f"HTTP {status}{tail}", status=status)
+
+
+def of_messages(messages: list[str], status: int, *, too_big: bool) -> Problem:
+    """Describe an answer that has GraphQL errors."""
+    said = "; ".join(messages)
+    return Problem(
+        kind=QueryError, said=f"the server answered: {said}", status=status, too_big=too_big
+    )
+
+
+def of_no_json(content: bytes, status: int) -> Problem:
+    """Describe an answer that is no JSON."""
+    begins = " ".join(content[:40].decode("utf-8", "replace").split())
+    return Problem(
+        kind=AnswerError,
+        said=f"the answer is not JSON: it begins with {begins!r}"
+        if begins
+        else "the answer is empty, not JSON",
+        advice="check that `base_url` is the API's address",
+        status=status,
+    )
+
+
+def said_in(content: bytes) -> str:
+    """Give what an error's body says, on one line; empty if it is no JSON."""
+    try:
+        body = msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    if not isinstance(body, dict):
+        return ""
+    errors = body.get("errors") or ([body["error"]] if body.get("error") else [])
+    said = "; ".join(error_messages(errors if isinstance(errors, list) else [errors]))
+    return said[:_MESSAGE]
+
+
+def _without_request(error: requests.RequestException) -> requests.RequestException:
+    """Take the request off an exception: its headers hold the key."""
+    error.request = error.response = None
+    return error
+
+
+def _reason(error: BaseException) -> str:
+    """Give the innermost reason of a connection error, which names neither key nor query."""
+    reason: Any = error
+    while reason is not None:
+        inner = getattr(reason, "reason", None) or (
+            reason.args[0] if getattr(reason, "args", None) else None
+        )
+        if not isinstance(inner, BaseException):
+            break
+        reason = inner
+    text = str(reason).rpartition(": ")[2] or type(reason).__name__
+    return f"no connection ({text})"

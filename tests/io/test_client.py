@@ -216,7 +216,7 @@ def test_a_server_error_that_stays_has_its_status_and_words(client, server):
         with pytest.raises(StatusError, match="HTTP 404: told plainly"):
             client.send(VIEWER)
     server.fail(status=404, body=b"[]")
-    with pytest.raises(StatusError, match=r"HTTP 404$"):
+    with pytest.raises(StatusError, match=r"HTTP 404; check that `base_url`"):
         client.send(VIEWER)
 
 

@@ -276,13 +276,13 @@ def test_an_error_in_the_query_leaves_no_thread(reader):
 
 # ---------------------------------------------------------------- errors
 
-STATUS = r"could not read .*wbframe/synthetic from http.*HTTP 500"
+STATUS = r"could not read .*wbframe/synthetic from http.*HTTP 404"
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 @both
 def test_an_error_before_the_schema(engine, scan, read, options, reader, large):
-    large.fail(status=500, match="fields(" if scan is scan_runs else "historyKeys", times=2)
+    large.fail(status=404, match="fields(" if scan is scan_runs else "historyKeys", times=2)
     lazy = scan(LARGE, client=reader, **options)
     with pytest.raises(Exception, match=STATUS):
         lazy.collect_schema()
@@ -298,11 +298,11 @@ def test_an_error_in_the_middle_of_the_runs(engine, reader, large):
     lazy.head(50).select("run_id").collect()
     large.clear()
     large.fail(delay=0.01, match="query Runs", times=3)
-    large.fail(status=500, match="query Runs")
+    large.fail(status=404, match="query Runs")
     with pytest.raises(Exception, match=STATUS):
         lazy.select("run_id").collect(engine=engine)
     # pages are read side by side, so others may still come
-    assert [request.status for request in large.requests].count(500) == 1
+    assert [request.status for request in large.requests].count(404) == 1
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -139,11 +139,19 @@ def test_what_may_pass_is_tried_again(serving, fault):
     assert client.last_report.retries == 1
 
 
-@pytest.mark.parametrize("status", [404, 503])
-def test_a_file_that_does_not_come_is_an_error_without_its_signature(serving, status):
+@pytest.mark.parametrize(
+    ("status", "then"),
+    [
+        (404, "the file is not there any more: read again"),
+        (503, r"gave up after 3 tries in \S+ s; try again later, or wait longer with `retry=.*`"),
+    ],
+)
+def test_a_file_that_does_not_come_is_an_error_without_its_signature(serving, status, then):
     server, client = serving(project_of(SMALL))
     server.fail(where="storage", status=status, times=99)
-    with pytest.raises(wbframe.errors.StatusError, match=rf"0\.parquet: HTTP {status}$") as caught:
+    with pytest.raises(
+        wbframe.errors.StatusError, match=rf"0\.parquet: HTTP {status}; {then}$"
+    ) as caught:
         whole(client)
     assert "sig=" not in str(caught.value)
     assert caught.value.__cause__ is None or "sig=" not in str(caught.value.__cause__)

@@ -68,7 +68,7 @@ class Wanted:
     @property
     def countable(self) -> int | None:
         """Rows that must come at the least; None where it cannot be told, as of a window."""
-        return None if self.min_step is not None or self.max_step is not None else self.line_count
+        return None if self.min_step or self.max_step is not None else self.line_count
 
     def is_met(self, rows: int) -> bool:
         """Tell whether so many rows are all that the server has spoken of."""

@@ -21,7 +21,6 @@ from wbframe.errors import (
     AnswerError,
     CredentialsError,
     PlainHttpWarning,
-    StatusError,
     UsageError,
 )
 from wbframe.io import problems, stopping
@@ -371,9 +370,7 @@ class Client:
             )
             if response.status_code == requests.codes.ok:
                 return content
-            said = f"HTTP {response.status_code}"
-            problem = problems.Problem(kind=StatusError, said=said, status=response.status_code)
-            raise self._failed(problem, response)
+            raise self._failed(problems.of_file(response.status_code), response)
 
         return self.persist(once, f"could not read {asked} from {self.base_url}")
 

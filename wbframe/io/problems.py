@@ -26,7 +26,7 @@ from wbframe.io.http import TooLargeError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Problem", "of_failure", "of_messages", "of_no_json", "of_status", "said_in"]
+__all__ = ["Problem", "of_failure", "of_file", "of_messages", "of_no_json", "of_status", "said_in"]
 
 _MESSAGE = 500
 
@@ -127,7 +127,26 @@ def of_status(status: int, headers: Any, content: bytes) -> Problem:
         )
     if status in {400, 422} and said:
         return Problem(kind=QueryError, said=f"the server answered: {said}", status=status)
-    return Problem(kind=StatusError, said=f"HTTP {status}{tail}", status=status)
+    gone = "check that `base_url` is the API's address"
+    return Problem(
+        kind=StatusError, said=f"HTTP {status}{tail}", advice=_advice(status, gone), status=status
+    )
+
+
+def of_file(status: int) -> Problem:
+    """Describe the answer of a storage that does not give a file."""
+    advice = _advice(status, "the file is not there any more: read again")
+    return Problem(kind=StatusError, said=f"HTTP {status}", advice=advice, status=status)
+
+
+def _advice(status: int, gone: str) -> str:
+    """Say what to do about an HTTP status."""
+    if status in {404, 410}:
+        return gone
+    if status == requests.codes.request_entity_too_large:
+        return "ask for fewer keys, runs or samples"
+    passes = status >= requests.codes.internal_server_error or status in {408, 425, 429}
+    return "try again later, or wait longer with `retry=wbframe.RetryPolicy(...)`" if passes else ""
 
 
 def of_messages(messages: list[str], status: int, *, too_big: bool) -> Problem:

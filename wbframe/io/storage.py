@@ -17,9 +17,9 @@ from wbframe.core.exports import TAIL_BYTES, file_of, groups_in_window, ranges_n
 from wbframe.core.promised import as_json
 from wbframe.core.schema import STEP
 from wbframe.errors import AnswerError, StatusError
+from wbframe.io import problems
 from wbframe.io.client import FailedError
 from wbframe.io.http import Session
-from wbframe.io.problems import Problem
 from wbframe.io.retry import TryAgainError, is_retried, retry_after_seconds
 
 if TYPE_CHECKING:
@@ -97,8 +97,8 @@ class Storage:
             size = int(total) if not whole and total.isdigit() else len(content)
             return Part(content, size, whole=whole)
         if status == requests.codes.forbidden:
-            raise FailedError(Problem(kind=ExpiredError, said="HTTP 403", status=status))
-        problem = Problem(kind=StatusError, said=f"HTTP {status}", status=status)
+            raise FailedError(problems.Problem(kind=ExpiredError, said="HTTP 403", status=status))
+        problem = problems.of_file(status)
         if is_retried(status):
             header = response.headers.get("Retry-After")
             raise TryAgainError(problem, retry_after_seconds(header, now=time.time()))

@@ -37,7 +37,7 @@ def test_a_run_that_a_deleted_one_moved_to_the_page_before_is_found(server, clie
         answer(["r2"], count=1),
     )
     assert listed(client) == ["r0", "r1", "r3", "r4", "r2"]
-    assert server.requests[2].variables["first"] == 1000
+    assert server.requests[2].variables["first"] == 999
     assert json.loads(server.requests[3].variables["filters"])
 
 

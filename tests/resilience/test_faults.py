@@ -145,6 +145,20 @@ def test_what_passes_changes_nothing(name, fault, server, nth):
             )
 
 
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_an_answer_that_stalls_changes_nothing(name, server, nth):
+    read, match, where = ENDPOINTS[name]
+    expected, count = fault_free(name, server, nth)
+    for place in places(count):
+        counter = nth(Fault(delay=2.0), place, match, where)
+        with wbframe.Client(
+            server.url, server.api_key, clock=FakeClock(), concurrency=2, timeout=0.4
+        ) as client:
+            small(client)
+            assert read(client).equals(expected), place
+            assert counter.seen >= place
+
+
 @pytest.mark.parametrize("fault", LASTING)
 @pytest.mark.parametrize("name", [name for name in ENDPOINTS if name != "parquet bytes"])
 def test_what_lasts_is_one_error_at_once(name, fault, server, nth):

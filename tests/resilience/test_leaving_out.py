@@ -18,6 +18,7 @@ from wbframe.errors import (
     LeftOutWarning,
     RunNotFoundError,
     SchemaMismatchError,
+    StatusError,
     UsageError,
 )
 from wbframe.polars import read_histories, read_runs, report_of, scan_histories, scan_runs
@@ -214,3 +215,25 @@ def test_the_last_progress_has_the_report(client):
     assert [each.report for each in told][:-1] == [None] * (len(told) - 1)
     assert told[-1].report == client.last_report
     assert dataclasses.asdict(client.last_report)["rows"] == 180
+
+
+def test_rows_that_cannot_be_looked_at_are_read_all_the_same(clock):
+    runs = [
+        RunRecord(name=f"r{i}", history=History([{"a": value}, {"a": 1.5}]))
+        for i, value in enumerate([1, "NaN", 2])
+    ]
+    with (
+        serve(Project(entity="e", name="m", runs=tuple(runs))) as server,
+        wbframe.Client(server.url, server.api_key, clock=clock) as client,
+    ):
+        options = {"keys": ["a"], "client": client}
+        server.fail(status=404, match="sampledHistory")
+        with pytest.raises(StatusError):
+            read_histories("e/m", **options)
+        for read in (read_histories, lambda *a, **o: scan_histories(*a, **o).collect()):
+            server.clear()
+            server.fail(status=404, match="sampledHistory")
+            frame = read("e/m", on_error="skip", **options)
+            assert [request.status for request in server.requests].count(404) == 1
+            assert frame["run_id"].to_list() == ["r0", "r0", "r1", "r1", "r2", "r2"]
+            assert client.last_report.left_out == ()

@@ -14,6 +14,7 @@ from wbframe.core.model import (
     DEFAULT_ORDER,
     DEFAULT_PER_PAGE,
     DEFAULT_SAMPLES,
+    MOST_PER_PAGE,
     HistoryScan,
     Match,
     OnError,
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 Filters = Mapping[str, Any] | pl.Expr | Sequence[pl.Expr] | None
 Overrides = Mapping[str, Any] | None
 Paths = "str | RunPath | Iterable[str | RunPath]"
-
-_MOST_PER_PAGE = 1000
 
 
 def runs_scan(
@@ -181,7 +180,7 @@ def selection(
         raise one_of("on_error", on_error, get_args(OnError))
     if limit is not None:
         _whole_number("limit", limit, least=0)
-    _whole_number("per_page", per_page, least=1, most=_MOST_PER_PAGE)
+    _whole_number("per_page", per_page, least=1, most=MOST_PER_PAGE)
     pushed, predicate = _filters(filters)
     return Selection(
         paths=parse_paths(path),

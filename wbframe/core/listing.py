@@ -200,24 +200,41 @@ def cursors_ahead(listing: Listing, page: Page, most: int | None) -> list[str]:
     if isinstance(listing, NamedListing):
         ends = range(int(page.cursor), len(listing.names), size)
         return [str(end) for end in ends][: None if most is None else -(-most // size) - 1]
-    if page.run_count is None:
+    if page.run_count is None or not is_offset(page):
         return []
-    text = _offset_text(page.cursor)
-    match = re.fullmatch(r"(.*?)(\d+)", text or "")
-    if match is None or int(match[2]) not in {size - 1, size}:
-        return []
+    begin, end = _offset(page.cursor) or ("", 0)
     wanted = page.run_count if most is None else min(most, page.run_count)
-    offsets = range(int(match[2]), int(match[2]) + wanted - size, size)
-    return [b64encode(f"{match[1]}{offset}".encode()).decode() for offset in offsets]
+    return [_cursor(begin, offset) for offset in range(end, end + wanted - size, size)]
 
 
-def _offset_text(cursor: str) -> str | None:
-    """Open a cursor in base64; None if it is not, or spells otherwise what we would."""
+def is_offset(page: Page) -> bool:
+    """Tell whether the cursor of a first page is no more than the number of runs before it."""
+    size = len(page.nodes)
+    found = None if page.cursor is None else _offset(page.cursor)
+    return found is not None and found[1] in {size - 1, size} and size > 1
+
+
+def one_earlier(cursor: str) -> str:
+    """Give the cursor of a page that begins one run earlier, for one that is an offset."""
+    found = _offset(cursor)
+    return cursor if found is None else _cursor(found[0], found[1] - 1)
+
+
+def _offset(cursor: str) -> tuple[str, int] | None:
+    """Open a cursor in base64 that ends in a number; None if it is not, or spells otherwise what we would."""
     try:
         text = b64decode(cursor, validate=True).decode()
     except ValueError:
         return None
-    return text if b64encode(text.encode()).decode() == cursor else None
+    match = re.fullmatch(r"(.*?)(\d+)", text)
+    if match is None or _cursor(match[1], int(match[2])) != cursor:
+        return None
+    return match[1], int(match[2])
+
+
+def _cursor(begin: str, offset: int) -> str:
+    """Spell a cursor."""
+    return b64encode(f"{begin}{offset}".encode()).decode()
 
 
 # Runs named by id with a filter besides go into one `$in` each so many.

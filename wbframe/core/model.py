@@ -22,6 +22,7 @@ DEFAULT_ORDER = "+created_at"
 DEFAULT_SAMPLES = 500
 # The default of `per_page`: light pages; the largest that W&B's own clients ask for is 500.
 DEFAULT_PER_PAGE = 200
+MOST_PER_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

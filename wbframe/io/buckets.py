@@ -20,8 +20,7 @@ from wbframe.core.explain import describe_scan
 from wbframe.core.histories import TaskRows, assemble
 from wbframe.core.narrow import NarrowedHistories, Wanted, narrow_histories
 from wbframe.core.plan import history_tasks
-from wbframe.errors import RequestError
-from wbframe.io.leaving_out import SKIPPED
+from wbframe.io.leaving_out import in_parts
 from wbframe.io.outcome import Outcome
 from wbframe.io.overlap import side_by_side
 from wbframe.io.paging import send_or_refuse
@@ -125,20 +124,18 @@ class _Reader:
 
     def read_or_leave_out(self, task: BucketTask) -> dict[int, pl.DataFrame]:
         """Read a task; where it may, leave out the runs that cannot be read."""
-        try:
-            return self.read(task)
-        except SKIPPED as error:
-            if self.scan.selection.on_error == "raise":
-                raise
-            if len(task.runs) == 1 or (isinstance(error, RequestError) and not error.too_big):
-                self.left_out.update((entry.ordinal, str(error)) for entry, _ in task.runs)
-                return {}
-        half = len(task.runs) // 2
-        first, second = (
-            self.read_or_leave_out(replace(task, runs=runs))
-            for runs in (task.runs[:half], task.runs[half:])
+        found: dict[int, pl.DataFrame] = {}
+        parts = in_parts(
+            lambda runs: self.read(replace(task, runs=runs)),
+            task.runs,
+            self.scan.selection.on_error,
         )
-        return first | second
+        for runs, frames in parts:
+            if isinstance(frames, dict):
+                found |= frames
+            else:
+                self.left_out.update((entry.ordinal, str(frames)) for entry, _ in runs)
+        return found
 
     def read(self, task: BucketTask) -> dict[int, pl.DataFrame]:
         """Read the buckets of the runs of a task."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from wbframe.core.graphql import name_of
 from wbframe.core.histories import TaskRows, merge_rows
@@ -18,44 +18,83 @@ from wbframe.errors import (
     QueryError,
     RequestError,
     RunNotFoundError,
+    WbframeError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from wbframe.core.graphql import RunNode
-    from wbframe.core.model import RunPath
-    from wbframe.core.plan import HistoryTask
+    from wbframe.core.model import OnError, RunPath
+    from wbframe.core.plan import HistoryTask, RunRead
 
-__all__ = ["SKIPPED", "read_or_leave_out", "readable", "run_of", "warn_left_out"]
+__all__ = ["SKIPPED", "in_parts", "read_or_leave_out", "readable", "run_of", "warn_left_out"]
 
+_Item = TypeVar("_Item")
+_Out = TypeVar("_Out")
 SKIPPED = (RequestError, QueryError, AnswerError, IncompleteError, RunNotFoundError)
 _SHOWN = 3
 _log = logging.getLogger("wbframe.read")
 
 
-def read_or_leave_out(read: Callable[[HistoryTask], TaskRows], task: HistoryTask) -> TaskRows:
-    """Read a task; where it may, leave out the runs that cannot be read.
+def in_parts(
+    read: Callable[[tuple[_Item, ...]], _Out], items: Sequence[_Item], on_error: OnError
+) -> Iterator[tuple[tuple[_Item, ...], _Out | WbframeError]]:
+    """Read things together; where some may be left out and cannot be read, the others without them.
 
-    What the server said of the rows of one run is found by halves. Where there is no server to be read from,
-    each run would say the same, so they are left out together.
+    What the server said of one of them is found by halves. Where there is no server to be read from, each would
+    say the same, so they are left out together.
+
+    Parameters
+    ----------
+    read
+        Reads several.
+    items
+        Which.
+    on_error
+        Whether any may be left out.
+
+    Yields
+    ------
+    tuple
+        Some of them, and what was read, or why it was not; in order.
     """
+    part = tuple(items)
+    try:
+        found = read(part)
+    except SKIPPED as error:
+        if on_error == "raise":
+            raise
+        if len(part) == 1 or (isinstance(error, RequestError) and not error.too_big):
+            yield part, error
+            return
+    else:
+        yield part, found
+        return
+    half = len(part) // 2
+    for some in (part[:half], part[half:]):
+        yield from in_parts(read, some, on_error)
+
+
+def read_or_leave_out(read: Callable[[HistoryTask], TaskRows], task: HistoryTask) -> TaskRows:
+    """Read a task; where it may, leave out the runs that cannot be read."""
     if task.on_error == "raise":
         return read(task)
-    try:
-        return read(task)
-    except SKIPPED as error:
-        if len(task.runs) == 1 or (isinstance(error, RequestError) and not error.too_big):
-            for run in task.runs:
-                _log.warning(
-                    "%s/%s is left out: %s", name_of(task.path), run.run_id, error,
-                    extra={"wbframe_run": run.run_id, "wbframe_reason": str(error)},
-                )  # fmt: skip
-            return TaskRows(left_out={run.ordinal: str(error) for run in task.runs})
-    half = len(task.runs) // 2
+
+    def some(runs: tuple[RunRead, ...]) -> TaskRows:
+        return read(replace(task, runs=runs))
+
     found = TaskRows()
-    for runs in (task.runs[:half], task.runs[half:]):
-        merge_rows(found, read_or_leave_out(read, replace(task, runs=runs)))
+    for runs, rows in in_parts(some, task.runs, task.on_error):
+        if isinstance(rows, TaskRows):
+            merge_rows(found, rows)
+            continue
+        for run in runs:
+            _log.warning(
+                "%s/%s is left out: %s", name_of(task.path), run.run_id, rows,
+                extra={"wbframe_run": run.run_id, "wbframe_reason": str(rows)},
+            )  # fmt: skip
+            found.left_out[run.ordinal] = str(rows)
     return found
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from wbframe.core import filters as flt
 from wbframe.core import graphql
 from wbframe.core.graphql import NodeFields
-from wbframe.core.listing import ProjectListing, cursors_ahead
+from wbframe.core.listing import ProjectListing, cursors_ahead, is_offset, one_earlier
+from wbframe.core.model import MOST_PER_PAGE
 from wbframe.errors import AnswerError, IncompleteError, QueryError, WbframeError
 from wbframe.io.overlap import side_by_side
 from wbframe.io.retry import is_too_big
@@ -23,29 +24,54 @@ if TYPE_CHECKING:
 
 __all__ = ["pages_of", "send_or_refuse"]
 
-_NAMES_A_PAGE = 1_000
+# A project whose runs move each time that they are listed is given up.
+_MOST_LISTINGS = 3
 _NAMES_A_FILTER = 500
 
 
 @dataclass(slots=True)
 class _Met:
-    """What the pages of one listing held: the names of their runs, and how many the server counted each time."""
+    """What the pages of one listing held, and whether these can be all its runs.
+
+    Attributes
+    ----------
+    names, last
+        The runs, and the one that came last.
+    counts
+        How many the server counted, each time.
+    joined, moved
+        Whether each page began with the last run of the one before, and whether one did not though it should.
+    """
 
     names: set[str] = field(default_factory=set)
+    last: str | None = None
     counts: list[int] = field(default_factory=list)
+    joined: bool = True
+    moved: bool = False
 
-    def meet(self, page: Page) -> None:
-        """Take note of a page."""
+    def meet(self, page: Page, *, overlaps: bool | None = None) -> Page:
+        """Take note of a page, and take off it what it has in common with the one before."""
+        if overlaps and page.nodes and page.nodes[0].name == self.last:
+            page = replace(page, nodes=page.nodes[1:])
+        elif overlaps:
+            self.moved = True
+        elif overlaps is not None:
+            self.joined = False
         self.names.update(node.name for node in page.nodes)
+        self.last = page.nodes[-1].name if page.nodes else self.last
         if page.run_count is not None:
             self.counts.append(page.run_count)
+        return page
 
     @property
     def complete(self) -> bool:
-        """Whether these are all runs: as many as were counted, and always as many."""
-        return not self.counts or (
-            len(self.names) >= self.counts[-1] and len(set(self.counts)) == 1
-        )
+        """Whether no run was missed that was there all the time."""
+        if not self.counts:
+            return not self.moved
+        # Where all pages join, runs that came or went did so behind them.
+        still = self.joined or len(set(self.counts)) == 1
+        least = min(self.counts) if self.joined else self.counts[-1]
+        return still and not self.moved and len(self.names) >= least
 
 
 def pages_of(
@@ -54,68 +80,80 @@ def pages_of(
     """Read the pages of a listing, in order; stop taking to stop reading.
 
     Runs that come and go meanwhile move others from one page to the next, so that one may be given twice, or
-    never. If the server's count changes, or is above what came, all names are listed again (a thousand a
-    request), and the runs that were missed are read behind the others.
+    never. Where cursors are plain offsets, each page is asked for from the last run of the one before it on,
+    and if that is another one by now, or else if the server's count changes or is above what came, all names
+    are listed again (a thousand a request), and the runs that were missed are read behind the others.
 
     Raises
     ------
     AnswerError
         If a cursor comes again.
     IncompleteError
-        If the server still counts more runs than it gives.
+        If the server still counts more runs than it gives, or they never stand still.
     """
     met = _Met()
     # How many pages are wanted is not known where some of their runs are left out here.
     foretell = selection.limit is None or selection.predicate is None
-    with closing(_pages(client, listing, selection.limit, foretell=foretell)) as pages:
-        for known, page in pages:
-            met.meet(page)
-            yield known, page
+    with closing(_pages(client, listing, met, selection.limit, foretell=foretell)) as pages:
+        yield from pages
     if isinstance(listing, ProjectListing) and not met.complete:
         yield from _missed(client, listing, met)
 
 
 def _pages(
-    client: Client, listing: Listing, most: int | None = None, *, foretell: bool = True
+    client: Client, listing: Listing, met: _Met, most: int | None = None, *, foretell: bool = True
 ) -> Generator[tuple[Listing, Page]]:
     """Read pages; where the cursors of further ones can be foretold, side by side.
 
     Each of these must end where the next one was asked to begin, so that what is sent is the same as one
     after the other.
     """
-    known, page = _page(client, listing, None)
-    yield known, page
-    seen: set[str] = set()
+    known, page, _ = _page(client, listing, None)
+    yield known, met.meet(page)
     # Pages that had to be made smaller grow again, so that nobody knows where they will end.
-    foretell = foretell and known.per_page == listing.per_page
-    ahead = cursors_ahead(known, page, most) if foretell else []
+    as_asked = known.per_page == listing.per_page
+    overlap = (
+        isinstance(listing, ProjectListing)
+        and len(page.nodes) == listing.per_page
+        and is_offset(page)
+    )
+    ahead = cursors_ahead(known, page, most) if foretell and as_asked else []
+
+    def read(cursor: str) -> tuple[Listing, Page, bool]:
+        return _page(client, listing, cursor, overlap=overlap)
+
+    seen: set[str] = set()
     if len(ahead) > 1:
-        foretold = side_by_side(
-            client, lambda cursor: _page(client, listing, cursor), ahead, ahead=client.concurrency
-        )
-        with closing(foretold):
-            for cursor, answer in zip(ahead, foretold, strict=True):
+        with closing(side_by_side(client, read, ahead, ahead=client.concurrency)) as foretold:
+            for cursor, (known, following, overlaps) in zip(ahead, foretold, strict=True):
                 if page.cursor != cursor:
                     break
                 seen.add(cursor)
-                known, page = answer
-                yield known, page
+                page = following
+                yield known, met.meet(page, overlaps=overlaps)
     while page.cursor is not None:
         if page.cursor in seen:
             raise AnswerError(
                 f"could not read {known.asked}: the server repeats the cursor of a page; try again"
             )
         seen.add(page.cursor)
-        known, page = _page(client, listing, page.cursor)
-        yield known, page
+        known, page, overlaps = read(page.cursor)
+        yield known, met.meet(page, overlaps=overlaps)
 
 
-def _page(client: Client, listing: Listing, cursor: str | None) -> tuple[Listing, Page]:
-    """Read one page; a smaller one where the server finds it too big, and again where it refuses a field."""
+def _page(
+    client: Client, listing: Listing, cursor: str | None, *, overlap: bool = False
+) -> tuple[Listing, Page, bool]:
+    """Read one page; a smaller one where the server finds it too big, and again where it refuses a field.
+
+    If it may, it begins with the run before the cursor; the last of what comes back tells whether it does.
+    """
+    overlap = overlap and listing.per_page < MOST_PER_PAGE
     while True:
-        size = client.pages.at_most(listing.per_page)
+        size = client.pages.at_most(listing.per_page + overlap)
+        overlap = overlap and size > listing.per_page
         known = replace(listing, fields=listing.fields.without(client.refused), per_page=size)
-        request = known.request(cursor)
+        request = known.request(one_earlier(cursor) if cursor and overlap else cursor)
         try:
             content = send_or_refuse(client, request, splittable=size > 1)
         except WbframeError as error:
@@ -126,22 +164,25 @@ def _page(client: Client, listing: Listing, cursor: str | None) -> tuple[Listing
         if content is not None:
             page = known.page(content, request)
             client.pages.grow()
-            return known, page
+            return known, page, overlap
 
 
 def _missed(client: Client, listing: ProjectListing, met: _Met) -> Iterator[tuple[Listing, Page]]:
     """Read the runs that the pages missed."""
-    names = replace(listing, fields=NodeFields(), per_page=_NAMES_A_PAGE)
-    there = _Met()
-    for _, page in _pages(client, names):
-        there.meet(page)
+    names = replace(listing, fields=NodeFields(), per_page=MOST_PER_PAGE - 1)
+    for _ in range(_MOST_LISTINGS):
+        there = _Met()
+        for _ in _pages(client, names, there):
+            pass
+        if not there.moved:
+            break
     missed = sorted(there.names - met.names)
     for start in range(0, len(missed), _NAMES_A_FILTER):
         only = flt.parse({"name": {"$in": missed[start : start + _NAMES_A_FILTER]}})
         late = replace(listing, filters=flt.conjoin(only, listing.filters))
-        yield from _pages(client, late)
+        yield from _pages(client, late, _Met())
     counted = there.counts[-1] if there.counts else 0
-    if len(there.names) < counted:
+    if there.moved or len(there.names) < counted:
         raise IncompleteError(
             f"could not read {listing.asked} completely: the server counts {counted} and gives"
             f" {len(there.names)}; try again, or set on_error='skip' to do without the others"

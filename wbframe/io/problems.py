@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["Problem", "of_failure", "of_file", "of_messages", "of_no_json", "of_status", "said_in"]
 
 _MESSAGE = 500
+_ASK_LESS = "ask for fewer keys, runs or samples"
+_LATER = "try again later, or wait longer with `retry=wbframe.RetryPolicy(...)`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,16 +146,19 @@ def _advice(status: int, gone: str) -> str:
     if status in {404, 410}:
         return gone
     if status == requests.codes.request_entity_too_large:
-        return "ask for fewer keys, runs or samples"
+        return _ASK_LESS
     passes = status >= requests.codes.internal_server_error or status in {408, 425, 429}
-    return "try again later, or wait longer with `retry=wbframe.RetryPolicy(...)`" if passes else ""
+    return _LATER if passes else ""
 
 
 def of_messages(messages: list[str], status: int, *, too_big: bool) -> Problem:
     """Describe an answer that has GraphQL errors."""
-    said = "; ".join(messages)
     return Problem(
-        kind=QueryError, said=f"the server answered: {said}", status=status, too_big=too_big
+        kind=QueryError,
+        said=f"the server answered: {'; '.join(messages)}",
+        advice=_ASK_LESS if too_big else _LATER,
+        status=status,
+        too_big=too_big,
     )
 
 

@@ -27,6 +27,7 @@ from wbframe.core.plan import (
 )
 from wbframe.core.schema import HistorySchema, history_schema, is_mixed, merge_index
 from wbframe.errors import SchemaMismatchError
+from wbframe.io.leaving_out import in_parts
 from wbframe.io.outcome import Outcome
 from wbframe.io.paging import send_or_refuse
 from wbframe.io.progress import Progress, silent
@@ -37,7 +38,6 @@ from wbframe.io.splitting import send_in_parts
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
 
-    import msgspec
     import polars as pl
 
     from wbframe.core.histories import TaskRows
@@ -163,12 +163,9 @@ def look(client: Client, scan: HistoryScan, entries: tuple[RunEntry, ...], index
     asked = index if scan.keys is None else [key for key in scan.keys if key in index]
     mixed = [key for key in asked if is_mixed(index[key]) and key not in scan.overrides]
     seen: Index = {}
-    samples = rows_asked(scan.samples)
     for path, rows in _looks(scan, runs_to_look_at(entries, mixed)):
-        for asked_of, raw in _rows_looked_at(client, path, rows, samples):
-            for part in row_lists(raw) if asked_of.specs else [join_texts(raw)]:
-                types = infer_types(part).items()
-                merge_index(seen, {key: frozenset(counts) for key, counts in types})
+        for types in _types_of(client, scan, path, rows):
+            merge_index(seen, types)
     for key in mixed:
         if key in seen and not is_mixed(index[key] & seen[key] | {"number"}):
             index[key] = seen[key]
@@ -181,10 +178,11 @@ def look(client: Client, scan: HistoryScan, entries: tuple[RunEntry, ...], index
     merge_index(index, unknown)
 
 
-def _rows_looked_at(
-    client: Client, path: RunPath, rows: Sequence[RowsOf], samples: int
-) -> Iterator[tuple[RowsOf, msgspec.Raw]]:
-    """Read what is looked at, in smaller requests where it is too big."""
+def _types_of(
+    client: Client, scan: HistoryScan, path: RunPath, rows: Sequence[RowsOf]
+) -> Iterator[Index]:
+    """Look at rows, in smaller requests where they are too big, past runs that may be left out."""
+    samples = rows_asked(scan.samples)
 
     def of(part: Sequence[RowsOf]) -> Request:
         return rows_request(path, part, samples=samples)
@@ -192,8 +190,17 @@ def _rows_looked_at(
     def send(request: Request, splittable: bool) -> bytes:  # noqa: FBT001 -- as `send_in_parts` calls it
         return client.send(request, splittable=splittable)
 
-    for part, content, request in send_in_parts(client, rows, of, send):
-        yield from zip(part, rows_answer(content, request, path, part), strict=True)
+    def read(some: Sequence[RowsOf]) -> list[Index]:
+        return [
+            {key: frozenset(counts) for key, counts in infer_types(texts).items()}
+            for part, content, request in send_in_parts(client, some, of, send)
+            for asked_of, raw in zip(part, rows_answer(content, request, path, part), strict=True)
+            for texts in (row_lists(raw) if asked_of.specs else [join_texts(raw)])
+        ]
+
+    for _, found in in_parts(read, rows, scan.selection.on_error):
+        if isinstance(found, list):
+            yield from found
 
 
 def _looks(

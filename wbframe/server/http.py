@@ -311,6 +311,11 @@ class Server:
             await asyncio.sleep(0.01)
             for runner in runners:
                 await runner.cleanup()
+            # and answers that are still held back, for clients that have gone
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
 
     async def _hello(self, _request: web.Request) -> web.Response:
         """Tell a browser what this is."""

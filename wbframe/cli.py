@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import signal
 import sys
 import warnings
 from functools import reduce
@@ -395,9 +394,6 @@ def main(args: Sequence[str] | None = None) -> int:
     wbframe, version ...
     0
     """
-    if hasattr(signal, "siginterrupt"):
-        # polars handles SIGINT so that waits begin anew; Ctrl-C would be heard only when they end.
-        signal.siginterrupt(signal.SIGINT, True)
     with warnings.catch_warnings():
         warnings.simplefilter("always", WbframeWarning)
         # What is left out stands behind the data, one line each.

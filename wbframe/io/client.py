@@ -384,6 +384,20 @@ class Client:
         TryAgainError, FailedError
             If no whole answer came.
         """
+        if stopping.current() is not None:
+            return self._exchange(send, again=again, splittable=splittable)
+        # A thread that waits in a socket hears no Ctrl-C.
+        with stopping.pool(1, "wbframe-send") as threads:
+            return stopping.result_of(
+                threads.submit(
+                    lambda: self._exchange(send, again=again, splittable=splittable),
+                )
+            )
+
+    def _exchange(
+        self, send: Callable[[], requests.Response], *, again: bool, splittable: bool
+    ) -> tuple[requests.Response, bytes]:
+        """Do so in a scope, which cuts the connection when it is stopped."""
         stopping.check()
         content = b""
         try:

@@ -15,6 +15,8 @@ from concurrent.futures import wait as wait_for
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import polars as pl
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -107,9 +109,12 @@ def current() -> Scope | None:
 
 
 def check() -> None:
-    """Raise `StoppedError` if the read that this thread works for was stopped."""
+    """Raise `StoppedError` if the read that this thread works for was stopped, KeyboardInterrupt after Ctrl-C."""
     scope = current()
-    if scope is not None and scope.stopped:
+    if scope is None:
+        # polars' streaming engine keeps Ctrl-C to itself until a query inside of it, be it of nothing, asks.
+        pl.LazyFrame().collect(engine="in-memory")
+    elif scope.stopped:
         raise StoppedError
 
 
@@ -123,10 +128,13 @@ def use(connection: object) -> None:
 def wait(seconds: float) -> None:
     """Wait so long, or until the read that this thread works for is stopped."""
     scope = current()
-    if scope is None:
-        time.sleep(max(seconds, 0.0))
-    else:
+    if scope is not None:
         scope.wait(seconds)
+        return
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, _PIECE))
+        check()
 
 
 def result_of(future: Future[_Out]) -> _Out:

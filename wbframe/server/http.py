@@ -11,6 +11,7 @@ import contextlib
 import gzip
 import hmac
 import logging
+import math
 import socket
 import threading
 import time
@@ -271,7 +272,10 @@ class Server:
 
     def wait(self, seconds: float | None = None) -> None:
         """Block until the server is stopped, or some seconds at most."""
-        self._thread.join(seconds)
+        end = math.inf if seconds is None else time.monotonic() + seconds
+        # In pieces: polars handles SIGINT so that a wait begins anew, and Ctrl-C is heard when it has ended.
+        while self._thread.is_alive() and (left := end - time.monotonic()) > 0:
+            self._thread.join(min(left, 0.1))
 
     def _run(self) -> None:
         """Run the event loop; the thread's whole life."""

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from wbframe.server import ragged, serve
+import wbframe
+from wbframe.server import built_in, ragged, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from wbframe import Client
     from wbframe.server import Project
     from wbframe.server.http import Server
 
@@ -41,3 +43,28 @@ def server(ragged_project: Project) -> Iterator[Server]:
     """A server of the small built-in projects, with an empty log."""
     with serve([ragged_project, "odd", "empty"]) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def demo_project() -> Project:
+    return built_in("demo")
+
+
+@pytest.fixture(scope="session")
+def all_projects(ragged_project: Project, demo_project: Project) -> Iterator[Server]:
+    with serve([ragged_project, demo_project, "odd", "empty"]) as started:
+        yield started
+
+
+@pytest.fixture
+def web(all_projects: Server) -> Iterator[Server]:
+    """The server of all built-in projects, its log empty."""
+    all_projects.clear()
+    yield all_projects
+    all_projects.clear()
+
+
+@pytest.fixture
+def client(web: Server) -> Iterator[Client]:
+    with wbframe.Client(web.url, web.api_key) as made:
+        yield made

@@ -4,40 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import wbframe
-from wbframe.server import built_in, serve
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from wbframe import Client
     from wbframe.server import Project
-    from wbframe.server.http import Server
-
-
-@pytest.fixture(scope="session")
-def demo_project() -> Project:
-    return built_in("demo")
-
-
-@pytest.fixture(scope="session")
-def all_projects(ragged_project: Project, demo_project: Project) -> Iterator[Server]:
-    with serve([ragged_project, demo_project, "odd", "empty"]) as started:
-        yield started
-
-
-@pytest.fixture
-def web(all_projects: Server) -> Iterator[Server]:
-    """The server of all built-in projects, its log empty."""
-    all_projects.clear()
-    yield all_projects
-    all_projects.clear()
-
-
-@pytest.fixture
-def client(web: Server) -> Iterator[Client]:
-    with wbframe.Client(web.url, web.api_key) as made:
-        yield made
 
 
 @pytest.fixture(params=["ragged", "demo"])

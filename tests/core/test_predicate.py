@@ -526,6 +526,22 @@ def test_another_version_of_the_json_is_unknown(tree):
     assert isinstance(read(Expr()), nodes.Unknown)
 
 
+def test_what_lies_beside_a_deep_expression_is_read():
+    deep = c("a")
+    for _ in range(150):
+        deep = deep.abs()
+    assert isinstance(read(deep), nodes.Unknown)
+    for each in (read((c("b") == 1) & (deep > 1)), read((deep + 1 > 1) & (c("b") == 1))):
+        assert nodes.Compare("==", nodes.Column("b"), nodes.Value(1)) in each.operands
+
+
+def test_reading_what_it_does_not_know_takes_no_longer_the_deeper_it_lies():
+    deep = c("a")
+    for _ in range(40):  # each level read twice would be 2 ** 40 readings
+        deep = deep.is_nan()
+    assert nodes.render(read(deep)).startswith("isnan(isnan(")
+
+
 def test_reads_the_lists_of_is_in():
     cast = c("a").is_in(pl.lit([1, 2], dtype=pl.List(pl.Int64)).cast(pl.List(pl.Int32)))
     assert read(cast) == nodes.IsIn(nodes.Column("a"), (1, 2), nulls_equal=False)

@@ -70,6 +70,14 @@ _JOINS: Final[dict[str, type[And | Or]]] = {
 }
 _TEXT: Final = {"StartsWith": "starts_with", "EndsWith": "ends_with"}
 _FAMILIES: Final = frozenset({"Boolean", "StringExpr", "ListExpr", "TemporalExpr"})
+_TESTS: Final = frozenset(
+    {"IsNull", "IsNotNull", "IsFinite", "IsInfinite", "IsNan", "IsNotNan", "IsBetween", "IsIn"}
+    | {"IsClose", "Not"}
+)
+_FUNCTIONS: Final = frozenset(
+    {"Abs", "Negate", "FillNull", "Coalesce", "Round", "Floor", "Ceil", "Clip"}
+)
+_CONSTANT: Final = Unknown("a constant", ())
 _ARITHMETIC: Final = frozenset({"Plus", "Minus", "Multiply", "Divide", "TrueDivide", "FloorDivide"})
 
 
@@ -147,8 +155,7 @@ def _read(tree: Any, depth: int) -> Node:
     if depth > _DEEPEST:
         raise RecursionError
     try:
-        found = _read_known(tree, depth)
-        return Unknown(_describe(tree)) if found is None else found
+        return _read_known(tree, depth) or Unknown(_describe(tree))
     except _ODD:
         return Unknown("an expression of an unknown form")
 
@@ -168,13 +175,26 @@ def _read_known(tree: Any, depth: int) -> Node | None:
         constant = _fold(tree)
         if constant is not None:
             return _value_of(constant)
-        dtype = body["dtype"]["Literal"]
+        dtype = body["dtype"].get("Literal")
         if dtype == {"Unknown": "Float"}:  # how polars 1.39 spells a supertype
             dtype = "Float64"
         return Cast(_read(body["expr"], depth + 1), dtype if isinstance(dtype, str) else "")
     if kind == "Display" and _DYNAMIC in body["fmt_str"]:
         return Value(value=True)  # polars checks it itself
+    if kind == "Ternary":
+        return _by_row(tree, [body["predicate"], body["truthy"], body["falsy"]], depth)
+    if kind == "Selector":
+        return Unknown(_describe(tree), ())
     return _read_literal(tree) if kind == "Literal" else None
+
+
+def _by_row(tree: Any, inputs: list[Any], depth: int) -> Unknown:
+    """Read what looks at one row at a time, of which no more is known."""
+    try:
+        operands = tuple(_read(each, depth + 1) for each in inputs)
+    except RecursionError:  # what lies beside it may still be read
+        return Unknown(_describe(tree))
+    return Unknown(_describe(tree), operands)
 
 
 def _read_binary(tree: Any, body: Any, depth: int) -> Node | None:
@@ -196,44 +216,57 @@ def _read_binary(tree: Any, body: Any, depth: int) -> Node | None:
         left, right = _read(body["left"], depth + 1), _read(body["right"], depth + 1)
         return Compare(_COMPARISONS[symbol], left, right)
     constant = _fold(tree)
-    return None if constant is None else _value_of(constant)
+    if constant is not None:
+        return _value_of(constant)
+    return _by_row(tree, [body["left"], body["right"]], depth)
 
 
 def _read_function(tree: Any, body: Any, depth: int) -> Node | None:
     """Read a function call."""
-    inputs, function = body["input"], body["function"]
-    if not isinstance(function, dict):
-        return None
-    ((family, name),) = function.items()
-    options: Any = {}
-    if isinstance(name, dict):
-        ((name, options),) = name.items()
+    first, *others = body["input"]
+    family, name, options = _parts(body["function"])
     if family == "TemporalExpr" or name == "Strptime":
         constant = _fold(tree)
-        return None if constant is None else _value_of(constant)
+        if constant is not None:
+            return _value_of(constant)
     if family == "Boolean" and name in _JOINS:
-        return join(_JOINS[name], [_read(each, depth + 1) for each in inputs])
-    operand = _read(inputs[0], depth + 1)
+        return join(_JOINS[name], [_read(each, depth + 1) for each in (first, *others)])
+    if not _is_by_row(family, name):
+        return None
+    values = None
+    if name == "IsIn":  # in constants, which may be many, or in what each row has
+        values = _values(others[0])
+        others = [each for each in others if "Literal" not in each]
+    found = _by_row(tree, [first, *others], depth)
+    if found.operands is None:
+        return found
+    operand, *arguments = found.operands
+    if values is not None:
+        return IsIn(operand, values, bool(options["nulls_equal"]))
     if family == "Boolean":
-        return _read_boolean(operand, name, options, inputs[1:], depth)
-    if len(inputs) != 2:  # noqa: PLR2004 - what is searched, and for what
-        return None
-    wanted = _read(inputs[1], depth + 1)
-    if not isinstance(wanted, Value):
-        return None
-    if family == "ListExpr" and name == "Contains":
-        return ListContains(operand, wanted.value)
-    if family != "StringExpr" or not isinstance(wanted.value, str):
-        return None
-    if name == "Contains":
-        how = "contains" if options["literal"] else "regex"
-        return TextMatch(operand, how, wanted.value)
-    return TextMatch(operand, _TEXT[name], wanted.value)
+        return _read_test(operand, name, options, arguments) or found
+    return _read_search(operand, (family, name), options, arguments) or found
 
 
-def _read_boolean(
-    operand: Node, name: str, options: Any, arguments: list[Any], depth: int
-) -> Node | None:
+def _parts(function: Any) -> tuple[str, str, Any]:
+    """Take apart ``"Abs"``, ``{"Boolean": "IsNull"}``, ``{"Boolean": {"IsIn": ...}}`` or ``{"Clip": ...}``."""
+    if isinstance(function, str):
+        return function, "", {}
+    ((family, name),) = function.items()
+    if isinstance(name, dict) and len(name) == 1:
+        ((name, options),) = name.items()
+        return family, name, options
+    return family, name if isinstance(name, str) else "", {}
+
+
+def _is_by_row(family: str, name: str) -> bool:
+    """Tell whether a function looks at one row at a time."""
+    if family == "Boolean":
+        return name in _TESTS
+    return name != "ConcatVertical" if family in _FAMILIES else family in _FUNCTIONS
+
+
+def _read_test(operand: Node, name: str, options: Any, arguments: list[Node]) -> Node | None:
     """Read a function of polars' Boolean family."""
     if name == "Not":
         return Not(operand)
@@ -242,12 +275,26 @@ def _read_boolean(
     if name == "IsNotNull":
         return Not(IsNull(operand))
     if name == "IsBetween":
-        low, high = (_read(each, depth + 1) for each in arguments)
+        low, high = arguments
         return IsBetween(operand, low, high, options["closed"].lower())
-    if name == "IsIn":
-        values = _values(arguments[0])
-        return None if values is None else IsIn(operand, values, bool(options["nulls_equal"]))
     return None
+
+
+def _read_search(
+    operand: Node, function: tuple[str, str], options: Any, arguments: list[Node]
+) -> Node | None:
+    """Read a search for a constant in text or in lists."""
+    if len(arguments) != 1 or not isinstance(arguments[0], Value):
+        return None
+    wanted = arguments[0].value
+    if function == ("ListExpr", "Contains"):
+        return ListContains(operand, wanted)
+    if function[0] != "StringExpr" or not isinstance(wanted, str):
+        return None
+    if function[1] == "Contains":
+        return TextMatch(operand, "contains" if options["literal"] else "regex", wanted)
+    how = _TEXT.get(function[1])
+    return None if how is None else TextMatch(operand, how, wanted)
 
 
 def _read_literal(tree: Any) -> Node | None:
@@ -257,12 +304,14 @@ def _read_literal(tree: Any) -> Node | None:
         ((kind, value),) = body.items()
         if kind == "Null":
             return Value(None)
-        if value is None:  # NaN and both infinities look alike in JSON
-            return None
-        if kind in ("Boolean", "String", "Str", "Float64", "Float") or kind.startswith("Int"):
-            return Value(value) if isinstance(value, (bool, int, float, str)) else None
+        plain = kind in ("Boolean", "String", "Str", "Float64", "Float") or kind.startswith("Int")
+        if plain and isinstance(value, (bool, int, float, str)):
+            return Value(value)
+        if plain or value is None:  # NaN and both infinities look alike in JSON
+            return _CONSTANT
     constant = _fold(tree)
-    return None if constant is None else _value_of(constant)
+    known = None if constant is None else _value_of(constant)
+    return known or (_CONSTANT if family in ("Scalar", "Dyn") else None)
 
 
 def _values(tree: Any) -> tuple[Any, ...] | None:

@@ -21,6 +21,7 @@ __all__ = [
     "TextMatch",
     "Unknown",
     "Value",
+    "children",
     "compared",
     "comparisons",
     "count_values",
@@ -127,9 +128,13 @@ class Not:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """What this reader does not know; `text` names it."""
+    """What this reader does not know; `text` names it.
+
+    `operands` are what a function of one row at a time is made from; None where it may look at other rows.
+    """
 
     text: str
+    operands: tuple[Node, ...] | None = None
 
 
 Node: TypeAlias = (
@@ -150,6 +155,23 @@ _NEGATED: Final = {
 _FLIPPED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _SHOWN: Final = 6  # constants of a list
 _LONGEST: Final = 200  # characters of a constant
+
+
+def children(node: Node) -> tuple[Node, ...] | None:
+    """Give what a node is made from; None if it may look at more than one row.
+
+    Examples
+    --------
+    >>> children(Compare("<", Column("a"), Value(1)))
+    (Column(name='a'), Value(value=1))
+    """
+    if isinstance(node, (And, Or, Unknown)):
+        return node.operands
+    if isinstance(node, Compare):
+        return node.left, node.right
+    if isinstance(node, IsBetween):
+        return node.operand, node.low, node.high
+    return () if isinstance(node, (Column, Value)) else (node.operand,)
 
 
 def join(kind: type[And | Or], operands: list[Node]) -> Node:

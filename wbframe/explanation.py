@@ -4,26 +4,38 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
 from wbframe.core import filters as flt
 from wbframe.core import graphql
-from wbframe.core.explain import ScanExplanation, count_requests, first_of, path_text
+from wbframe.core.estimates import (
+    count_requests,
+    first_of,
+    task_requests,
+    tasks_until,
+    with_exports,
+)
+from wbframe.core.explain import ScanExplanation, path_text
+from wbframe.core.exports import exports_answer, exports_request
 from wbframe.core.listing import server_filters
-from wbframe.core.plan import WHOLE_RUNS_PER_TASK, parse_keys, rows_asked
+from wbframe.core.plan import history_tasks, parse_keys, rows_asked
+from wbframe.core.separable import is_row_separable
 from wbframe.errors import UsageError
 from wbframe.io.paging import send_or_refuse
 from wbframe.io.probe import probe
 from wbframe.io.source import HistorySource, LeftSource
+from wbframe.io.stream import entries_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import polars as pl
 
+    from wbframe.core.exports import Export
     from wbframe.core.model import HistoryScan, RunPath, Selection
-    from wbframe.core.narrow import Wanted
+    from wbframe.core.narrow import NarrowedHistories, Wanted
+    from wbframe.core.plan import HistoryTask, RunEntry
     from wbframe.io.client import Client
     from wbframe.io.source import RunsSource
 
@@ -32,12 +44,18 @@ __all__ = ["Explanation", "explain"]
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What each wbframe scan of a query does; prints as text."""
+    """What each wbframe scan of a query does; prints as text.
+
+    Attributes
+    ----------
+    scans
+        One each, without those that polars finds it need not read.
+    """
 
     scans: tuple[ScanExplanation, ...]
 
     def __str__(self) -> str:
-        return "\n\n".join(map(str, self.scans))
+        return "\n\n".join(map(str, self.scans)) or "nothing is read"
 
     @property
     def requests(self) -> int:
@@ -49,7 +67,9 @@ def explain(frame: pl.LazyFrame) -> Explanation:
     """Say what the wbframe scans of a query will do: what is pushed, what stays here and why, how many requests.
 
     A copy of the query is run in which these scans give no rows. It costs the requests for their schemas, and
-    one or two a project to count its runs and rows; sources of other kinds in the query are really read.
+    one or two a project to count its runs and rows, or three where every row is read: then it lists the first
+    page of runs, and asks what is exported of the first of them. Sources of other kinds in the query are
+    really read.
 
     Parameters
     ----------
@@ -82,7 +102,7 @@ def explain(frame: pl.LazyFrame) -> Explanation:
     if frame.explain(optimized=False).startswith("SINK"):
         raise UsageError("a sink writes when its copy is run; explain the query without its sink")
     asked = probe(frame)
-    if not asked:
+    if asked is None:
         raise UsageError(
             "the query has no scan of wbframe; make one by pl.scan_wandb_runs or _histories"
         )
@@ -116,12 +136,13 @@ def _histories(source: HistorySource, wanted: Wanted) -> ScanExplanation:
     client = source.connection()
     narrowed = source.narrowed(wanted)
     scan = narrowed.scan
-    counts = _count_runs(client, scan.selection)
     keys = tuple(narrowed.schema.keys)
-    cells = _count_cells(client, scan, keys, sum(counts))
-    if wanted.n_rows is not None and cells:
-        share = min(wanted.n_rows * (len(keys) + 1) / cells, 1.0)
-        counts, cells = first_of(counts, math.ceil(share * sum(counts))), math.ceil(share * cells)
+    if narrowed.empty:
+        requests = 0
+    elif scan.samples is None:
+        requests = _whole_requests(source, narrowed, wanted.n_rows)
+    else:
+        requests = _sampled_requests(client, scan, keys, wanted.n_rows)
     return ScanExplanation(
         kind="histories",
         paths=tuple(map(path_text, scan.selection.paths)),
@@ -134,25 +155,98 @@ def _histories(source: HistorySource, wanted: Wanted) -> ScanExplanation:
         keys=keys if scan.narrowed or scan.keys is not None else None,
         samples=scan.samples,
         stream=scan.stream,
-        requests=0 if narrowed.empty else _requests(scan, counts, cells),
+        requests=requests,
         replaced=tuple(sorted(client.refused)),
     )
 
 
-def _requests(scan: HistoryScan, counts: Sequence[int], cells: int) -> int:
-    """Estimate requests; of whole histories one a run for its files, and two a task for where these are."""
-    if scan.samples is None:
-        pages, runs = count_requests(counts, scan.selection.per_page), sum(counts)
-        return pages + runs + 2 * math.ceil(runs / WHOLE_RUNS_PER_TASK)
+def _sampled_requests(
+    client: Client, scan: HistoryScan, keys: tuple[str, ...], n_rows: int | None
+) -> int:
+    """Estimate the requests of a scan of sampled rows."""
+    counts = _count_runs(client, scan.selection)
+    cells = _count_cells(client, scan, keys, sum(counts))
+    if n_rows is not None and cells:
+        share = min(n_rows * (len(keys) + 1) / cells, 1.0)
+        counts, cells = first_of(counts, math.ceil(share * sum(counts))), math.ceil(share * cells)
     return count_requests(counts, scan.selection.per_page, cells)
+
+
+def _whole_requests(source: HistorySource, narrowed: NarrowedHistories, n_rows: int | None) -> int:
+    """Estimate the requests of a scan of every row, project by project."""
+    client, scan, schema = source.connection(), narrowed.scan, narrowed.schema
+    columns = len({*schema.keys, *(scan.keys or ())}) + len(schema.lead) - 1
+    counts = _count_runs(client, scan.selection)
+    found = 0
+    for paths, runs in zip(_paths_by_project(scan.selection), counts, strict=False):
+        if n_rows is not None and n_rows <= 0:
+            break
+        part = replace(scan, selection=replace(scan.selection, paths=paths), run_columns=())
+        entries = _first_page(source, part, runs)
+        tasks = list(tasks_until(history_tasks(part, entries, schema), n_rows))
+        exports = _first_exports(client, tasks)
+        refused = graphql.EXPORTS in client.refused
+        requests = sum(
+            task_requests(task, these, columns, client.budget.points, refused=refused)
+            for task, these in with_exports(tasks, exports)
+        )
+        rows = sum(run.known or 0 for task in tasks for run in task.runs)
+        more = runs / _listed(part.selection, runs, len(entries)) if entries else 1.0
+        if n_rows is not None:
+            more = min(more, max(n_rows / rows, 1.0) if rows else more)
+            n_rows -= math.ceil(rows * more)
+        listed = math.ceil(len(entries) * more) if n_rows is not None else runs
+        found += count_requests([listed], scan.selection.per_page) + math.ceil(requests * more)
+    return found
+
+
+def _first_page(source: HistorySource, scan: HistoryScan, runs: int) -> list[RunEntry]:
+    """List the first page of the runs of one project."""
+    if not runs:
+        return []
+    listing = entries_of(source.connection(), source.promise(), scan, "ignore")
+    entries = iter(listing)
+    found = list(islice(entries, 1))
+    page = listing.frames[0].height if found else 0
+    return found + list(islice(entries, min(page, runs) - 1)) if page > 1 else found
+
+
+def _listed(selection: Selection, runs: int, kept: int) -> int:
+    """Tell of how many runs the first page is, of which so many were kept."""
+    if selection.predicate is None:
+        return kept
+    return min(selection.per_page, runs) if is_row_separable(selection.predicate) else runs
+
+
+def _first_exports(client: Client, tasks: Sequence[HistoryTask]) -> dict[str, Export]:
+    """Ask what is exported of the runs of the first task; nothing where a server has no exports."""
+    while tasks and graphql.EXPORTS not in client.refused:
+        run_ids = [run.run_id for run in tasks[0].runs]
+        live = graphql.LIVE not in client.refused
+        request = exports_request(tasks[0].path, run_ids, live=live)
+        content = send_or_refuse(client, request)
+        if content is not None:
+            answer = exports_answer(content, request, tasks[0].path, run_ids)
+            return dict(zip(run_ids, answer, strict=True))
+    return {}
+
+
+def _paths_by_project(selection: Selection) -> list[tuple[RunPath, ...]]:
+    """Put paths together that name runs of one project."""
+    found: list[tuple[RunPath, ...]] = []
+    for (_, is_named), group in groupby(selection.paths, key=_project_of):
+        paths = tuple(group)
+        found += [paths] if is_named else [(path,) for path in paths]
+    return found
 
 
 def _count_runs(client: Client, selection: Selection) -> tuple[int, ...]:
     """Count the runs that will be listed, of each project."""
     counts = []
-    for (path, is_named), group in groupby(selection.paths, key=_project_of):
+    for paths in _paths_by_project(selection):
+        path, is_named = _project_of(paths[0])
         if is_named:
-            counts.append(sum(1 for _ in group))
+            counts.append(len(paths))
             continue
         request = graphql.count_request(path, flt.to_json(server_filters(selection.filters, path)))
         counts.append(graphql.count_answer(client.send(request), request, path))

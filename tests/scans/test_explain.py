@@ -166,6 +166,11 @@ def test_a_query_without_a_scan_is_an_error():
         wbframe.explain(pl.LazyFrame({"a": [1]}))
 
 
+def test_a_scan_that_polars_need_not_read(client):
+    found = wbframe.explain(scan_runs(RAGGED, client=client).head(0))
+    assert (found.scans, found.requests, str(found)) == ((), 0, "nothing is read")
+
+
 def test_a_sink_is_not_run(client, tmp_path):
     there = tmp_path / "there.parquet"
     there.write_text("of value")

@@ -264,6 +264,13 @@ def test_a_wide_run_of_which_one_key_is_wanted_is_asked_for_in_small_parts(servi
     assert len(windows) > 2
 
 
+def test_short_runs_are_read_in_one_request(serving):
+    """A window counts for the rows that it holds, not for those that it might."""
+    server, client = serving(synthetic(runs=16, rows=500, keys=6, name="p"))
+    assert whole(client, max_step=100).height == 1_600
+    assert [each.operation for each in server.requests] == ["Runs", "Exports", "Rows", "Windows"]
+
+
 def test_files_without_rows(serving):
     export = Export(files=(ExportFile(()), ExportFile(range(300)), ExportFile(())))
     run = replace(SMALL, exports=export)

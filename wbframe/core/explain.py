@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from wbframe.core import filters as flt
 from wbframe.core.model import HistoryScan
-from wbframe.core.plan import POINTS_PER_REQUEST, RUNS_PER_REQUEST
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from wbframe.core.model import RunPath, RunsScan
     from wbframe.core.predicate import Conjunct
 
@@ -44,7 +40,9 @@ class ScanExplanation:
     requests
         About how many requests collecting it takes, besides those for its schema. It counts the runs that
         the server's filter keeps and the rows that they have logged, so that a window of steps, or a page
-        that ends early, may make it less.
+        that ends early, may make it less. Where every row is read, it is made from the first page of each
+        project's runs and from what is exported of the first of them: exact where the others are alike, no
+        file is larger than 128 KiB, and no run logs on meanwhile.
     replaced
         Server features that were refused and are replaced by older queries.
     """
@@ -128,35 +126,3 @@ def describe_scan(scan: RunsScan | HistoryScan) -> str:
             parts.append(f"steps [{scan.min_step or 0}, {scan.max_step or 'end'})")
         parts.append("every row" if scan.samples is None else f"at most {scan.samples} rows a run")
     return "; ".join(parts)
-
-
-def first_of(counts: Sequence[int], limit: int | None) -> tuple[int, ...]:
-    """Tell how many runs of each project are among the first.
-
-    Examples
-    --------
-    >>> first_of([300, 200], 350), first_of([300, 200], None), first_of([300, 200], 100)
-    ((300, 50), (300, 200), (100,))
-    """
-    taken: list[int] = []
-    for count in counts:
-        left = count if limit is None else min(count, limit - sum(taken))
-        if taken and left <= 0 < count:
-            break
-        taken.append(left)
-    return tuple(taken)
-
-
-def count_requests(counts: Sequence[int], per_page: int, cells: int | None = None) -> int:
-    """Estimate requests: pages of the runs of each project, and batches of rows.
-
-    Examples
-    --------
-    >>> count_requests([450], 200), count_requests([450, 3], 200, cells=1000)
-    (3, 10)
-    """
-    pages = sum(max(math.ceil(runs / per_page), 1) for runs in counts)
-    if cells is None:
-        return pages
-    by_runs = sum(math.ceil(runs / RUNS_PER_REQUEST) for runs in counts)
-    return pages + max(math.ceil(cells / POINTS_PER_REQUEST), by_runs)

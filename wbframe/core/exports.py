@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 # Read at once from the end of a file: its footer, and all of it if it is small.
 TAIL_BYTES = 128 * 1024
 # Chunks of columns nearer than this are read as one range: a request costs more than so many bytes.
-_NEAR_BYTES = 64 * 1024
+NEAR_BYTES = 64 * 1024
 # A share of the file from which on it is read whole, in one request.
-_WHOLE_SHARE = 0.6
+WHOLE_SHARE = 0.6
 
 
 class _LiveRow(msgspec.Struct):
@@ -165,11 +165,11 @@ def ranges_needed(
                 found.append((start, start + chunk.total_compressed_size))
     joined: list[tuple[int, int]] = []
     for start, end in sorted(found):
-        if joined and start - joined[-1][1] <= _NEAR_BYTES:
+        if joined and start - joined[-1][1] <= NEAR_BYTES:
             joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
         else:
             joined.append((start, end))
-    if sum(end - start for start, end in joined) >= _WHOLE_SHARE * size:
+    if sum(end - start for start, end in joined) >= WHOLE_SHARE * size:
         return [(0, size)]
     return joined
 

@@ -95,8 +95,8 @@ def windows_over(
     first = cuts[0] if start is None else min(start, cuts[0])
     last = max(distinct[-1] + 1, end or 0)
     bounds = [first, *cuts[1:], last]
-    share = int(size * weight)
-    return [Window(a, b, share) for a, b in pairwise(bounds)]
+    rows_of = [int(min(size, len(distinct) - i * size) * weight) for i in range(len(cuts))]
+    return [Window(a, b, held) for (a, b), held in zip(pairwise(bounds), rows_of, strict=True)]
 
 
 def windows_among(

@@ -69,8 +69,8 @@ def probe_of(source: Source[Any]) -> tuple[Any, ...] | None:
     return Probe, (token, len(sources) - 1)
 
 
-def probe(frame: pl.LazyFrame) -> list[tuple[Source[Any], Wanted]]:
-    """Give the sources of a query, in the order in which they are asked, and what of.
+def probe(frame: pl.LazyFrame) -> list[tuple[Source[Any], Wanted]] | None:
+    """Give the sources of a query that are asked, in that order, and what of; None if it has none of ours.
 
     The rest of the query runs on no rows of ours; other sources in it are really read.
     """
@@ -83,7 +83,7 @@ def probe(frame: pl.LazyFrame) -> list[tuple[Source[Any], Wanted]]:
         finally:
             _copying.token = None
         if not recorder.sources:
-            return []
+            return None
         pl.LazyFrame.deserialize(io.BytesIO(plan)).collect()
     finally:
         del _recorders[token]

@@ -118,6 +118,18 @@ def test_every_row_comes_once_and_in_order(run, features, other):
         assert client.last_report.rows == client.last_report.rows_known == got.height
 
 
+@pytest.mark.parametrize("exported", [(0, 1, 3), (0, 1, 2), (1, 2), (3,)])
+def test_a_live_row_before_an_exported_one_of_its_step(serving, exported):
+    steps = [0, 0, 1, 1]
+    rows = [{"_step": step, "_timestamp": 1.7e9 + i} for i, step in enumerate(steps)]
+    live = tuple(i for i in range(4) if i not in exported)
+    export = Export(files=(ExportFile(exported),), live=live)
+    run = RunRecord(name="r", history=History(rows), exports=export)
+    _, client = serving(project_of(run))
+    got = pl.read_wandb_histories(PATH, samples=None, client=client)
+    same(got.sort("_timestamp"), frame_of([run], got))
+
+
 @settings(max_examples=20)
 @given(run=torn_runs(), features=FEATURES)
 def test_rows_of_one_step_that_lie_apart_are_all_there(run, features):

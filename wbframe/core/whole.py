@@ -196,8 +196,8 @@ def every_row(
 def combined(exported: pl.DataFrame, live: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """Put exported and live rows together: every row once, in step order; of rows in both the exported one.
 
-    The first live row of a step is taken for the first exported one, and so on, so that steps that hold
-    several rows keep them all.
+    A step of which more live rows came is taken from these alone: servers give exported rows among them, and
+    which of the rows of a step those are cannot be told.
 
     Parameters
     ----------
@@ -211,13 +211,10 @@ def combined(exported: pl.DataFrame, live: Sequence[pl.DataFrame]) -> pl.DataFra
     fresh = by_step(pl.concat(live, how="diagonal"))
     if exported.height:
         there = exported.group_by(STEP).len("\0there")
-        nth = pl.int_range(pl.len()).over(STEP)
-        fresh = (
-            fresh.with_columns(nth.alias("\0nth"))
-            .join(there, on=STEP, how="left", maintain_order="left")
-            .filter(pl.col("\0there").is_null() | (pl.col("\0nth") >= pl.col("\0there")))
-            .drop("\0nth", "\0there")
-        )
+        more = fresh.group_by(STEP).len("\0fresh").join(there, on=STEP, how="left")
+        more = more.filter(pl.col("\0there").is_null() | (pl.col("\0fresh") > pl.col("\0there")))
+        fresh = fresh.join(more, on=STEP, how="semi", maintain_order="left")
+        exported = exported.join(more, on=STEP, how="anti", maintain_order="left")
     return by_step(pl.concat([exported, fresh], how="diagonal"))
 
 

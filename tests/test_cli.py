@@ -292,6 +292,31 @@ def test_a_file_that_cannot_be_written_is_one_line(run, tmp_path, frame, monkeyp
     assert "No space left" in one_line(err)
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_file_that_may_not_be_written_is_told_before_anything_is_read(
+    run, served, tmp_path, monkeypatch, there
+):
+    output = tmp_path / "runs.csv"
+    if there:
+        output.write_text("of value")
+    closed = output if there else tmp_path
+    access = os.access  # who runs the tests may write everywhere
+
+    def allowed(path, mode, **how):
+        refused = mode == os.W_OK and os.fspath(path) == os.fspath(closed)
+        return not refused and access(path, mode, **how)
+
+    monkeypatch.setattr("os.access", allowed)
+    served.clear()
+    status, _, err = run("runs", "wbframe/ragged", "--output", str(output))
+    assert status == 2
+    assert "runs.csv" in err
+    # click says so of a file that is there.
+    assert "is not writable" in err if there else "may not be written" in one_line(err)
+    assert not served.requests
+    assert output.exists() == there
+
+
 def test_parquet_is_refused_by_a_terminal(run, served, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     code, out, err = run("runs", RAGGED, "--format", "parquet")

@@ -234,8 +234,9 @@ def histories_reader(
         on_incomplete=on_incomplete,
         on_error=on_error,
     )
+    size = check_batch_size(batch_size)
     source = HistorySource(scan, client_or_default(client))
-    return _reader(source.schema(), source(None, None, None, check_batch_size(batch_size)))
+    return _reader(source.schema(), source(None, None, None, size))
 
 
 @documented("buckets")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import sys
@@ -334,6 +335,8 @@ def _split(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     form: str | None = options.pop("form")
     if output is not None and not output.parent.is_dir():
         raise UsageError(f"--output: there is no folder {str(output.parent)!r}")
+    if output is not None and not output.exists() and not os.access(output.parent, os.W_OK):
+        raise UsageError(f"--output: {str(output)!r} may not be written; name another file")
     if form is None and output is not None:
         form = ENDINGS.get(output.suffix.lower())
         if form is None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from wbframe.core import filters as flt
 from wbframe.core import graphql
 from wbframe.core.estimates import (
@@ -29,8 +31,6 @@ from wbframe.io.stream import entries_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import polars as pl
 
     from wbframe.core.exports import Export
     from wbframe.core.model import HistoryScan, RunPath, Selection
@@ -84,7 +84,7 @@ def explain(frame: pl.LazyFrame) -> Explanation:
     Raises
     ------
     UsageError
-        If the query has no wbframe scan, or ends in a sink.
+        If it is no lazy query, has no wbframe scan, or ends in a sink.
 
     Examples
     --------
@@ -99,6 +99,11 @@ def explain(frame: pl.LazyFrame) -> Explanation:
       pushed exactly: state == 'killed' as {"state":"killed"}
       requests: about 1
     """
+    if not isinstance(frame, pl.LazyFrame):
+        raise UsageError(
+            "`frame` must be a polars.LazyFrame made by pl.scan_wandb_runs or _histories, before it is"
+            f" collected; got {type(frame).__name__}"
+        )
     if frame.explain(optimized=False).startswith("SINK"):
         raise UsageError("a sink writes when its copy is run; explain the query without its sink")
     asked = probe(frame)

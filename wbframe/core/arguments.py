@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
-from operator import and_
+from operator import and_, index
 from typing import TYPE_CHECKING, Any, get_args
 
 import polars as pl
@@ -26,12 +26,10 @@ from wbframe.core.model import (
 )
 from wbframe.core.paths import parse_paths
 from wbframe.core.plan import MOST_SAMPLES
-from wbframe.core.schema import RUN_COLUMNS, STEP, check_columns
+from wbframe.core.schema import RUN_COLUMNS, STEP, check_columns, unknown_column
 from wbframe.errors import ColumnError, UsageError, did_you_mean, one_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from wbframe.core.model import RunPath
 
 Filters = Mapping[str, Any] | pl.Expr | Sequence[pl.Expr] | None
@@ -101,13 +99,14 @@ def history_scan(
     if on_incomplete not in get_args(OnIncomplete):
         raise one_of("on_incomplete", on_incomplete, get_args(OnIncomplete))
     if samples is not None:
-        _whole_number("samples", samples, least=1)
+        samples = _whole_number("samples", samples, least=1)
     elif stream == "system":
         # Machine metrics are only to be had thinned out; the report says whether they were.
         samples = MOST_SAMPLES
-    for name, step in (("min_step", min_step), ("max_step", max_step)):
-        if step is not None:
-            _whole_number(name, step, least=0)
+    if min_step is not None:
+        min_step = _whole_number("min_step", min_step, least=0)
+    if max_step is not None:
+        max_step = _whole_number("max_step", max_step, least=0)
     if min_step is not None and max_step is not None and min_step >= max_step:
         raise UsageError(
             f"`min_step` is inclusive and `max_step` exclusive: {min_step} to {max_step} holds no step"
@@ -147,7 +146,7 @@ INFER_SCHEMA_RUNS = 100
 
 def check_scan_options(*, infer_schema_runs: int, on_new_key: str) -> tuple[OnNewKey, int]:
     """Check the arguments that only scans have."""
-    _whole_number("infer_schema_runs", infer_schema_runs, least=1)
+    infer_schema_runs = _whole_number("infer_schema_runs", infer_schema_runs, least=1)
     if on_new_key not in get_args(OnNewKey):
         raise one_of("on_new_key", on_new_key, get_args(OnNewKey))
     return on_new_key, infer_schema_runs  # type: ignore[return-value]
@@ -155,15 +154,12 @@ def check_scan_options(*, infer_schema_runs: int, on_new_key: str) -> tuple[OnNe
 
 def check_batch_size(batch_size: int | None) -> int | None:
     """Check the number of rows of a batch."""
-    if batch_size is not None:
-        _whole_number("batch_size", batch_size, least=1)
-    return batch_size
+    return None if batch_size is None else _whole_number("batch_size", batch_size, least=1)
 
 
 def check_bins(bins: int) -> int:
     """Check the number of buckets."""
-    _whole_number("bins", bins, least=1, most=MOST_SAMPLES)
-    return bins
+    return _whole_number("bins", bins, least=1, most=MOST_SAMPLES)
 
 
 def selection(
@@ -179,8 +175,8 @@ def selection(
     if on_error not in get_args(OnError):
         raise one_of("on_error", on_error, get_args(OnError))
     if limit is not None:
-        _whole_number("limit", limit, least=0)
-    _whole_number("per_page", per_page, least=1, most=MOST_PER_PAGE)
+        limit = _whole_number("limit", limit, least=0)
+    per_page = _whole_number("per_page", per_page, least=1, most=MOST_PER_PAGE)
     pushed, predicate = _filters(filters)
     return Selection(
         paths=parse_paths(path),
@@ -201,17 +197,29 @@ def _filters(filters: Filters) -> tuple[flt.Filter, pl.Expr | None]:
     if filters is None:
         return flt.EMPTY, None
     if isinstance(filters, pl.Expr):
-        return flt.EMPTY, filters
+        return flt.EMPTY, _over_runs(filters)
     if isinstance(filters, Mapping):
         return flt.parse(filters), None
     if isinstance(filters, Sequence) and not isinstance(filters, str):
         if all(isinstance(each, pl.Expr) for each in filters):
-            return flt.EMPTY, reduce(and_, filters) if filters else None
+            return flt.EMPTY, reduce(and_, map(_over_runs, filters)) if filters else None
         if any(isinstance(each, Mapping) for each in filters):
             raise UsageError("`filters`: a list holds expressions; join dicts as {'$and': [...]}")
+        kinds = ", ".join(sorted({type(each).__name__ for each in filters}))
+        raise UsageError(
+            f"`filters` must be a dict, a polars expression or a list of expressions; got a list of {kinds}"
+        )
     raise UsageError(
         f"`filters` must be a dict, a polars expression or a list of expressions; got {type(filters).__name__}"
     )
+
+
+def _over_runs(expr: pl.Expr) -> pl.Expr:
+    """Check that an expression is over columns that a runs frame may have."""
+    for name in expr.meta.root_names():
+        if name not in RUN_COLUMNS and not name.startswith(("config.", "summary.", "^")):
+            raise unknown_column(name, argument="filters")
+    return expr
 
 
 def _order(order: str) -> str:
@@ -251,7 +259,7 @@ def _keys(keys: Sequence[str] | str | None) -> tuple[str, ...] | None:
         raise UsageError(
             f"`keys` must be a list of names; got the text {keys!r}: write keys=[{keys!r}]"
         )
-    found = tuple(dict.fromkeys(keys))
+    found = tuple(dict.fromkeys(keys)) if isinstance(keys, Iterable) else ()
     if not found or not all(isinstance(key, str) and key for key in found):
         raise UsageError(f"`keys` must be a list of names, or None for all; got {keys!r}")
     return found
@@ -260,6 +268,11 @@ def _keys(keys: Sequence[str] | str | None) -> tuple[str, ...] | None:
 def overrides(given: Overrides, *, runs: bool) -> dict[str, pl.DataType]:
     """Check `schema_overrides`: names of columns, and dtypes or their classes."""
     found: dict[str, pl.DataType] = {}
+    if given is not None and not isinstance(given, Mapping):
+        raise UsageError(
+            "`schema_overrides` must map names to polars dtypes, as {'tokens': pl.Int64};"
+            f" got {type(given).__name__}"
+        )
     for name, dtype in (given or {}).items():
         if not isinstance(name, str):
             raise UsageError(
@@ -286,13 +299,13 @@ def overrides(given: Overrides, *, runs: bool) -> dict[str, pl.DataType]:
     return found
 
 
-def _whole_number(name: str, value: object, *, least: int, most: int | None = None) -> None:
-    """Check a count."""
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int)
-        or value < least
-        or (most is not None and value > most)
-    ):
+def _whole_number(name: str, value: Any, *, least: int, most: int | None = None) -> int:
+    """Check a count; those of numpy are whole numbers too, as the greatest step of a pandas frame is."""
+    try:
+        whole = None if isinstance(value, bool) else index(value)
+    except TypeError:
+        whole = None
+    if whole is None or whole < least or (most is not None and whole > most):
         span = f"at least {least}" if most is None else f"from {least} to {most}"
         raise UsageError(f"`{name}` must be a whole number, {span}; got {value!r}")
+    return whole

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus, urlsplit
 
@@ -38,6 +39,9 @@ _TABS = frozenset(
     }
 )
 _APP_PREFIXES = {"forge.coreweave.com": "/wandb"}
+# Of polars and pandas; by name, since paths need neither.
+_FRAMES = frozenset({"DataFrame", "LazyFrame"})
+_LONGEST = 200  # characters of a path in a message
 _BAD_PART = re.compile(r"[\x00-\x1f?#]")
 
 
@@ -68,6 +72,13 @@ def parse_paths(path: str | RunPath | Iterable[str | RunPath]) -> tuple[RunPath,
         return tuple(dict.fromkeys(path))
     if isinstance(path, str | RunPath):
         return (parse_path(path),)
+    if any(each.__name__ in _FRAMES for each in type(path).__mro__):
+        raise PathError(
+            "`path` is a frame; the runs that a frame names are read by"
+            " `frame.wandb.histories(...)` and `frame.wandb.runs(...)`"
+        )
+    if isinstance(path, Mapping | bytes):
+        raise _wrong(path)
     try:
         several = list(path)
     except TypeError:
@@ -132,5 +143,6 @@ def _parse_address(address: str) -> RunPath:
 
 def _wrong(path: object) -> PathError:
     """Make the error that shows the forms."""
-    shown = repr(path if not isinstance(path, str) else path.split("?")[0])
+    shown = " ".join(repr(path if not isinstance(path, str) else path.split("?")[0]).split())
+    shown = shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
     return PathError(f"cannot read the path {shown}; a path is one of: {', '.join(FORMS)}")

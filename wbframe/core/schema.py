@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from wbframe.core.graphql import NodeFields
 from wbframe.errors import ColumnError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from wbframe.core.model import HistoryScan
 
@@ -174,19 +175,28 @@ def check_columns(
     """Check what can be known of the names before any request."""
     if columns is None:
         return None
-    if isinstance(columns, str) or not all(isinstance(each, str) for each in columns):
+    listed = isinstance(columns, Iterable) and not isinstance(columns, str)
+    if not listed or not all(isinstance(each, str) for each in columns):
         raise UsageError(f"`{argument}` must be a list of column names or globs; got {columns!r}")
+    if not columns and argument == "columns":
+        raise UsageError("`columns` must name a column at the least, or be None for all; got []")
     for name in columns:
         if name in RUN_COLUMNS or name.startswith(("config.", "summary.")):
             continue
         if not _is_glob(name) or not _could_match(name):
-            hint = did_you_mean(name, RUN_COLUMNS)
-            if not hint and not _is_glob(name):
-                hint = f" A config or summary key is 'config.{name}' or 'summary.{name}'."
-            known = ", ".join(RUN_COLUMNS)
-            msg = f"`{argument}`: no column {name!r} in a runs frame.{hint} It has {known}, config.*, summary.*"
-            raise ColumnError(msg)
+            raise unknown_column(name, argument=argument)
     return tuple(dict.fromkeys(columns))
+
+
+def unknown_column(name: str, *, argument: str) -> ColumnError:
+    """Make the error for a name that no runs frame has, whatever its configs and summaries are."""
+    hint = did_you_mean(name, RUN_COLUMNS)
+    if not hint and not _is_glob(name):
+        hint = f" A config or summary key is 'config.{name}' or 'summary.{name}'."
+    known = ", ".join(RUN_COLUMNS)
+    return ColumnError(
+        f"`{argument}`: no column {name!r} in a runs frame.{hint} It has {known}, config.*, summary.*"
+    )
 
 
 def _is_glob(name: str) -> bool:

@@ -52,6 +52,11 @@ class Source(Generic[_Promise]):
         What to do with keys that the schema does not promise.
     infer_schema_runs
         Runs that are looked at for the schema where the server has no index.
+
+    Raises
+    ------
+    UsageError
+        If `client` is no client.
     """
 
     label = ""
@@ -62,7 +67,7 @@ class Source(Generic[_Promise]):
         on_new_key: OnNewKey = "raise",
         infer_schema_runs: int = INFER_SCHEMA_RUNS,
     ) -> None:
-        self.client = client
+        self.client = None if client is None else client_or_default(client)
         self.on_new_key = on_new_key
         self.infer_schema_runs = infer_schema_runs
         self._promise: _Promise | None = None

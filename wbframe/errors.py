@@ -260,6 +260,15 @@ def did_you_mean(name: str, known: Iterable[str], *, most: int = 3) -> str:
 def one_of(argument: str, value: object, allowed: Iterable[str]) -> UsageError:
     """Make the error for an argument that must be one of a few values.
 
+    Parameters
+    ----------
+    argument
+        Its name.
+    value
+        What was given.
+    allowed
+        What may be given.
+
     Examples
     --------
     >>> str(one_of("stream", "sistem", ["default", "system"]))

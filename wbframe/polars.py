@@ -109,7 +109,8 @@ def read_histories(
     """Read what the runs of a project have logged as one typed frame, many runs a request.
 
     Also `pl.read_wandb_histories`. Costs a request a page of runs, then one for each 200,000 cells (or 100
-    runs); one more where rows show that keys were not logged together.
+    runs); one more where rows show that keys were not logged together. With ``samples=None`` one for each 16
+    runs in place of these, one or a few for each exported file, and those for the rows that are not exported.
 
     Parameters
     ----------

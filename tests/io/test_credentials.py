@@ -226,3 +226,15 @@ def test_an_app_elsewhere_is_named_by_a_variable(nobody, monkeypatch):
     monkeypatch.setenv("WANDB_APP_URL", "https://look.example/")
     assert "look.example" in app_hosts(HERE)
     assert resolved(wbframe.Client(HERE), parse_paths("https://look.example/ent/proj"))
+
+
+@pytest.mark.parametrize("wrong", [5, b"https://api.wandb.ai", ["https://api.wandb.ai"]])
+def test_an_address_is_text(wrong, nobody):
+    with pytest.raises(UsageError, match="`base_url` must be an address like"):
+        wbframe.Client(wrong)
+
+
+def test_a_key_is_text(nobody):
+    with pytest.raises(CredentialsError, match="the API key must be text; got int") as caught:
+        find_key("https://api.wandb.ai", 12345)
+    assert "12345" not in str(caught.value)

@@ -103,14 +103,7 @@ def history_scan(
     elif stream == "system":
         # Machine metrics are only to be had thinned out; the report says whether they were.
         samples = MOST_SAMPLES
-    if min_step is not None:
-        min_step = _whole_number("min_step", min_step, least=0)
-    if max_step is not None:
-        max_step = _whole_number("max_step", max_step, least=0)
-    if min_step is not None and max_step is not None and min_step >= max_step:
-        raise UsageError(
-            f"`min_step` is inclusive and `max_step` exclusive: {min_step} to {max_step} holds no step"
-        )
+    min_step, max_step = _window(min_step, max_step)
     if not isinstance(x_axis, str) or not x_axis:
         raise UsageError(f"`x_axis` must be the name of a key; got {x_axis!r}")
     if stream == "system" and (x_axis != STEP or min_step is not None or max_step is not None):
@@ -145,7 +138,13 @@ INFER_SCHEMA_RUNS = 100
 
 
 def check_scan_options(*, infer_schema_runs: int, on_new_key: str) -> tuple[OnNewKey, int]:
-    """Check the arguments that only scans have."""
+    """Check the arguments that only scans have.
+
+    Raises
+    ------
+    UsageError
+        If one of them is wrong.
+    """
     infer_schema_runs = _whole_number("infer_schema_runs", infer_schema_runs, least=1)
     if on_new_key not in get_args(OnNewKey):
         raise one_of("on_new_key", on_new_key, get_args(OnNewKey))
@@ -251,6 +250,19 @@ _ORDERS = (
 _ORDER_OF_COLUMN = {"name": "display_name", "run_id": "name", "user": "username"}
 
 
+def _window(min_step: int | None, max_step: int | None) -> tuple[int | None, int | None]:
+    """Check the half-open window of steps."""
+    if min_step is not None:
+        min_step = _whole_number("min_step", min_step, least=0)
+    if max_step is not None:
+        max_step = _whole_number("max_step", max_step, least=0)
+    if min_step is not None and max_step is not None and min_step >= max_step:
+        raise UsageError(
+            f"`min_step` is inclusive and `max_step` exclusive: {min_step} to {max_step} holds no step"
+        )
+    return min_step, max_step
+
+
 def _keys(keys: Sequence[str] | str | None) -> tuple[str, ...] | None:
     """Check the keys."""
     if keys is None:
@@ -266,7 +278,15 @@ def _keys(keys: Sequence[str] | str | None) -> tuple[str, ...] | None:
 
 
 def overrides(given: Overrides, *, runs: bool) -> dict[str, pl.DataType]:
-    """Check `schema_overrides`: names of columns, and dtypes or their classes."""
+    """Check `schema_overrides`: names of columns, and dtypes or their classes.
+
+    Raises
+    ------
+    UsageError
+        If it is no such mapping, or the dtype of a column is fixed.
+    ColumnError
+        If no runs frame can have such a column.
+    """
     found: dict[str, pl.DataType] = {}
     if given is not None and not isinstance(given, Mapping):
         raise UsageError(

@@ -297,7 +297,7 @@ def _literal(field: str, value: object) -> Literal:
             return number
         raise FilterError(f"`{field}` is compared with {number}, which JSON cannot spell.")
     raise FilterError(
-        f"`{field}` is compared with a {type(value).__name__}; "
+        f"`{field}` is compared with a value of type {type(value).__name__}; "
         "a literal is text, a number, True, False, None or a datetime."
     )
 

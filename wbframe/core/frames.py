@@ -31,27 +31,35 @@ def paths_of(
     ColumnError
         If a column is missing.
     UsageError
-        If a run id is null.
+        If a run id, or the name of its project, is null or no text.
     """
     if "run_id" not in columns:
-        raise ColumnError("the frame has no column 'run_id', which names the runs")
+        raise ColumnError(
+            "the frame has no column 'run_id', which names the runs; keep it when you select columns"
+        )
     base = None if path is None else parse_path(path)
     if base is not None and (base.run or base.sweep):
         raise UsageError(
             f"`path` must be 'entity/project' here: the frame names the runs; got {path!r}"
         )
-    if base is None and not {"entity", "project"} <= set(columns):
-        raise ColumnError(
-            "the frame has no columns 'entity' and 'project'; pass path='entity/project'"
-        )
+    needed = ["run_id"] if base is not None else ["entity", "project", "run_id"]
+    missing = " and ".join(repr(name) for name in needed if name not in columns)
+    if missing:
+        raise ColumnError(f"the frame lacks {missing}; pass path='entity/project'")
     found = []
     for row in rows:
-        if row["run_id"] is None:
-            raise UsageError("the frame has a row whose 'run_id' is null; drop it first")
-        if not isinstance(row["run_id"], str):
-            kind = type(row["run_id"]).__name__
-            raise UsageError(f"the frame's 'run_id' must be text; got {row['run_id']!r} of {kind}")
+        for name in needed:
+            _check_text(name, row[name])
         entity = row["entity"] if base is None else base.entity
         project = row["project"] if base is None else base.project
         found.append(RunPath(entity=entity, project=project, run=row["run_id"]))
     return RunPaths(found)
+
+
+def _check_text(name: str, value: object) -> None:
+    """Refuse what cannot name a run."""
+    if value is None:
+        raise UsageError(f"the frame has a row whose {name!r} is null; drop it first")
+    if not isinstance(value, str):
+        kind = type(value).__name__
+        raise UsageError(f"the frame's {name!r} must be text; got {value!r} of {kind}")

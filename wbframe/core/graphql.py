@@ -297,7 +297,13 @@ def refused_features(request: Request, message: str) -> frozenset[str]:
 
 
 def decode_answer(data: bytes | msgspec.Raw, kind: type[Any], request: Request) -> Any:
-    """Decode JSON, be it strict or not, into the type that the protocol says: one that is `answered`."""
+    """Decode JSON, be it strict or not, into the type that the protocol says: one that is `answered`.
+
+    Raises
+    ------
+    AnswerError
+        If it is no JSON, or of another shape.
+    """
     try:
         return decode_any(_decoders[kind], bytes(data), where=request.asked)
     except msgspec.ValidationError as error:
@@ -372,7 +378,15 @@ def count_request(path: RunPath, filters: str) -> Request:
 
 
 def count_answer(content: bytes, request: Request, path: RunPath) -> int:
-    """Parse the answer to `count_request`."""
+    """Parse the answer to `count_request`.
+
+    Raises
+    ------
+    ProjectNotFoundError
+        If there is no such project.
+    AnswerError
+        If the answer has no count.
+    """
     data: RunsData = decode_answer(open_answer(content, request), RunsData, request)
     count: int | None = found_project(data.project, path).run_count
     if count is None:
@@ -516,7 +530,13 @@ def project_variables(path: RunPath) -> dict[str, Any]:
 
 
 def found_project(project: Any, path: RunPath) -> Any:
-    """Give the project, or raise that there is none."""
+    """Give the project.
+
+    Raises
+    ------
+    ProjectNotFoundError
+        If there is none.
+    """
     if project is None:
         msg = (
             f"Could not find project {name_of(path)}: it does not exist, or the API key may not see it;"
@@ -527,7 +547,13 @@ def found_project(project: Any, path: RunPath) -> Any:
 
 
 def found_run(run: Any, name: str, path: RunPath) -> Any:
-    """Give the run, or raise that there is none."""
+    """Give the run.
+
+    Raises
+    ------
+    RunNotFoundError
+        If there is none.
+    """
     if run is None:
         msg = f"Could not find run {name!r} in {name_of(path)}; its id is the last part of its address"
         raise RunNotFoundError(msg)

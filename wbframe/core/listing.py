@@ -97,7 +97,15 @@ class ProjectListing:
         )
 
     def page(self, content: bytes, request: Request) -> Page:
-        """Parse the answer to `request`."""
+        """Parse the answer to `request`.
+
+        Raises
+        ------
+        SweepNotFoundError
+            If the path names a sweep that is not there.
+        AnswerError
+            If the answer is not one of runs.
+        """
         data: RunsData = decode_answer(open_answer(content, request), RunsData, request)
         project = found_project(data.project, self.path)
         if self.path.sweep and project.sweep is None:
@@ -337,9 +345,9 @@ def rows_where(frame: pl.DataFrame, predicate: pl.Expr) -> list[int]:
         hints = "".join(did_you_mean(each, frame.columns) for each in missing)
         raise ColumnError(f"`filters`: no column {missing} in the runs frame.{hints}") from error
     except pl.exceptions.PolarsError as error:
-        said = str(error).split("\n", maxsplit=1)[0]
+        said = " ".join(str(error).split())  # of a pattern the last line says what is wrong with it
         raise FilterError(
-            f"`filters`: the expression cannot be applied to the runs frame: {said}"
+            f"`filters`: the expression cannot be applied to the runs frame: {said:.300}"
         ) from error
 
 

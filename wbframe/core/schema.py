@@ -172,7 +172,15 @@ def needs_index(columns: Sequence[str] | None) -> bool:
 def check_columns(
     columns: Sequence[str] | str | None, *, argument: str = "columns"
 ) -> tuple[str, ...] | None:
-    """Check what can be known of the names before any request."""
+    """Check what can be known of the names before any request.
+
+    Raises
+    ------
+    UsageError
+        If they are no list of names.
+    ColumnError
+        If no runs frame can have such a column.
+    """
     if columns is None:
         return None
     listed = isinstance(columns, Iterable) and not isinstance(columns, str)

@@ -31,7 +31,13 @@ class Settings:
 
 
 def read_settings() -> Settings:
-    """Read ``~/.config/wandb/settings`` and ``./wandb/settings``; the local file wins."""
+    """Read ``~/.config/wandb/settings`` and ``./wandb/settings``; the local file wins.
+
+    Raises
+    ------
+    CredentialsError
+        If one of them cannot be read.
+    """
     config_dir = os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb"
     # A part that is absolute replaces what is before it.
     local = Path(os.environ.get("WANDB_DIR") or ".", "wandb")
@@ -65,10 +71,12 @@ def find_base_url(base_url: str | None) -> str:
     found = (
         base_url or os.environ.get("WANDB_BASE_URL") or read_settings().base_url or DEFAULT_BASE_URL
     )
-    found = found.strip().rstrip("/")
     wrong = UsageError(
         "`base_url` must be an address like 'https://api.wandb.ai', without a user or key in it"
     )
+    if not isinstance(found, str):
+        raise wrong
+    found = found.strip().rstrip("/")
     try:
         split = urlsplit(found)
     except ValueError:
@@ -89,6 +97,8 @@ def find_key(base_url: str, api_key: str | None) -> str:
     ------
     MissingKeyError
         If there is none.
+    CredentialsError
+        If it is no key.
     """
     host = urlsplit(base_url).netloc
     settings = read_settings()
@@ -100,6 +110,8 @@ def find_key(base_url: str, api_key: str | None) -> str:
         or _netrc_key(host)
         or (settings.api_key if same_server else None)
     )
+    if found and not isinstance(found, str):
+        raise CredentialsError(f"the API key must be text; got {type(found).__name__}")
     if not found or not found.strip():
         msg = (
             f"no API key for {host}: pass `api_key=`, set WANDB_API_KEY, or run `wandb login`"

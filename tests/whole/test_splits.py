@@ -118,6 +118,21 @@ def test_every_row_comes_once_and_in_order(run, features, other):
         assert client.last_report.rows == client.last_report.rows_known == got.height
 
 
+@pytest.mark.parametrize("live_data", ["rows", "null", "absent"])
+@pytest.mark.parametrize("serves", [True, False])
+@pytest.mark.parametrize("exported", [(3,), (1, 3), (2,), (0, 1)])
+def test_rows_of_a_window_that_lie_below_exported_ones(serving, exported, serves, live_data):
+    rows = [{"_step": step, "_timestamp": 1.7e9 + step, "loss": step / 2} for step in range(4)]
+    live = tuple(i for i in range(4) if i not in exported)
+    export = Export(files=(ExportFile(exported),), live=live)
+    run = RunRecord(name="r", history=History(rows), exports=export)
+    features = Features(live_data=live_data, history_serves_exported=serves)
+    _, client = serving(project_of(run), features=features)
+    for window in ({"max_step": 8}, {"min_step": 1, "max_step": 4}, {"max_step": 3}):
+        got = pl.read_wandb_histories(PATH, samples=None, client=client, **window)
+        same(got, frame_of([run], got, **window))
+
+
 @pytest.mark.parametrize("exported", [(0, 1, 3), (0, 1, 2), (1, 2), (3,)])
 def test_a_live_row_before_an_exported_one_of_its_step(serving, exported):
     steps = [0, 0, 1, 1]

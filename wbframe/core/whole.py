@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -105,6 +106,8 @@ def live_rows(
         frames += yield from _read(wanted, windows_among(export.live_steps, exported, most=most))
     elif not export.urls:
         return (yield from _profiled(wanted, None, wanted.countable))
+    elif export.live_steps is None and wanted.countable is None:
+        return (yield from _unexported(wanted, exported))
     elif not (wanted.ended and wanted.is_met(len(exported))):
         last = exported.max()
         behind = last + 1 if isinstance(last, int) else None
@@ -116,6 +119,16 @@ def live_rows(
         # Live rows may lie below exported ones, and not every server says which they are.
         return (yield from _profiled(wanted, None, wanted.countable))
     return frames
+
+
+def _unexported(wanted: Wanted, exported: pl.Series) -> Generator[Ask, Answer, list[pl.DataFrame]]:
+    """Read what is not exported of a window, where neither a count nor the server tells what that is."""
+    answer: list[int] = yield Profile(min_step=wanted.min_step, max_step=wanted.max_step)  # type: ignore[assignment]
+    if len(answer) * 2 > PROFILE_STEPS:  # a sample, so that any step may be missing
+        return (yield from _profiled(wanted, None, None))
+    missing = sorted((Counter(answer) - Counter(exported.to_list())).elements())
+    windows = windows_among(missing, exported, most=wanted.rows_per_window)
+    return (yield from _read(wanted, windows))
 
 
 def _profiled(

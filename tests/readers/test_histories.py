@@ -780,3 +780,17 @@ def test_the_plain_reference_itself():
     assert text(True) == "true"
     with pytest.raises(AssertionError):
         assert_column(pl.Series("x", [1.0]), pl.Float64(), [True])
+
+
+@pytest.mark.filterwarnings("ignore::wbframe.errors.PrecisionWarning")
+@pytest.mark.parametrize("options", [{}, {"keys": ["*loss*"]}, {"run_columns": ["state"]}])
+def test_no_run_has_the_columns_of_all_runs(options, project, web, client):
+    path = f"wbframe/{project.name}"
+    whole = wbframe.polars.scan_histories(path, client=client, **options).collect_schema()
+    web.clear()
+    none = wbframe.polars.read_histories(path, limit=0, client=client, **options)
+    assert [each.operation for each in web.requests] == ["Keys"]
+    assert none.height == 0
+    assert none.columns == whole.names()
+    scan = wbframe.polars.scan_histories(path, limit=0, client=client, **options)
+    assert scan.collect().schema == none.schema

@@ -116,8 +116,10 @@ def plan_histories(
     )
     scan = replace(scan, selection=plan.scan.selection)
     index = index_of(entries, system=scan.stream == "system")
-    if scan.selection.predicate is not None and not is_listed(scan.selection):
-        # As a lazy scan promises it: by what the server filters, before the predicate is applied here.
+    listed = is_listed(scan.selection)
+    if not listed and (scan.selection.predicate is not None or scan.selection.limit == 0):
+        # As a lazy scan promises it: by what the server filters, before the predicate is applied here; and
+        # for no run at all as it would be for all.
         merge_index(index, read_keys(client, scan) or {})
     look(client, scan, entries, index)
     beside = collected.frame if scan.run_columns else None
@@ -135,7 +137,7 @@ def plan_histories(
 
 def is_listed(selection: Selection) -> bool:
     """Tell whether the keys of a selection are known by listing its runs, which are few."""
-    return selection.limit is not None or any(path.run is not None for path in selection.paths)
+    return bool(selection.limit) or any(path.run is not None for path in selection.paths)
 
 
 def read_keys(client: Client, scan: HistoryScan) -> Index | None:

@@ -434,26 +434,24 @@ class Runs(Iterator[Run]):
             )
         return self._rows(asked) if format == "default" else self._frame(asked, format)
 
-    def _read_rows(self, asked: RowsAsked | None) -> Iterator[tuple[str, Rows]]:
-        """Give run id and rows of each run, in order; of none if nothing is asked."""
-        if asked is not None:
-            path = self._path_known
-            yield from read_rows.read_rows(self.client, path, asked, self._sized(asked))
-
     def _rows(self, asked: RowsAsked | None) -> Rows:
-        """Give all rows, each with its `run_id`."""
+        """Give all rows, each with its `run_id`; none if nothing is asked."""
         found: Rows = []
-        for run_id, rows in self._read_rows(asked):
+        if asked is None:
+            return found
+        path = self._path_known
+        for run_id, rows in read_rows.read_rows(self.client, path, asked, self._sized(asked)):
             for row in rows:
                 row["run_id"] = run_id
             found += rows
         return found
 
     def _frame(self, asked: RowsAsked | None, kind: str) -> pd.DataFrame | pl.DataFrame:
-        """Give all rows as a frame whose columns are sorted by name."""
+        """Give all rows as a frame whose columns are sorted by name; none if nothing is asked."""
         columns = Columns()
-        for run_id, rows in self._read_rows(asked):
-            columns.add(rows, run_id=run_id)
+        if asked is not None:
+            path = self._path_known
+            columns = read_rows.read_columns(self.client, path, asked, self._sized(asked))
         text = text_keys(self.objects)
         frame: pd.DataFrame | pl.DataFrame
         if kind == "pandas":

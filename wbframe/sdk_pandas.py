@@ -7,10 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from wbframe.core.sdk_frames import ABSENT, MISSING, Columns, column, loses_digits
+from wbframe.core.sdk_frames import (
+    ABSENT,
+    MISSING,
+    Chunk,
+    Columns,
+    column,
+    floats,
+    kinds_of,
+    loses_digits,
+    plain,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     import pandas as pd
 
@@ -51,11 +61,28 @@ def pandas_frame(
 
     found = {}
     imprecise = set()
-    for name in sorted(columns.cells) if by_name else columns.cells:
-        found[name], lost = _series(columns.cells[name], text=name in text)
+    chunks = columns.chunks
+    for name in sorted(chunks) if by_name else chunks:
+        found[name], lost = _joined(chunks[name], text=name in text)
         if lost:
             imprecise.add(name)
     return pd.DataFrame(found), frozenset(imprecise)
+
+
+def _joined(chunks: Sequence[Chunk], *, text: bool) -> tuple[pd.Series[Any], bool]:
+    """Build one column of chunks, at once where pandas would make the same of their series."""
+    import pandas as pd  # noqa: PLC0415 -- as above
+
+    kinds = kinds_of(chunks)
+    known = kinds - ABSENT
+    quick = None
+    if known and known <= {int, float}:
+        quick = plain(chunks) if kinds == {int} else floats(chunks)
+    elif kinds == {bool}:
+        quick = plain(chunks)
+    if quick is not None:
+        return pd.Series(quick.to_numpy(writable=True)), False
+    return _series([cell for chunk in chunks for cell in chunk.cells], text=text)
 
 
 def _series(values: list[Any], *, text: bool) -> tuple[pd.Series[Any], bool]:

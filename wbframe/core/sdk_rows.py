@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from wbframe.core.decode import join_texts
-from wbframe.core.graphql import RowsOf, name_of, rows_answer, rows_request, spec
+from wbframe.core.decode import array_of, join_texts
+from wbframe.core.graphql import RowsOf, name_of, rows_answer, rows_at_once, rows_request, spec
 from wbframe.core.histories import row_lists
 from wbframe.core.plan import RUNS_PER_REQUEST
 from wbframe.core.schema import STEP
+from wbframe.core.sdk_frames import MISSING, Columns, keys_of, lacking
 from wbframe.errors import AnswerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from wbframe.core.graphql import RunRows
     from wbframe.core.model import Match, Request, RunPath, Stream
 
 __all__ = [
+    "RowShape",
     "RowsAsked",
     "RowsTask",
     "StepWindows",
@@ -38,6 +43,8 @@ _rows = msgspec.json.Decoder(list[dict[str, Any]])
 # Keys and rows of a run of which the server says nothing.
 _KEYS = 20
 _DEFAULT_SAMPLES = 500
+# A name that msgspec does not take as a field's, as it would have to be escaped in JSON.
+_ODD_NAME = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +82,11 @@ class RowsAsked:
         own = dict.fromkeys(key for key in self.keys if key not in lead)
         return RowsOf(run_id=run_id, specs=tuple(self._spec(*lead, key) for key in own or [STEP]))
 
+    @property
+    def row_keys(self) -> tuple[str, ...]:
+        """What the rows of a spec hold; empty if any key may be in them."""
+        return (self.x_axis, *self.keys) if self.keys and self.match == "all" else ()
+
     def _spec(self, *keys: str) -> str:
         return spec(keys, self.samples, None, None)
 
@@ -86,15 +98,18 @@ class RowsAsked:
         width = len(self.keys) + 1 if self.keys else keys or _KEYS
         return min(samples, samples if rows is None else rows) * width
 
-    def parse(self, raw: msgspec.Raw, *, where: str) -> list[Row]:
-        """Read the rows of one run."""
-        if self.match == "all" or not self.keys:
-            return rows_of(raw, self.of("").field, where=where)
-        lists = row_lists(raw)
-        specs = len(self.of("").specs)
-        if len(lists) != specs:
-            raise AnswerError(f"{where}: {specs} specs were asked and {len(lists)} answered")
-        return _joined(objects(part, where=where) for part in lists)
+    def parse(self, lists: Sequence[bytes | msgspec.Raw], *, where: str) -> list[Row]:
+        """Read the rows of one run out of its arrays, one a spec."""
+        parts = [objects(part, where=where) for part in lists]
+        return parts[0] if self.match == "all" or not self.keys else _joined(parts)
+
+
+def _arrays(rows: RunRows, field: str, where: str) -> Sequence[bytes | msgspec.Raw]:
+    """Give the arrays of rows of one run, one a spec."""
+    if field == "sampledHistory":
+        return rows.sampled_history or []
+    texts = rows.history if field == "history" else rows.events
+    return [array_of(texts or [], where=where)]
 
 
 def rows_of(raw: msgspec.Raw, field: str, *, where: str) -> list[Row]:
@@ -156,6 +171,68 @@ def _objects_slowly(raw: bytes, where: str) -> list[Row]:
     return found
 
 
+class RowShape:
+    """What keys the rows of a project's runs hold, learned from the first of them.
+
+    Rows that hold no other key are then read into columns with no dict a row. Threads may share one.
+
+    Parameters
+    ----------
+    keys
+        What the rows are expected to hold.
+
+    Examples
+    --------
+    >>> RowShape().cells(b'[{"a": 1, "b": 2}, {"a": 3, "b": 4}]')
+    (2, {'a': [1, 3], 'b': [2, 4]})
+    """
+
+    def __init__(self, keys: Iterable[str] = ()) -> None:
+        self._keys = tuple(dict.fromkeys(keys))
+
+    def cells(
+        self, raw: bytes | msgspec.Raw, *, where: str = ""
+    ) -> tuple[int, dict[str, Sequence[Any]]]:
+        """Read an array of rows: how many there are, and key -> one value a row, `MISSING` where it is not.
+
+        Raises
+        ------
+        AnswerError
+            As `objects`.
+        """
+        keys = self._keys
+        if keys:
+            try:
+                rows = _shaped(keys).decode(raw)
+            except (msgspec.DecodeError, RecursionError):
+                pass
+            else:
+                columns = zip(*map(msgspec.structs.astuple, rows), strict=True)
+                found = zip(keys, columns, strict=bool(rows))
+                return len(rows), {key: cells for key, cells in found if not lacking(cells)}
+        found_rows = objects(raw, where=where)
+        own = keys_of(found_rows)
+        self._learn(own)
+        return len(found_rows), {key: [row.get(key, MISSING) for row in found_rows] for key in own}
+
+    def _learn(self, own: list[str]) -> None:
+        """Expect the keys of these rows too; only them, if they are few beside those of other rows."""
+        if any(map(_ODD_NAME.search, own)):
+            return
+        both = tuple(dict.fromkeys([*self._keys, *own]))
+        self._keys = both if len(both) <= 2 * len(own) else tuple(own)
+
+
+@lru_cache(maxsize=32)
+def _shaped(keys: tuple[str, ...]) -> msgspec.json.Decoder[list[Any]]:
+    """Make the decoder of rows that hold these keys and no other."""
+    fields = [
+        (f"c{at}", Any, msgspec.field(name=key, default=MISSING)) for at, key in enumerate(keys)
+    ]
+    row = msgspec.defstruct("Row", fields, gc=False, forbid_unknown_fields=True)
+    return msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
+
+
 # ---------------------------------------------------------------- many runs a request
 
 
@@ -179,12 +256,42 @@ class RowsTask:
         QueryError, AnswerError, RunNotFoundError
             As the answer has it.
         """
-        raws = rows_answer(content, request, self.path, self._rows_of())
-        where = name_of(self.path)
         return [
-            (run, self.asked.parse(raw, where=f"run {run!r} of {where}"))
-            for run, raw in zip(self.runs, raws, strict=True)
+            (run, self.asked.parse(lists, where=where))
+            for run, lists, where in self._open(content, request)
         ]
+
+    def columns(self, content: bytes, request: Request, shape: RowShape) -> Columns:
+        """Read the answer as columns, with the run ids as `run_id`; else as `rows`."""
+        found = Columns()
+        for run, lists, where in self._open(content, request):
+            if len(lists) == 1:
+                count, cells = shape.cells(lists[0], where=where)
+                found.add_cells(cells, count, run_id=run)
+            else:
+                found.add(self.asked.parse(lists, where=where), run_id=run)
+        found.settle()
+        return found
+
+    def _open(
+        self, content: bytes, request: Request
+    ) -> Iterator[tuple[str, Sequence[bytes | msgspec.Raw], str]]:
+        """Open the answer: of each run its id, its arrays of rows, one a spec, and what it is called."""
+        asked = self._rows_of()
+        known = rows_at_once(content, request, asked)
+        raws = [] if known else rows_answer(content, request, self.path, asked)
+        for i, (run, of) in enumerate(zip(self.runs, asked, strict=True)):
+            where = f"run {run!r} of {name_of(self.path)}"
+            if known:
+                lists = _arrays(known[i], of.field, where)
+            elif of.field == "sampledHistory":
+                lists = row_lists(raws[i])
+            else:
+                lists = [join_texts(raws[i], where=where)]
+            if of.field == "sampledHistory" and len(lists) != len(of.specs):
+                msg = f"{len(of.specs)} specs were asked and {len(lists)} answered"
+                raise AnswerError(f"{where}: {msg}")
+            yield run, lists, where
 
     def _rows_of(self) -> list[RowsOf]:
         return [self.asked.of(run) for run in self.runs]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from wbframe.core import sdk_documents
 from wbframe.core.graphql import (
@@ -18,18 +18,27 @@ from wbframe.core.graphql import (
     spec,
 )
 from wbframe.core.schema import STEP
-from wbframe.core.sdk_rows import RowsAsked, RowsTask, StepWindows, rows_of, rows_tasks
+from wbframe.core.sdk_frames import Columns
+from wbframe.core.sdk_rows import (
+    RowsAsked,
+    RowShape,
+    RowsTask,
+    StepWindows,
+    rows_of,
+    rows_tasks,
+)
 from wbframe.errors import AnswerError
 from wbframe.io.overlap import side_by_side
 from wbframe.io.splitting import send_or_split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from wbframe.core.model import Request, RunPath
     from wbframe.io.client import Client
 
 Row = dict[str, Any]
+_Read = TypeVar("_Read")
 
 
 def ask(client: Client, request: Request) -> dict[str, Any]:
@@ -59,19 +68,44 @@ def read_rows(
     tuple
         Run id and rows, runs in order.
     """
+    for result in _read_tasks(client, path, asked, pages, RowsTask.rows):
+        yield from result
+
+
+def read_columns(
+    client: Client,
+    path: RunPath,
+    asked: RowsAsked,
+    pages: Iterable[Sequence[tuple[str, int]]],
+) -> Columns:
+    """Do `read_rows`, and give the rows as columns."""
+    shape = RowShape(asked.row_keys)
+
+    def read(task: RowsTask, content: bytes, request: Request) -> Columns:
+        return task.columns(content, request, shape)
+
+    found = Columns()
+    for part in _read_tasks(client, path, asked, pages, read):
+        found.extend(part)
+    return found
+
+
+def _read_tasks(
+    client: Client,
+    path: RunPath,
+    asked: RowsAsked,
+    pages: Iterable[Sequence[tuple[str, int]]],
+    read: Callable[[RowsTask, bytes, Request], _Read],
+) -> Iterator[_Read]:
+    """Ask for the rows of pages of runs, read each answer where it arrives, and give them in order."""
+
+    def work(task: RowsTask) -> list[_Read]:
+        return [read(*answered) for answered in send_or_split(client, task)]
+
     tasks = rows_tasks(path, asked, pages, lambda: client.budget.points)
-    with closing(side_by_side(client, lambda task: _read_rows(client, task), tasks)) as results:
+    with closing(side_by_side(client, work, tasks)) as results:
         for result in results:
             yield from result
-
-
-def _read_rows(client: Client, task: RowsTask) -> list[tuple[str, list[Row]]]:
-    """Read one task."""
-    return [
-        each
-        for part, content, request in send_or_split(client, task)
-        for each in part.rows(content, request)
-    ]
 
 
 # ---------------------------------------------------------------- one run

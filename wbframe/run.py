@@ -14,7 +14,7 @@ from wbframe.core.model import RunPath
 from wbframe.core.schema import STEP
 from wbframe.core.sdk_documents import HEAVY_FIELDS
 from wbframe.core.sdk_frames import Columns
-from wbframe.core.sdk_rows import RowsAsked, StepWindows, known_size, rows_holding
+from wbframe.core.sdk_rows import RowsAsked, StepWindows, from_json, known_size, rows_holding
 from wbframe.errors import AnswerError, IncompleteHistoryError, PrecisionWarning
 from wbframe.io import read_rows
 from wbframe.io.sdk_clients import app_url, client_of
@@ -224,11 +224,11 @@ class Run(Node):
         """Take over what the server told; texts of JSON are opened."""
         self._attrs = {**self._attrs, **attrs}
         if not self._lazy or "config" in attrs:
-            own, internal = _open_config(self._attrs.get("config"), f"the config of {self}")
+            own, internal = _open_config(self._attrs.get("config"), self)
             self._attrs |= {"config": own, "rawconfig": {**internal, **own}}
         for name in ("summaryMetrics", "systemMetrics"):
             if not self._lazy or name in attrs:
-                self._attrs[name] = _open_object(self._attrs.get(name), f"the {name} of {self}")
+                self._attrs[name] = _open_object(self._attrs.get(name), name, self)
         user = self._attrs.get("user")
         self.user = User(user) if isinstance(user, Mapping) else None
 
@@ -434,21 +434,21 @@ def warn_imprecise(names: Iterable[str]) -> None:
         warnings.warn(msg, PrecisionWarning, stacklevel=3)
 
 
-def _open_object(value: object, where: str) -> dict[str, Any]:
+def _open_object(value: object, name: str, run: Run) -> dict[str, Any]:
     """Open an object that came as such or as JSON text; {} for anything else."""
     if isinstance(value, str):
         try:
-            value = json.loads(value, strict=False)
+            value = from_json(value)
         except ValueError as error:
-            raise AnswerError(f"{where} is no JSON: {error}") from error
+            raise AnswerError(f"the {name} of {run} is no JSON: {error}") from error
     return value if isinstance(value, dict) else {}
 
 
-def _open_config(value: object, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _open_config(value: object, run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
     """Open a config: the user's entries and W&B's own, each out of its ``{"value": ...}``."""
     own: dict[str, Any] = {}
     internal: dict[str, Any] = {}
-    for key, each in _open_object(value, where).items():
+    for key, each in _open_object(value, "config", run).items():
         into = internal if key in _INTERNAL else own
         into[key] = each["value"] if isinstance(each, dict) and "value" in each else each
     return own, internal

@@ -28,6 +28,9 @@ Wrong `keys` of ``histories``          a message for every run            one me
 ``runs[:-1]``                          runs that happen to be loaded
 `length`                               0.31 does not have it              as in 0.18, 0.19.8
 `per_page=None`                        0.31 sends null                    50
+Pages that ``histories`` loads         of `per_page` runs                  of 200 if `per_page` is from
+                                                                          50 to 199: fewer requests
+Runs a page in ``histories``           `per_page`                         200, if `per_page` is 50 to 199
 `cursor` of an empty page              0.18, 0.19.8 IndexError            None
 After "Could not find project"         0.31 gives a length of 0 and no    the same error again
                                        run
@@ -72,8 +75,16 @@ from wbframe.core.schema import STEP
 from wbframe.core.sdk_documents import LIGHT_RUNS, RUNS, runs_page
 from wbframe.core.sdk_frames import Columns, polars_frame
 from wbframe.core.sdk_rows import RowsAsked
-from wbframe.errors import AnswerError, ProjectNotFoundError, UsageError, one_of
+from wbframe.errors import (
+    AnswerError,
+    ProjectNotFoundError,
+    StatusError,
+    TimedOutError,
+    UsageError,
+    one_of,
+)
 from wbframe.io import read_rows
+from wbframe.io.retry import is_too_big
 from wbframe.io.sdk_clients import client_of
 from wbframe.run import Run, check_keys, size_of, text_keys, warn_imprecise
 from wbframe.run_parts import Sweep
@@ -91,6 +102,8 @@ if TYPE_CHECKING:
 __all__ = ["Runs"]
 
 _PER_PAGE = 50
+# What `histories`, which needs every page, makes of it.
+_WIDE = 200
 # Full runs that one request asks for when a lazy collection is upgraded.
 _UPGRADED_AT_ONCE = 50
 # What servers do without an order.
@@ -115,7 +128,7 @@ class Runs(Iterator[Run]):
     order
         A sign and a field, such as ``"-summary_metrics.loss"``; None leaves it to the server, newest first.
     per_page
-        Runs a request.
+        Runs a request; from 50 on, `histories` loads up to 200 at once.
     include_sweeps
         Whether the runs' sweeps are loaded as well, each once.
     lazy
@@ -176,6 +189,8 @@ class Runs(Iterator[Run]):
         self.objects: list[Run] = []
         self.index = -1
         self.last_response: dict[str, Any] | None = None
+        # Who asks for small pages has a reason.
+        self._narrow = self.per_page < _PER_PAGE
         self._include_sweeps = include_sweeps
         self._sweeps: dict[str, Sweep | None] = {}
         self._lazy = lazy
@@ -266,8 +281,8 @@ class Runs(Iterator[Run]):
     def _path(self) -> RunPath:
         return RunPath(entity=self.entity, project=self.project)
 
-    def _load_page(self) -> bool:
-        """Load the next page; False if there is none."""
+    def _load_page(self, *, wide: bool = False) -> bool:
+        """Load the next page, by wish a wide one; False if there is none."""
         if not self.more:
             return False
         if self.entity is None:
@@ -275,13 +290,28 @@ class Runs(Iterator[Run]):
         self.update_variables()
         before = self.cursor
         request = runs_page(self.QUERY, self.variables, self._path)
-        self.last_response = read_rows.ask(self.client, request)
+        page = self._wide_page() if wide and not self._narrow else None
+        self.last_response = read_rows.ask(self.client, request) if page is None else page
         self.objects.extend(self.convert_objects())
         if self.more and self.cursor == before:
             raise AnswerError(
                 f"could not read {request.asked}: the server repeats the cursor of a page; try again"
             )
         return True
+
+    def _wide_page(self) -> dict[str, Any] | None:
+        """Ask for a page of more runs; None, and for none again, if the server finds that too much."""
+        wide = max(self.per_page, _WIDE)
+        request = runs_page(self.QUERY, {**self.variables, "perPage": wide}, self._path)
+        try:
+            page = read_rows.ask(self.client, request, splittable=True)
+        except (StatusError, TimedOutError) as error:
+            if not is_too_big(error):
+                raise
+            self._narrow = True
+            return None
+        self.variables["perPage"] = wide
+        return page
 
     # ------------------------------------------------------------ as a sequence, as an iterator
 
@@ -470,12 +500,12 @@ class Runs(Iterator[Run]):
 
     def _sized(self, asked: RowsAsked) -> Iterator[list[tuple[str, int]]]:
         """Give all runs, a page at a time, with the cells that each is estimated to give."""
-        page: list[tuple[str, int]] = []
-        for run in self:
-            page.append((run.id, size_of(run, asked)))
-            if self.index + 1 == len(self.objects):
-                yield page
-                page = []
+        done = 0
+        while done < len(self.objects) or self._load_page(wide=True):
+            page = self.objects[done:]
+            done += len(page)
+            yield [(run.id, size_of(run, asked)) for run in page]
+        self.index = done
 
     # ------------------------------------------------------------ to frames of runs
 

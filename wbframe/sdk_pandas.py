@@ -12,6 +12,7 @@ from wbframe.core.sdk_frames import (
     MISSING,
     Chunk,
     Columns,
+    all_names,
     column,
     floats,
     kinds_of,
@@ -80,6 +81,10 @@ def _joined(chunks: Sequence[Chunk], *, text: bool) -> tuple[pd.Series[Any], boo
         quick = plain(chunks) if kinds == {int} else floats(chunks)
     elif kinds == {bool}:
         quick = plain(chunks)
+    elif kinds == {str}:
+        words = plain(chunks)
+        if words is not None and (text or not all_names(words)):
+            return pd.Series(words.to_list()), False
     if quick is not None:
         return pd.Series(quick.to_numpy(writable=True)), False
     return _series([cell for chunk in chunks for cell in chunk.cells], text=text)

@@ -250,7 +250,7 @@ def joined(name: str, chunks: Sequence[Chunk], *, text: bool = False) -> tuple[p
     quick = None
     if len(known) == 1:
         quick = plain(chunks)
-        if known == {str} and quick is not None and not text and _all_names(quick):
+        if known == {str} and quick is not None and not text and all_names(quick):
             quick = None
     if quick is None and float in known and known <= _NUMBERS:
         quick = floats(chunks)
@@ -274,8 +274,11 @@ def plain(chunks: Sequence[Chunk]) -> pl.Series | None:
     return pl.concat([part.cast(dtype) if part.dtype == _NULL else part for part in parts])
 
 
-def _all_names(texts: pl.Series) -> bool:
-    """Tell whether all text is the name of a non-finite number."""
+def all_names(texts: pl.Series) -> bool:
+    """Tell whether all text is the name of a non-finite number; there must be some."""
+    first = texts[0]
+    if first is not None and first not in NON_FINITE:
+        return False
     return texts.drop_nulls().is_in(list(NON_FINITE)).all()
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "RowsAsked",
     "RowsTask",
     "StepWindows",
+    "from_json",
     "known_size",
     "objects",
     "rows_holding",
@@ -38,7 +39,10 @@ __all__ = [
 ]
 
 Row = dict[str, Any]
+# An array of rows in JSON, or the JSON of each row.
+Texts = bytes | msgspec.Raw | list[str]
 
+_row = msgspec.json.Decoder(dict[str, Any])
 _rows = msgspec.json.Decoder(list[dict[str, Any]])
 # Keys and rows of a run of which the server says nothing.
 _KEYS = 20
@@ -98,18 +102,18 @@ class RowsAsked:
         width = len(self.keys) + 1 if self.keys else keys or _KEYS
         return min(samples, samples if rows is None else rows) * width
 
-    def parse(self, lists: Sequence[bytes | msgspec.Raw], *, where: str) -> list[Row]:
-        """Read the rows of one run out of its arrays, one a spec."""
+    def parse(self, lists: Sequence[Texts], *, where: str) -> list[Row]:
+        """Read the rows of one run, a list a spec."""
         parts = [objects(part, where=where) for part in lists]
         return parts[0] if self.match == "all" or not self.keys else _joined(parts)
 
 
-def _arrays(rows: RunRows, field: str, where: str) -> Sequence[bytes | msgspec.Raw]:
-    """Give the arrays of rows of one run, one a spec."""
+def _lists(rows: RunRows, field: str) -> Sequence[Texts]:
+    """Give the rows of one run, a list a spec."""
     if field == "sampledHistory":
         return rows.sampled_history or []
     texts = rows.history if field == "history" else rows.events
-    return [array_of(texts or [], where=where)]
+    return [texts or []]
 
 
 def rows_of(raw: msgspec.Raw, field: str, *, where: str) -> list[Row]:
@@ -140,8 +144,27 @@ def _joined(parts: Iterable[list[Row]]) -> list[Row]:
     return [found[place] for place in sorted(found)]
 
 
-def objects(raw: bytes | msgspec.Raw, *, where: str = "") -> list[Row]:
-    """Read a JSON array of objects by the rules of Python's `json`: NaN is a float, integers have any size.
+def from_json(text: str | bytes | msgspec.Raw) -> Any:
+    """Read JSON by the rules of Python's `json`: NaN is a float, integers have any size.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+
+    Examples
+    --------
+    >>> from_json('{"a": [NaN, 1]}')
+    {'a': [nan, 1]}
+    """
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return json.loads(text if isinstance(text, str) else bytes(text), strict=False)
+
+
+def objects(raw: Texts, *, where: str = "") -> list[Row]:
+    """Read objects, a JSON array of them or one text each, by the rules of Python's `json`.
 
     Raises
     ------
@@ -154,9 +177,10 @@ def objects(raw: bytes | msgspec.Raw, *, where: str = "") -> list[Row]:
     [{'a': nan, 'b': 1}]
     """
     try:
-        return _rows.decode(raw)
+        return list(map(_row.decode, raw)) if isinstance(raw, list) else _rows.decode(raw)
     except (msgspec.DecodeError, RecursionError):
-        return _objects_slowly(bytes(raw), where)
+        array = array_of(raw, where=where) if isinstance(raw, list) else bytes(raw)
+        return _objects_slowly(array, where)
 
 
 def _objects_slowly(raw: bytes, where: str) -> list[Row]:
@@ -190,10 +214,8 @@ class RowShape:
     def __init__(self, keys: Iterable[str] = ()) -> None:
         self._keys = tuple(dict.fromkeys(keys))
 
-    def cells(
-        self, raw: bytes | msgspec.Raw, *, where: str = ""
-    ) -> tuple[int, dict[str, Sequence[Any]]]:
-        """Read an array of rows: how many there are, and key -> one value a row, `MISSING` where it is not.
+    def cells(self, raw: Texts, *, where: str = "") -> tuple[int, dict[str, Sequence[Any]]]:
+        """Read rows: how many there are, and key -> one value a row, `MISSING` where it is not.
 
         Raises
         ------
@@ -203,7 +225,8 @@ class RowShape:
         keys = self._keys
         if keys:
             try:
-                rows = _shaped(keys).decode(raw)
+                one, many = _shaped(keys)
+                rows = list(map(one.decode, raw)) if isinstance(raw, list) else many.decode(raw)
             except (msgspec.DecodeError, RecursionError):
                 pass
             else:
@@ -224,13 +247,15 @@ class RowShape:
 
 
 @lru_cache(maxsize=32)
-def _shaped(keys: tuple[str, ...]) -> msgspec.json.Decoder[list[Any]]:
-    """Make the decoder of rows that hold these keys and no other."""
+def _shaped(
+    keys: tuple[str, ...],
+) -> tuple[msgspec.json.Decoder[Any], msgspec.json.Decoder[list[Any]]]:
+    """Make the decoders of a row that holds these keys and no other, and of an array of such."""
     fields = [
         (f"c{at}", Any, msgspec.field(name=key, default=MISSING)) for at, key in enumerate(keys)
     ]
     row = msgspec.defstruct("Row", fields, gc=False, forbid_unknown_fields=True)
-    return msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
+    return msgspec.json.Decoder(row), msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
 
 
 # ---------------------------------------------------------------- many runs a request
@@ -273,17 +298,16 @@ class RowsTask:
         found.settle()
         return found
 
-    def _open(
-        self, content: bytes, request: Request
-    ) -> Iterator[tuple[str, Sequence[bytes | msgspec.Raw], str]]:
-        """Open the answer: of each run its id, its arrays of rows, one a spec, and what it is called."""
+    def _open(self, content: bytes, request: Request) -> Iterator[tuple[str, Sequence[Texts], str]]:
+        """Open the answer: of each run its id, its rows, a list a spec, and what it is called."""
         asked = self._rows_of()
         known = rows_at_once(content, request, asked)
         raws = [] if known else rows_answer(content, request, self.path, asked)
         for i, (run, of) in enumerate(zip(self.runs, asked, strict=True)):
             where = f"run {run!r} of {name_of(self.path)}"
+            lists: Sequence[Texts]
             if known:
-                lists = _arrays(known[i], of.field, where)
+                lists = _lists(known[i], of.field)
             elif of.field == "sampledHistory":
                 lists = row_lists(raws[i])
             else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +23,7 @@ from wbframe.core.sdk_rows import (
     RowShape,
     RowsTask,
     StepWindows,
+    from_json,
     rows_of,
     rows_tasks,
 )
@@ -41,15 +41,20 @@ Row = dict[str, Any]
 _Read = TypeVar("_Read")
 
 
-def ask(client: Client, request: Request) -> dict[str, Any]:
+def ask(client: Client, request: Request, *, splittable: bool = False) -> dict[str, Any]:
     """Send a request and give the `data` of its answer as Python objects.
+
+    Parameters
+    ----------
+    client, request, splittable
+        As of `Client.send`.
 
     Raises
     ------
     WbframeError
         As `Client.send`, and if the answer has errors or no data.
     """
-    data = json.loads(bytes(open_answer(client.send(request), request)), strict=False)
+    data = from_json(open_answer(client.send(request, splittable=splittable), request))
     if not isinstance(data, dict):
         raise AnswerError(f"could not read {request.asked}: the answer's data is no object")
     return data

@@ -265,7 +265,7 @@ class Runs(Iterator[Run]):
 
     def _attach_sweeps(self, runs: list[Run]) -> None:
         """Give runs their sweeps, each loaded once."""
-        names = [run.sweep_name for run in runs if run.sweep_name]
+        names = [name for run in runs if (name := run.load().get("sweepName"))]
         new = [name for name in dict.fromkeys(names) if name not in self._sweeps]
         if new:
             for name, attrs in read_rows.read_sweeps(self.client, self._path, new).items():
@@ -275,7 +275,7 @@ class Runs(Iterator[Run]):
                     else Sweep(self.client, str(self.entity), self.project, attrs)
                 )
         for run in runs:
-            run.sweep = self._sweeps.get(run.sweep_name)
+            run.sweep = self._sweeps.get(run.load().get("sweepName", ""))
 
     @property
     def _path(self) -> RunPath:

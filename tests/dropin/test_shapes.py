@@ -1,0 +1,140 @@
+"""Rows read straight into columns give what reading them one by one gives."""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+import wbframe
+from wbframe import Runs, errors, sdk_pandas
+from wbframe.core import sdk_frames
+from wbframe.core.sdk_frames import MISSING, Columns, keys_of
+from wbframe.core.sdk_rows import RowShape, objects
+from wbframe.server import History, Project, RunRecord, serve, synthetic
+
+NUMBERS = st.one_of(
+    st.integers(-3, 3),
+    st.floats(allow_nan=False, width=32),
+    st.sampled_from([2**53, 2**53 + 1, -(2**63), 2**63, 2**64 - 1, 2**70, 1.0, 1e300]),
+)
+NAMES = st.sampled_from(["NaN", "Infinity", "-Infinity"])
+VALUES = {
+    "int": st.integers(-3, 3),
+    "float": st.floats(allow_nan=False),
+    "number": NUMBERS,
+    "non-finite": st.one_of(NUMBERS, NAMES),
+    "name": NAMES,
+    "bare": st.one_of(st.floats(), st.none()),
+    "bool": st.booleans(),
+    "text": st.one_of(st.text(max_size=2), NAMES),
+    "null": st.none(),
+    "maybe": st.one_of(st.none(), st.booleans(), st.integers(0, 1)),
+    "list": st.lists(NUMBERS, max_size=2),
+    "object": st.dictionaries(st.sampled_from(["x", "y"]), NUMBERS, max_size=2),
+}
+KEYS = st.sampled_from(["a", "b", "c d", 'quo"te', "", "é", "run_id"])
+
+
+@st.composite
+def tables(draw):
+    """Draw the rows of several runs; of each key a kind of values, and how often it is there."""
+    keys = draw(st.lists(KEYS, unique=True, min_size=1, max_size=4))
+    kinds = {key: draw(st.sampled_from(sorted(VALUES))) for key in keys}
+    often = {key: draw(st.sampled_from([0.0, 0.5, 1.0, 1.0])) for key in keys}
+
+    def row():
+        held = [key for key in keys if often[key] == 1 or (often[key] and draw(st.booleans()))]
+        return {key: draw(VALUES[kinds[key]]) for key in held}
+
+    return [[row() for _ in range(draw(st.integers(0, 3)))] for _ in range(draw(st.integers(1, 4)))]
+
+
+def read(runs, *, texts, expected=(), together=2):
+    """Read runs as answers are: some of them together, all by one shape."""
+    shape = RowShape(expected)
+    found = Columns()
+    for start in range(0, len(runs), together):
+        part = Columns()
+        for at, rows in enumerate(runs[start : start + together], start):
+            spelled = [json.dumps(row) for row in rows]
+            raw = spelled if texts else f"[{','.join(spelled)}]".encode()
+            count, cells = shape.cells(raw)
+            part.add_cells(cells, count, run_id=f"r{at}")
+        part.settle()
+        found.extend(part)
+    return found
+
+
+def one_by_one(runs):
+    """Give the same rows, each value by itself."""
+    rows = [
+        {**row, "run_id": f"r{at}"}
+        for at, run in enumerate(runs)
+        for row in objects([json.dumps(row) for row in run])
+    ]
+    return {key: [row.get(key, MISSING) for row in rows] for key in keys_of(rows)}
+
+
+@settings(max_examples=300, deadline=None)
+@given(runs=tables(), texts=st.booleans(), text=st.booleans(), known=st.booleans())
+def test_a_polars_frame_of_columns_is_that_of_values(runs, texts, text, known):
+    named = {"a", "b"} if text else set()
+    plain = one_by_one(runs)
+    columns = {key: sdk_frames.column(key, plain[key], text=key in named) for key in sorted(plain)}
+    found, lost = sdk_frames.polars_frame(
+        read(runs, texts=texts, expected=["a", "b"] if known else ()), text=named
+    )
+    assert_frame_equal(found, pl.DataFrame({key: each for key, (each, _) in columns.items()}))
+    assert lost == {key for key, (_, imprecise) in columns.items() if imprecise}
+
+
+@settings(max_examples=300, deadline=None)
+@given(runs=tables(), texts=st.booleans(), text=st.booleans(), known=st.booleans())
+def test_a_pandas_frame_of_columns_is_that_of_values(runs, texts, text, known):
+    named = {"a", "b"} if text else set()
+    plain = one_by_one(runs)
+    columns = {key: sdk_pandas._series(plain[key], text=key in named) for key in sorted(plain)}
+    found, lost = sdk_pandas.pandas_frame(
+        read(runs, texts=texts, expected=["a", "b"] if known else ()), text=named, by_name=True
+    )
+    wanted = pd.DataFrame({key: each for key, (each, _) in columns.items()})
+    pd.testing.assert_frame_equal(found, wanted)
+    assert lost == {key for key, (_, imprecise) in columns.items() if imprecise}
+
+
+def test_rows_with_another_key_are_learned():
+    shape = RowShape()
+    assert shape.cells(b'[{"a": 1}]') == (1, {"a": [1]})
+    count, cells = shape.cells(b'[{"a": 2, "b": 3}, {"b": 4}]')
+    assert (count, {key: list(each) for key, each in cells.items()}) == (
+        2,
+        {"a": [2, MISSING], "b": [3, 4]},
+    )
+    # both are known now, and a key that no row holds is no column
+    assert shape.cells(b'[{"b": 5}]') == (1, {"b": (5,)})
+    assert shape.cells([]) == (0, {})
+
+
+@pytest.mark.parametrize(
+    "raw", [b"[1]", b"{}", b"[", b'[{"a": }]', ["1"], [""], ["[]"], ['{"a": 1'], [" "]]
+)
+@pytest.mark.parametrize("expected", [(), ("a",)])
+def test_what_are_no_rows(raw, expected):
+    with pytest.raises(errors.AnswerError, match="run r: (the rows|a row)"):
+        RowShape(expected).cells(raw, where="run r")
+
+
+def test_series_are_made_where_answers_arrive():
+    columns = Columns([{"a": 1.5, "b": 1}, {"a": 2.5}])
+    columns.settle()
+    [[a], [b]] = columns.chunks.values()
+    assert (a.values.dtype, b.values.to_list()) == (pl.Float64, [1, None])
+    assert columns.cells == {"a": [1.5, 2.5], "b": [1, MISSING]}

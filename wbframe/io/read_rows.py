@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,6 +34,7 @@ from wbframe.io.splitting import send_or_split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
 
     from wbframe.core.model import Request, RunPath
     from wbframe.io.client import Client
@@ -102,15 +104,24 @@ def _read_tasks(
     pages: Iterable[Sequence[tuple[str, int]]],
     read: Callable[[RowsTask, bytes, Request], _Read],
 ) -> Iterator[_Read]:
-    """Ask for the rows of pages of runs, read each answer where it arrives, and give them in order."""
+    """Ask for the rows of pages of runs, read the answers, and give them in order.
 
-    def work(task: RowsTask) -> list[_Read]:
-        return [read(*answered) for answered in send_or_split(client, task)]
-
+    One thread reads, since reading makes Python objects and two would wait for each other: those that send are
+    free to send again at once.
+    """
     tasks = rows_tasks(path, asked, pages, lambda: client.budget.points)
-    with closing(side_by_side(client, work, tasks)) as results:
-        for result in results:
-            yield from result
+    reading = ThreadPoolExecutor(1, thread_name_prefix="wbframe-rows")
+
+    def work(task: RowsTask) -> list[Future[_Read]]:
+        return [reading.submit(read, *answered) for answered in send_or_split(client, task)]
+
+    try:
+        with closing(side_by_side(client, work, tasks)) as results:
+            for result in results:
+                for each in result:
+                    yield each.result()
+    finally:
+        reading.shutdown(cancel_futures=True)
 
 
 # ---------------------------------------------------------------- one run

@@ -12,9 +12,10 @@ from urllib.parse import quote_plus
 
 from wbframe.core.model import RunPath
 from wbframe.core.schema import STEP
+from wbframe.core.sdk_columns import Columns
 from wbframe.core.sdk_documents import HEAVY_FIELDS
-from wbframe.core.sdk_frames import Columns
-from wbframe.core.sdk_rows import RowsAsked, StepWindows, from_json, known_size, rows_holding
+from wbframe.core.sdk_rows import RowsAsked, StepWindows, known_size, rows_holding
+from wbframe.core.sdk_values import from_json
 from wbframe.errors import AnswerError, IncompleteHistoryError, PrecisionWarning
 from wbframe.io import read_rows
 from wbframe.io.sdk_clients import app_url, client_of

@@ -72,8 +72,9 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from wbframe.core.model import Match, RunPath, Stream
 from wbframe.core.schema import STEP
+from wbframe.core.sdk_columns import Columns
 from wbframe.core.sdk_documents import LIGHT_RUNS, RUNS, runs_page
-from wbframe.core.sdk_frames import Columns, polars_frame
+from wbframe.core.sdk_frames import polars_frame
 from wbframe.core.sdk_rows import RowsAsked
 from wbframe.errors import (
     AnswerError,

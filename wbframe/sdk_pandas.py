@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from wbframe.core.sdk_frames import (
+from wbframe.core.sdk_columns import (
     ABSENT,
     MISSING,
     Chunk,
     Columns,
     all_names,
-    column,
     floats,
     kinds_of,
-    loses_digits,
     plain,
 )
+from wbframe.core.sdk_frames import column, loses_digits
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

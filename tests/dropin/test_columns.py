@@ -10,16 +10,18 @@ import pytest
 from wbframe import sdk_pandas
 from wbframe.core import sdk_frames
 from wbframe.core.model import RunPath
-from wbframe.core.sdk_rows import RowsAsked, StepWindows, objects, rows_tasks
+from wbframe.core.sdk_columns import Columns
+from wbframe.core.sdk_rows import RowsAsked, StepWindows, rows_tasks
+from wbframe.core.sdk_values import objects
 from wbframe.errors import AnswerError
 
 
 def polars_frame(rows, **options):
-    return sdk_frames.polars_frame(sdk_frames.Columns(rows), **options)
+    return sdk_frames.polars_frame(Columns(rows), **options)
 
 
 def pandas_frame(rows, **options):
-    return sdk_pandas.pandas_frame(sdk_frames.Columns(rows), **options)
+    return sdk_pandas.pandas_frame(Columns(rows), **options)
 
 
 COLUMNS = [
@@ -104,12 +106,12 @@ def test_rows_that_come_in_parts_are_the_rows_at_once():
         [{"c": 6, "a": 7}, {"a": 8}],
         [{}, {}],
     ]
-    columns = sdk_frames.Columns()
+    columns = Columns()
     for i, part in enumerate(parts):
         columns.add(part, run_id=i)
     rows = [{**row, "run_id": i} for i, part in enumerate(parts) for row in part]
     assert columns.height == 7
-    at_once = sdk_frames.Columns(rows).cells
+    at_once = Columns(rows).cells
     assert {name: columns.cells[name] for name in at_once} == at_once
 
 

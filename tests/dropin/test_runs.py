@@ -60,6 +60,37 @@ def test_histories_of_several_pages():
         )
 
 
+def asked_per_page(server):
+    return [logged.variables["perPage"] for logged in server.requests if "Runs(" in logged.document]
+
+
+@pytest.mark.parametrize(("per_page", "pages"), [(50, [200]), (300, [300]), (20, [20] * 4)])
+def test_histories_load_wide_pages_unless_small_ones_are_asked_for(per_page, pages):
+    with serve(synthetic(runs=70, rows=2, keys=1)) as server:
+        client = wbframe.Client(server.url, server.api_key)
+        runs = Runs(client, "wbframe", "synthetic", per_page=per_page)
+        assert runs.histories(format="polars").height == 140
+        assert asked_per_page(server) == pages
+        assert runs.variables["perPage"] == pages[-1]
+        assert (runs.index, len(runs.objects)) == (70, 70)
+
+
+def test_pages_are_as_asked_where_wide_ones_are_too_much():
+    with serve(synthetic(runs=120, rows=2, keys=1)) as server:
+        runs = Runs(wbframe.Client(server.url, server.api_key), "wbframe", "synthetic")
+        server.fail(status=504, match="Runs(")
+        assert len(runs.histories()) == 240
+        assert asked_per_page(server) == [200, 50, 50, 50]
+        assert len({run.id for run in runs}) == 120
+
+
+def test_a_page_that_is_refused_is_not_asked_for_in_parts(server, client):
+    server.fail(status=403, match="Runs(")
+    with pytest.raises(errors.WbframeError):
+        runs_of(client).histories()
+    assert len(server.requests) == 1
+
+
 def test_many_cells_are_asked_for_in_several_requests():
     with serve(synthetic(runs=20, rows=500, keys=27)) as server:
         client = wbframe.Client(server.url, server.api_key)

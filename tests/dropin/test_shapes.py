@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import warnings
 
 import pandas as pd
 import polars as pl
@@ -13,12 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-import wbframe
-from wbframe import Runs, errors, sdk_pandas
+from wbframe import errors, sdk_pandas
 from wbframe.core import sdk_frames
-from wbframe.core.sdk_frames import MISSING, Columns, keys_of
-from wbframe.core.sdk_rows import RowShape, objects
-from wbframe.server import History, Project, RunRecord, serve, synthetic
+from wbframe.core.sdk_columns import MISSING, Columns, keys_of
+from wbframe.core.sdk_values import RowShape, objects, side_by_side, united
 
 NUMBERS = st.one_of(
     st.integers(-3, 3),
@@ -128,13 +124,41 @@ def test_rows_with_another_key_are_learned():
 )
 @pytest.mark.parametrize("expected", [(), ("a",)])
 def test_what_are_no_rows(raw, expected):
-    with pytest.raises(errors.AnswerError, match="run r: (the rows|a row)"):
+    with pytest.raises(errors.AnswerError, match=r"run r: (the rows|a row)"):
         RowShape(expected).cells(raw, where="run r")
 
 
 def test_series_are_made_where_answers_arrive():
     columns = Columns([{"a": 1.5, "b": 1}, {"a": 2.5}])
     columns.settle()
-    [[a], [b]] = columns.chunks.values()
-    assert (a.values.dtype, b.values.to_list()) == (pl.Float64, [1, None])
+    kinds = [type(chunk.values) for chunks in columns.chunks.values() for chunk in chunks]
+    assert kinds == [pl.Series, pl.Series]
     assert columns.cells == {"a": [1.5, 2.5], "b": [1, MISSING]}
+
+
+STEPS = st.lists(st.integers(0, 3), max_size=4)
+
+
+@settings(max_examples=300, deadline=None)
+@given(steps=st.lists(STEPS, min_size=1, max_size=3), same=st.booleans())
+def test_specs_side_by_side_are_their_rows_united(steps, same):
+    if same:
+        steps = [sorted(steps[0])] * len(steps)
+    parts = [
+        [{"_step": step, "x": i * 10 + at, f"k{i}": at} for at, step in enumerate(each)]
+        for i, each in enumerate(steps)
+    ]
+    shapes = [RowShape(("_step", "x", f"k{i}")) for i in range(len(parts))]
+    cells = [
+        shape.cells([json.dumps(row) for row in part])
+        for shape, part in zip(shapes, parts, strict=True)
+    ]
+    found = side_by_side(cells)
+    if same:
+        assert found is not None
+    if found is not None:
+        rows = [
+            dict(zip(found[1], row, strict=True)) for row in zip(*found[1].values(), strict=True)
+        ]
+        assert rows == united(parts)
+        assert found[0] == len(rows)

@@ -2,53 +2,39 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from wbframe.core.decode import array_of, join_texts
+from wbframe.core.decode import join_texts
 from wbframe.core.graphql import RowsOf, name_of, rows_answer, rows_at_once, rows_request, spec
 from wbframe.core.histories import row_lists
 from wbframe.core.plan import RUNS_PER_REQUEST
 from wbframe.core.schema import STEP
-from wbframe.core.sdk_frames import MISSING, Columns, keys_of, lacking
+from wbframe.core.sdk_columns import Columns
+from wbframe.core.sdk_values import RowShape, objects, side_by_side, united
 from wbframe.errors import AnswerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from wbframe.core.graphql import RunRows
     from wbframe.core.model import Match, Request, RunPath, Stream
+    from wbframe.core.sdk_values import Texts
 
 __all__ = [
-    "RowShape",
     "RowsAsked",
     "RowsTask",
     "StepWindows",
-    "from_json",
     "known_size",
-    "objects",
+    "open_rows",
     "rows_holding",
-    "rows_of",
     "rows_tasks",
 ]
 
 Row = dict[str, Any]
-# An array of rows in JSON, or the JSON of each row.
-Texts = bytes | msgspec.Raw | list[str]
-
-_row = msgspec.json.Decoder(dict[str, Any])
-_rows = msgspec.json.Decoder(list[dict[str, Any]])
 # Keys and rows of a run of which the server says nothing.
 _KEYS = 20
 _DEFAULT_SAMPLES = 500
-# A name that msgspec does not take as a field's, as it would have to be escaped in JSON.
-_ODD_NAME = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,19 +66,28 @@ class RowsAsked:
         if not self.keys:
             field = "history" if self.stream == "default" else "events"
             return RowsOf(run_id=run_id, field=field)
-        if self.match == "all":
-            return RowsOf(run_id=run_id, specs=(self._spec(self.x_axis, *self.keys),))
-        lead = dict.fromkeys((STEP, self.x_axis))
-        own = dict.fromkeys(key for key in self.keys if key not in lead)
-        return RowsOf(run_id=run_id, specs=tuple(self._spec(*lead, key) for key in own or [STEP]))
+        specs = tuple(spec(keys, self.samples, None, None) for keys in self.spec_keys)
+        return RowsOf(run_id=run_id, specs=specs)
 
     @property
-    def row_keys(self) -> tuple[str, ...]:
-        """What the rows of a spec hold; empty if any key may be in them."""
-        return (self.x_axis, *self.keys) if self.keys and self.match == "all" else ()
+    def spec_keys(self) -> list[tuple[str, ...]]:
+        """The keys of each spec; none where whole rows are asked."""
+        if not self.keys:
+            return []
+        if self.match == "all":
+            return [(self.x_axis, *self.keys)]
+        lead = dict.fromkeys((STEP, self.x_axis))
+        own = dict.fromkeys(key for key in self.keys if key not in lead)
+        return [(*lead, key) for key in own or [STEP]]
 
-    def _spec(self, *keys: str) -> str:
-        return spec(keys, self.samples, None, None)
+    @property
+    def unites(self) -> bool:
+        """Whether the rows of several specs are united by step."""
+        return bool(self.keys) and self.match == "any"
+
+    def shapes(self) -> list[RowShape]:
+        """Give the shape of each list of rows of a run."""
+        return [RowShape(keys) for keys in self.spec_keys] or [RowShape()]
 
     def points(self, rows: int | None, keys: int | None) -> int:
         """Estimate the cells that come back from a run of so many rows and keys."""
@@ -105,157 +100,38 @@ class RowsAsked:
     def parse(self, lists: Sequence[Texts], *, where: str) -> list[Row]:
         """Read the rows of one run, a list a spec."""
         parts = [objects(part, where=where) for part in lists]
-        return parts[0] if self.match == "all" or not self.keys else _joined(parts)
+        return united(parts) if self.unites else parts[0]
 
 
-def _lists(rows: RunRows, field: str) -> Sequence[Texts]:
-    """Give the rows of one run, a list a spec."""
-    if field == "sampledHistory":
-        return rows.sampled_history or []
-    texts = rows.history if field == "history" else rows.events
-    return [texts or []]
+def open_rows(
+    content: bytes, request: Request, path: RunPath, asked: Sequence[RowsOf]
+) -> Iterator[tuple[str, Sequence[Texts], str]]:
+    """Open an answer to `rows_request`; no row is parsed.
 
-
-def rows_of(raw: msgspec.Raw, field: str, *, where: str) -> list[Row]:
-    """Read the rows of one field of a run: the JSON texts of `history`, the one spec of `sampledHistory`.
+    Yields
+    ------
+    tuple
+        Of each run, in order, its id, its rows, a list a spec, and what it is called in messages.
 
     Raises
     ------
-    AnswerError
-        If they are no rows, or if `sampledHistory` does not answer just one spec.
+    QueryError, AnswerError, RunNotFoundError
+        As the answer has it.
     """
-    if field != "sampledHistory":
-        return objects(join_texts(raw, where=where), where=where)
-    lists = row_lists(raw)
-    if len(lists) != 1:
-        raise AnswerError(f"{where}: one spec was asked and {len(lists)} answered")
-    return objects(lists[0], where=where)
-
-
-def _joined(parts: Iterable[list[Row]]) -> list[Row]:
-    """Unite the rows of several specs by step, first with first where a step has several rows."""
-    found: dict[tuple[Any, int], Row] = {}
-    for rows in parts:
-        seen: dict[Any, int] = {}
-        for row in rows:
-            step = row[STEP]
-            seen[step] = seen.get(step, -1) + 1
-            found.setdefault((step, seen[step]), {}).update(row)
-    return [found[place] for place in sorted(found)]
-
-
-def from_json(text: str | bytes | msgspec.Raw) -> Any:
-    """Read JSON by the rules of Python's `json`: NaN is a float, integers have any size.
-
-    Raises
-    ------
-    ValueError
-        If it is none.
-
-    Examples
-    --------
-    >>> from_json('{"a": [NaN, 1]}')
-    {'a': [nan, 1]}
-    """
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        return json.loads(text if isinstance(text, str) else bytes(text), strict=False)
-
-
-def objects(raw: Texts, *, where: str = "") -> list[Row]:
-    """Read objects, a JSON array of them or one text each, by the rules of Python's `json`.
-
-    Raises
-    ------
-    AnswerError
-        If it is no such array.
-
-    Examples
-    --------
-    >>> objects(b'[{"a": NaN, "b": 1}]')
-    [{'a': nan, 'b': 1}]
-    """
-    try:
-        return list(map(_row.decode, raw)) if isinstance(raw, list) else _rows.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
-        array = array_of(raw, where=where) if isinstance(raw, list) else bytes(raw)
-        return _objects_slowly(array, where)
-
-
-def _objects_slowly(raw: bytes, where: str) -> list[Row]:
-    """Read what is JSON by Python's measure only."""
-    at = f"{where}: " if where else ""
-    try:
-        found = json.loads(raw, strict=False)
-    except (ValueError, RecursionError) as error:
-        raise AnswerError(f"{at}the rows are not JSON: {error}") from error
-    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
-        raise AnswerError(f"{at}the rows must be a list of objects")
-    return found
-
-
-class RowShape:
-    """What keys the rows of a project's runs hold, learned from the first of them.
-
-    Rows that hold no other key are then read into columns with no dict a row. Threads may share one.
-
-    Parameters
-    ----------
-    keys
-        What the rows are expected to hold.
-
-    Examples
-    --------
-    >>> RowShape().cells(b'[{"a": 1, "b": 2}, {"a": 3, "b": 4}]')
-    (2, {'a': [1, 3], 'b': [2, 4]})
-    """
-
-    def __init__(self, keys: Iterable[str] = ()) -> None:
-        self._keys = tuple(dict.fromkeys(keys))
-
-    def cells(self, raw: Texts, *, where: str = "") -> tuple[int, dict[str, Sequence[Any]]]:
-        """Read rows: how many there are, and key -> one value a row, `MISSING` where it is not.
-
-        Raises
-        ------
-        AnswerError
-            As `objects`.
-        """
-        keys = self._keys
-        if keys:
-            try:
-                one, many = _shaped(keys)
-                rows = list(map(one.decode, raw)) if isinstance(raw, list) else many.decode(raw)
-            except (msgspec.DecodeError, RecursionError):
-                pass
-            else:
-                columns = zip(*map(msgspec.structs.astuple, rows), strict=True)
-                found = zip(keys, columns, strict=bool(rows))
-                return len(rows), {key: cells for key, cells in found if not lacking(cells)}
-        found_rows = objects(raw, where=where)
-        own = keys_of(found_rows)
-        self._learn(own)
-        return len(found_rows), {key: [row.get(key, MISSING) for row in found_rows] for key in own}
-
-    def _learn(self, own: list[str]) -> None:
-        """Expect the keys of these rows too; only them, if they are few beside those of other rows."""
-        if any(map(_ODD_NAME.search, own)):
-            return
-        both = tuple(dict.fromkeys([*self._keys, *own]))
-        self._keys = both if len(both) <= 2 * len(own) else tuple(own)
-
-
-@lru_cache(maxsize=32)
-def _shaped(
-    keys: tuple[str, ...],
-) -> tuple[msgspec.json.Decoder[Any], msgspec.json.Decoder[list[Any]]]:
-    """Make the decoders of a row that holds these keys and no other, and of an array of such."""
-    fields = [
-        (f"c{at}", Any, msgspec.field(name=key, default=MISSING)) for at, key in enumerate(keys)
-    ]
-    row = msgspec.defstruct("Row", fields, gc=False, forbid_unknown_fields=True)
-    return msgspec.json.Decoder(row), msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
+    known = rows_at_once(content, request, asked)
+    raws = [] if known else rows_answer(content, request, path, asked)
+    for i, of in enumerate(asked):
+        where = f"run {of.run_id!r} of {name_of(path)}"
+        lists: Sequence[Texts]
+        if known:
+            texts = known[i].history if of.field == "history" else known[i].events
+            lists = (known[i].sampled_history or []) if of.specs else [texts or []]
+        else:
+            lists = row_lists(raws[i]) if of.specs else [join_texts(raws[i], where=where)]
+        if of.specs and len(lists) != len(of.specs):
+            msg = f"{len(of.specs)} specs were asked and {len(lists)} answered"
+            raise AnswerError(f"{where}: {msg}")
+        yield of.run_id, lists, where
 
 
 # ---------------------------------------------------------------- many runs a request
@@ -283,39 +159,23 @@ class RowsTask:
         """
         return [
             (run, self.asked.parse(lists, where=where))
-            for run, lists, where in self._open(content, request)
+            for run, lists, where in open_rows(content, request, self.path, self._rows_of())
         ]
 
-    def columns(self, content: bytes, request: Request, shape: RowShape) -> Columns:
+    def columns(self, content: bytes, request: Request, shapes: Sequence[RowShape]) -> Columns:
         """Read the answer as columns, with the run ids as `run_id`; else as `rows`."""
         found = Columns()
-        for run, lists, where in self._open(content, request):
-            if len(lists) == 1:
-                count, cells = shape.cells(lists[0], where=where)
-                found.add_cells(cells, count, run_id=run)
-            else:
+        for run, lists, where in open_rows(content, request, self.path, self._rows_of()):
+            parts = [
+                shape.cells(each, where=where) for shape, each in zip(shapes, lists, strict=True)
+            ]
+            cells = side_by_side(parts) if self.asked.unites else parts[0]
+            if cells is None:
                 found.add(self.asked.parse(lists, where=where), run_id=run)
+            else:
+                found.add_cells(cells[1], cells[0], run_id=run)
         found.settle()
         return found
-
-    def _open(self, content: bytes, request: Request) -> Iterator[tuple[str, Sequence[Texts], str]]:
-        """Open the answer: of each run its id, its rows, a list a spec, and what it is called."""
-        asked = self._rows_of()
-        known = rows_at_once(content, request, asked)
-        raws = [] if known else rows_answer(content, request, self.path, asked)
-        for i, (run, of) in enumerate(zip(self.runs, asked, strict=True)):
-            where = f"run {run!r} of {name_of(self.path)}"
-            lists: Sequence[Texts]
-            if known:
-                lists = _lists(known[i], of.field)
-            elif of.field == "sampledHistory":
-                lists = row_lists(raws[i])
-            else:
-                lists = [join_texts(raws[i], where=where)]
-            if of.field == "sampledHistory" and len(lists) != len(of.specs):
-                msg = f"{len(of.specs)} specs were asked and {len(lists)} answered"
-                raise AnswerError(f"{where}: {msg}")
-            yield run, lists, where
 
     def _rows_of(self) -> list[RowsOf]:
         return [self.asked.of(run) for run in self.runs]

@@ -11,23 +11,20 @@ from wbframe.core.graphql import (
     RowsOf,
     found_project,
     found_run,
-    name_of,
     open_answer,
-    rows_answer,
     rows_request,
     spec,
 )
 from wbframe.core.schema import STEP
-from wbframe.core.sdk_frames import Columns
+from wbframe.core.sdk_columns import Columns
 from wbframe.core.sdk_rows import (
     RowsAsked,
-    RowShape,
     RowsTask,
     StepWindows,
-    from_json,
-    rows_of,
+    open_rows,
     rows_tasks,
 )
+from wbframe.core.sdk_values import from_json, objects
 from wbframe.errors import AnswerError
 from wbframe.io.overlap import side_by_side
 from wbframe.io.splitting import send_or_split
@@ -86,10 +83,10 @@ def read_columns(
     pages: Iterable[Sequence[tuple[str, int]]],
 ) -> Columns:
     """Do `read_rows`, and give the rows as columns."""
-    shape = RowShape(asked.row_keys)
+    shapes = asked.shapes()
 
     def read(task: RowsTask, content: bytes, request: Request) -> Columns:
-        return task.columns(content, request, shape)
+        return task.columns(content, request, shapes)
 
     found = Columns()
     for part in _read_tasks(client, path, asked, pages, read):
@@ -179,7 +176,6 @@ def scan_rows(
     client: Client, path: RunPath, name: str, keys: Sequence[str], windows: StepWindows
 ) -> Iterator[Row]:
     """Read every row of one run, window by window; with keys, the rows that hold all of them."""
-    where = f"run {name!r} of {name_of(path)}"
     samples = windows.samples
     while (window := windows.window) is not None:
         low, high = window
@@ -188,8 +184,8 @@ def scan_rows(
         else:
             asked = RowsOf(run_id=name, field="history")
         request = rows_request(path, [asked], samples=samples, min_step=low, max_step=high)
-        [raw] = rows_answer(client.send(request), request, path, [asked])
-        rows = rows_of(raw, asked.field, where=where)
+        [(_, [texts], where)] = open_rows(client.send(request), request, path, [asked])
+        rows = objects(texts, where=where)
         if windows.took(len(rows)):
             yield from rows
 

@@ -76,14 +76,14 @@ def _joined(chunks: Sequence[Chunk], *, text: bool) -> tuple[pd.Series[Any], boo
     kinds = kinds_of(chunks)
     known = kinds - ABSENT
     quick = None
-    if known and known <= {int, float}:
-        quick = plain(chunks) if kinds == {int} else floats(chunks)
-    elif kinds == {bool}:
+    if len(kinds) == 1 and kinds <= {int, bool, str}:
         quick = plain(chunks)
-    elif kinds == {str}:
-        words = plain(chunks)
-        if words is not None and (text or not all_names(words)):
-            return pd.Series(words.to_list()), False
+        if quick is not None and kinds == {str}:
+            if text or not all_names(quick):
+                return pd.Series(quick.to_list()), False
+            quick = None
+    if quick is None and known and known <= (_NUMERIC - {str} if text else _NUMERIC):
+        quick = floats(chunks)
     if quick is not None:
         return pd.Series(quick.to_numpy(writable=True)), False
     return _series([cell for chunk in chunks for cell in chunk.cells], text=text)

@@ -236,13 +236,20 @@ def all_names(texts: pl.Series) -> bool:
 
 
 def floats(chunks: Sequence[Chunk]) -> pl.Series | None:
-    """Join chunks of numbers as Float64; None if that would cost an integer its digits."""
+    """Join chunks of numbers and the names of non-finite ones as Float64.
+
+    None if that would cost an integer its digits, and for other text.
+    """
     parts: list[pl.Series] = []
     for chunk in chunks:
-        values = chunk.values
-        if isinstance(values, pl.Series):
-            part = values.cast(_FLOAT)
+        if str not in chunk.kinds and isinstance(chunk.values, pl.Series):
+            part = chunk.values.cast(_FLOAT)
         else:
+            values = chunk.cells
+            if str in chunk.kinds:
+                if not {value for value in values if type(value) is str} <= NON_FINITE.keys():
+                    return None
+                values = [NON_FINITE[value] if type(value) is str else value for value in values]
             try:
                 part = pl.Series(_without(values), dtype=_FLOAT)
             except (OverflowError, TypeError):

@@ -26,6 +26,7 @@ __all__ = [
 Row = dict[str, Any]
 
 _NUMBERS = frozenset({int, float})
+_NUMERIC = frozenset({int, float, str})
 _INT64 = range(-(2**63), 2**63)
 _UINT64 = range(2**64)
 _EXACT = 2**53
@@ -75,7 +76,7 @@ def joined(name: str, chunks: Sequence[Chunk], *, text: bool = False) -> tuple[p
         quick = plain(chunks)
         if known == {str} and quick is not None and not text and all_names(quick):
             quick = None
-    if quick is None and float in known and known <= _NUMBERS:
+    if quick is None and known - {int} and known <= (_NUMBERS if text else _NUMERIC):
         quick = floats(chunks)
     if quick is not None:
         return quick.alias(name), False

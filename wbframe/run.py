@@ -15,7 +15,7 @@ from wbframe.core.schema import STEP
 from wbframe.core.sdk_columns import Columns
 from wbframe.core.sdk_documents import HEAVY_FIELDS
 from wbframe.core.sdk_rows import RowsAsked, StepWindows, known_size, rows_holding
-from wbframe.core.sdk_values import from_json
+from wbframe.core.sdk_values import RowShape, from_json, objects
 from wbframe.errors import AnswerError, IncompleteHistoryError, PrecisionWarning
 from wbframe.io import read_rows
 from wbframe.io.sdk_clients import app_url, client_of
@@ -266,10 +266,13 @@ class Run(Node):
         if not check_keys(keys, stream):
             return []
         asked = RowsAsked(samples=samples, keys=tuple(keys or ()), x_axis=x_axis, stream=stream)
-        [(_, rows)] = read_rows.read_rows(self.client, self._run_path, asked, [[(self.id, 0)]])
+        [texts], where = read_rows.read_run(self.client, self._run_path, self.id, asked)
         if not pandas:
-            return rows
-        frame, imprecise = pandas_frame(Columns(rows), text=text_keys([self]))
+            return objects(texts, where=where)
+        columns = Columns()
+        count, cells = RowShape().cells(texts, where=where)
+        columns.add_cells(cells, count)
+        frame, imprecise = pandas_frame(columns, text=text_keys([self]))
         warn_imprecise(imprecise)
         return frame
 

@@ -22,6 +22,7 @@ from wbframe.core.sdk_frames import column, loses_digits
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    import numpy as np
     import pandas as pd
 
 __all__ = ["pandas_frame"]
@@ -69,7 +70,9 @@ def pandas_frame(
     return pd.DataFrame(found), frozenset(imprecise)
 
 
-def _joined(chunks: Sequence[Chunk], *, text: bool) -> tuple[pd.Series[Any], bool]:
+def _joined(
+    chunks: Sequence[Chunk], *, text: bool
+) -> tuple[pd.Series[Any] | np.ndarray[Any, Any], bool]:
     """Build one column of chunks, at once where pandas would make the same of their series."""
     import pandas as pd  # noqa: PLC0415 -- as above
 
@@ -85,7 +88,7 @@ def _joined(chunks: Sequence[Chunk], *, text: bool) -> tuple[pd.Series[Any], boo
     if quick is None and known and known <= (_NUMERIC - {str} if text else _NUMERIC):
         quick = floats(chunks)
     if quick is not None:
-        return pd.Series(quick.to_numpy(writable=True)), False
+        return quick.to_numpy(writable=True), False
     return _series([cell for chunk in chunks for cell in chunk.cells], text=text)
 
 

@@ -110,6 +110,8 @@ class RowShape:
         AnswerError
             As `objects`.
         """
+        if not self._keys and isinstance(raw, list) and raw:
+            self._learn(list(objects(raw[:1], where=where)[0]))
         keys = self._keys
         if keys:
             try:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from wbframe.core.model import Request, RunPath
+    from wbframe.core.sdk_values import Texts
     from wbframe.io.client import Client
 
 Row = dict[str, Any]
@@ -74,6 +75,16 @@ def read_rows(
     """
     for result in _read_tasks(client, path, asked, pages, RowsTask.rows):
         yield from result
+
+
+def read_run(
+    client: Client, path: RunPath, name: str, asked: RowsAsked
+) -> tuple[Sequence[Texts], str]:
+    """Ask for the rows of one run: its rows, a list a spec, none of them parsed, and what it is called."""
+    task = RowsTask(path=path, runs=(name,), asked=asked)
+    request = task.request()
+    [(_, lists, where)] = open_rows(client.send(request), request, path, [asked.of(name)])
+    return lists, where
 
 
 def read_columns(
@@ -168,7 +179,8 @@ def last_step(node: Row) -> int | None:
 
 def find_last_step(client: Client, path: RunPath, name: str) -> int:
     """Find the last step of a run in its rows, for servers that have no index of keys."""
-    [(_, rows)] = read_rows(client, path, RowsAsked(), [[(name, 0)]])
+    [texts], where = read_run(client, path, name, RowsAsked())
+    rows = objects(texts, where=where)
     return max((int(row[STEP]) for row in rows if STEP in row), default=-1)
 
 

@@ -124,7 +124,8 @@ def _read_tasks(
         return [reading.submit(read, *answered) for answered in send_or_split(client, task)]
 
     try:
-        with closing(side_by_side(client, work, tasks)) as results:
+        ahead = client.concurrency + 2  # so many answers are in memory at the most
+        with closing(side_by_side(client, work, tasks, ahead=ahead)) as results:
             for result in results:
                 for each in result:
                     yield each.result()

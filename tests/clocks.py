@@ -21,6 +21,7 @@ class FakeClock(Clock):
 
     def sleep(self, seconds):
         stopping.check()
+        until = self.time + seconds
         with self._lock:
             self.waits.append(seconds)
-            self.time += seconds
+            self.time = max(self.time, until)

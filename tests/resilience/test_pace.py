@@ -51,11 +51,11 @@ def test_ten_thousand_runs_on_a_server_that_allows_200_a_minute(many, headers, m
     assert frame.height == 10_000 == frame["run_id"].n_unique()
     refused = limiter.answers.count(429)
     assert len(limiter.answers) == 1000 + refused
-    # One wall is run into, and with no word on how long it stands, a few times more.
-    assert refused <= (3 if headers else 12)
-    assert limiter.answers[-400:].count(429) <= 2
+    # All that is under way runs into a wall at once; with no word on how long it stands, a few times more.
+    assert refused <= (10 if headers else 20)
+    assert limiter.answers[-400:].count(429) <= 6
     # At best 4 of the 5 minutes that 1000 requests take are waited for.
-    assert 240 <= clock.now() - 1000 <= 420
+    assert 240 <= clock.now() - 1000 <= 500
 
 
 def test_requests_per_minute_are_kept_by_all_threads_together(server):

@@ -292,19 +292,15 @@ def assemble(
         column = rows.pop(0).rechunk() if small else rows.pop(0)
         columns[schema.names.get(column.name, column.name)] = column
     if schema.run_columns and beside is not None:
-        at = _repeated("at", ordinals, heights, pl.Int64())
-        columns |= beside.select(list(schema.run_columns))[at].to_dict()
+        place = _repeated("place", ordinals, heights, pl.UInt32())
+        columns |= {name: beside[name].gather(place) for name in schema.run_columns}
     return pl.DataFrame(columns)
 
 
 def _repeated(
     name: str, values: Sequence[object], times: Sequence[int], dtype: pl.DataType
 ) -> pl.Series:
-    """Repeat each value so many times; times are above 0."""
-    return (
-        pl.DataFrame(
-            {name: pl.Series(values, dtype=dtype), "times": pl.Series(times, dtype=pl.Int64)}
-        )
-        .select(pl.col(name).repeat_by("times").explode())
-        .to_series()
-    )
+    """Repeat each value so many times, run by run: all at once takes three times the memory of the column."""
+    each = pl.Series(name, values, dtype=dtype)
+    parts = [each.new_from_index(at, count) for at, count in enumerate(times)]
+    return pl.concat([each.clear(), *parts], rechunk=False)

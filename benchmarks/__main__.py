@@ -12,6 +12,7 @@ from benchmarks.options import Options
 from benchmarks.peers import CURRENT, OLDEST
 from benchmarks.report import machine, table, write_chart, write_json
 from benchmarks.scenarios import (
+    account,
     cold,
     decode,
     drop_in,
@@ -36,6 +37,7 @@ SCENARIOS = {
         drop_in,
         pushdown,
         decode,
+        account,
         growth,
         memory,
         whole_memory,

@@ -100,13 +100,18 @@ class Host:
         """Tell what was sent since the log was cleared."""
         return Sent(*self._say({"sent": True}))
 
-    def replay(self) -> float:
+    def cpu_seconds(self) -> float:
+        """Tell the CPU time of the server's process so far, all its threads together."""
+        return float(self._say({"cpu": True}))
+
+    def replay(self, taken: list[bytes] | None = None) -> float:
         """Send the logged requests again with a client that drops the answers; give the seconds.
 
         As wbframe does: the first page of runs (and what comes before it) alone, the rest side by side. It is the
-        share of the server and the wire in what a reader takes.
+        share of the server and the wire in what a reader takes. The bodies go to `taken`, as they were sent.
         """
         listed: list[list[Any]] = self._say({"log": True})
+        self.clear()  # what is sent again is logged again
         first = next((i for i, each in enumerate(listed) if "runs(" in each[0]), 0)
         alone, rest = listed[: first + 1], listed[first + 1 :]
         address = urlsplit(self.url)
@@ -122,7 +127,9 @@ class Host:
             for document, variables in requests:
                 body = json.dumps({"query": document, "variables": variables})
                 connection.request("POST", "/graphql", body, headers)
-                connection.getresponse().read()
+                content = connection.getresponse().read()
+                if taken is not None:
+                    taken.append(content)
             connection.close()
 
         started = time.perf_counter()
@@ -158,6 +165,8 @@ def _answer(server: PreparedServer, message: dict[str, Any]) -> Any:
         server.latency = message["latency"]
     elif "clear" in message:
         server.clear()
+    elif "cpu" in message:
+        return time.process_time()
     elif "log" in message:
         return [[each.document, each.variables] for each in server.requests]
     elif "sent" in message:

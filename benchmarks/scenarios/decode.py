@@ -1,6 +1,7 @@
 """Decoding alone, in this process, on one thread of Python: bytes of rows to a frame.
 
-Beside it on the same bytes: a bare simdjson parse where `pysimdjson` is installed, `msgspec` and `json`.
+Beside it on the same bytes: a bare simdjson parse where `pysimdjson` is installed, `msgspec` and `json`; and what
+else makes columns of them, with none of the guards: the JSON readers of polars and Arrow, `msgspec`'s objects.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any
 
 import msgspec
 import polars as pl
+import pyarrow as pa
+import pyarrow.json as pa_json
 
 from benchmarks.measuring import Row
 from benchmarks.options import Options, Scenario
@@ -92,6 +95,32 @@ def _parsers() -> dict[str, Work]:
     }
 
 
+def _columns() -> dict[str, Work]:
+    """Give other ways to columns; none of them looks whether a value was rounded, cut or taken for another."""
+    names = ("_step", "_runtime", "_timestamp", *(f"metric/{each:02d}" for each in range(_KEYS)))
+    schema = dict.fromkeys(names, pl.Float64())
+    fields = [(f"c{at}", float, msgspec.field(name=name)) for at, name in enumerate(names)]
+    structs = msgspec.json.Decoder(list[msgspec.defstruct("Row", fields, gc=False)])  # type: ignore[misc]
+    parse = pa_json.ParseOptions(explicit_schema=pa.schema(dict.fromkeys(names, pa.float64())))
+    alone = pa_json.ReadOptions(use_threads=False)
+
+    def lines(arrays: list[bytes]) -> bytes:
+        return b"\n".join(each[1:-1].replace(b"},{", b"}\n{") for each in arrays)
+
+    def tuples(each: bytes) -> pl.DataFrame:
+        rows = zip(*map(msgspec.structs.astuple, structs.decode(each)), strict=True)
+        return pl.DataFrame(dict(zip(names, rows, strict=True)), schema=schema)
+
+    return {
+        "pl.read_json": _each(lambda each: pl.read_json(each, schema=schema)),
+        "pl.read_ndjson, of lines": lambda arrays: pl.read_ndjson(lines(arrays), schema=schema),
+        "pyarrow.json, of lines": lambda arrays: pa_json.read_json(
+            pa.BufferReader(lines(arrays)), read_options=alone, parse_options=parse
+        ),
+        "msgspec, to structs to polars": _each(tuples),
+    }
+
+
 def run(options: Options) -> list[Row]:
     """Measure every kind of value."""
     lists = _lists(2, 20) if options.smoke else _lists(20, 500)
@@ -106,7 +135,8 @@ def run(options: Options) -> list[Row]:
     }
     for case, arrays in lists.items():
         timed = _readers(schemas.get(case, columns))
-        timed |= parsers if case == "numbers" else {k: v for k, v in parsers.items() if k == BARE}
+        bare = {k: v for k, v in parsers.items() if k == BARE}
+        timed |= {**parsers, **_columns()} if case == "numbers" else bare
         wall: dict[str, list[float]] = {name: [] for name in timed}
         cpu: dict[str, list[float]] = {name: [] for name in timed}
         for _ in range(repeats):

@@ -323,7 +323,7 @@ class RunsTaken:
     def _matching(self, path: RunPath, nodes: list[RunNode], predicate: pl.Expr) -> list[RunNode]:
         """Keep the runs for which the predicate is true."""
         buffer = RunsBuffer()
-        buffer.add(path, nodes)
+        buffer.add(path, nodes, keep=True)
         frame, _ = runs_frame(buffer, self.schema)
         return [nodes[i] for i in rows_where(frame, predicate)]
 

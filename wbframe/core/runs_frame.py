@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import polars as pl
 
-from wbframe.core.decode import decode_lists, infer_types
+from wbframe.core.decode import decode_rows, infer_types
 from wbframe.core.graphql import RAW_NULL, json_object, json_texts, name_of
 from wbframe.core.schema import HIDDEN, RUN_COLUMNS, UTC_TIME, Index, RunsSchema, merge_index
 from wbframe.errors import AnswerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from wbframe.core.graphql import RunNode
     from wbframe.core.model import RunPath
@@ -47,8 +47,8 @@ class RunsBuffer:
     names: set[str] = field(default_factory=set)
     collided: set[str] = field(default_factory=set)
 
-    def add(self, path: RunPath, nodes: Iterable[RunNode]) -> None:
-        """Add runs of one project."""
+    def add(self, path: RunPath, nodes: Iterable[RunNode], *, keep: bool = False) -> None:
+        """Add runs of one project; config and summary are taken out of them, unless they shall keep them."""
         for node in nodes:
             self.entities.append(path.entity or "")
             self.projects.append(path.project)
@@ -57,11 +57,13 @@ class RunsBuffer:
             leaves = run_leaves(node, where=where, collided=self.collided)
             self.names.update(leaves)
             self.rows.append(msgspec.json.encode(leaves))
+            if not keep:  # they are views of the answer, and would hold all of it
+                node.config = node.summary_metrics = RAW_NULL
 
-    def joined(self) -> list[bytes]:
+    def joined(self) -> Iterator[bytes]:
         """Give the rows as JSON arrays, each of some rows: the memory to decode one is many times its size."""
-        parts = range(0, max(len(self.rows), 1), _ROWS_AT_ONCE)
-        return [b"[" + b",".join(self.rows[at : at + _ROWS_AT_ONCE]) + b"]" for at in parts]
+        for at in range(0, max(len(self.rows), 1), _ROWS_AT_ONCE):
+            yield b"[" + b",".join(self.rows[at : at + _ROWS_AT_ONCE]) + b"]"
 
     def __len__(self) -> int:
         return len(self.nodes)
@@ -168,8 +170,7 @@ def runs_frame(buffer: RunsBuffer, schema: RunsSchema) -> tuple[pl.DataFrame, fr
     found: dict[str, pl.Series] = {}
     imprecise: frozenset[str] = frozenset()
     if leaves:
-        parts = buffer.joined()
-        decoded = decode_lists(parts, leaves, where=["the runs"] * len(parts))
+        decoded = [decode_rows(part, leaves, where="the runs") for part in buffer.joined()]
         whole = pl.concat([each.frame for each in decoded])
         found = {name: whole[name] for name in leaves}
         imprecise = frozenset().union(*(each.imprecise for each in decoded))

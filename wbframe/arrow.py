@@ -14,7 +14,7 @@ from wbframe.core.arguments import check_batch_size, history_scan, runs_scan
 from wbframe.core.buckets import DEFAULT_BINS
 from wbframe.core.model import DEFAULT_ORDER, DEFAULT_PER_PAGE, DEFAULT_SAMPLES
 from wbframe.docs import documented
-from wbframe.io.client import client_or_default
+from wbframe.io.default_client import client_or_default
 from wbframe.io.progress import hook_of
 from wbframe.io.read_histories import read_histories as _read_histories
 from wbframe.io.read_runs import read_runs as _read_runs

@@ -17,7 +17,7 @@ from wbframe.core.frames import paths_of
 from wbframe.core.model import DEFAULT_ORDER, DEFAULT_PER_PAGE, DEFAULT_SAMPLES
 from wbframe.docs import documented
 from wbframe.errors import one_of
-from wbframe.io.client import client_or_default
+from wbframe.io.default_client import client_or_default
 from wbframe.io.progress import hook_of
 from wbframe.io.read_histories import read_histories as _read_histories
 from wbframe.io.read_runs import read_runs as _read_runs

@@ -68,7 +68,7 @@ def read_runs(
     >>> dict(runs.schema)
     {'run_id': String, 'state': String}
     """
-    from wbframe.io.client import client_or_default
+    from wbframe.io.default_client import client_or_default
     from wbframe.io.progress import hook_of
     from wbframe.io.read_runs import read_runs as read
 
@@ -138,7 +138,7 @@ def read_histories(
     >>> dict(rows.schema)
     {'run_id': String, '_step': Int64, 'train/loss': Float64}
     """
-    from wbframe.io.client import client_or_default
+    from wbframe.io.default_client import client_or_default
     from wbframe.io.progress import hook_of
     from wbframe.io.read_histories import read_histories as read
 

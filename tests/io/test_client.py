@@ -31,7 +31,8 @@ from wbframe.errors import (
     UsageError,
     WbframeError,
 )
-from wbframe.io.client import Traffic, client_or_default
+from wbframe.io.client import Traffic
+from wbframe.io.default_client import client_or_default
 from wbframe.io.retry import RetryPolicy
 from wbframe.polars import read_runs
 from wbframe.server import Project, serve
@@ -377,6 +378,7 @@ def test_neither_repr_nor_vars_in_errors_tell_the_key(client):
         ({"timeout": float("nan")}, "`timeout` must be above 0"),
         ({"concurrency": 0}, "`concurrency` must be a whole number, at least 1"),
         ({"concurrency": "3"}, "`concurrency` must be a whole number"),
+        ({"retry": 3}, "`retry` must be a wbframe.RetryPolicy"),
     ],
 )
 def test_wrong_options(options, message):

@@ -27,7 +27,7 @@ from wbframe.io import problems, stopping
 from wbframe.io.budget import PageBudget, PointBudget
 from wbframe.io.clock import Clock
 from wbframe.io.credentials import find_base_url, find_default, find_key
-from wbframe.io.http import Session, read_body
+from wbframe.io.http import Session, Turn, read_body
 from wbframe.io.pace import Pace, read_quota
 from wbframe.io.retry import (
     TOO_BIG,
@@ -158,6 +158,10 @@ class Client:
             raise UsageError(
                 f"`concurrency` must be a whole number, at least 1; got {concurrency!r}"
             )
+        if retry is not None and not isinstance(retry, RetryPolicy):
+            raise UsageError(
+                f"`retry` must be a wbframe.RetryPolicy, as in RetryPolicy(tries=5); got {retry!r}"
+            )
         self.base_url = find_base_url(base_url)
         self.timeout = timeout
         self.concurrency = concurrency
@@ -270,7 +274,9 @@ class Client:
         """Find the project for calls without one: argument, ``WANDB_PROJECT``, settings files."""
         return find_default("project", given=self._project)
 
-    def send(self, request: Request, *, splittable: bool = False) -> bytes:
+    def send(
+        self, request: Request, *, splittable: bool = False, turn: Turn | None = None
+    ) -> bytes:
         """Send a request and give the body of its answer.
 
         Parameters
@@ -280,6 +286,8 @@ class Client:
         splittable
             Whether the caller would rather cut the request in two than have it sent again
             when the server finds it too big (413, 500, 504, a time-out).
+        turn
+            Taken before an answer is unpacked, and given back if it is none.
 
         Raises
         ------
@@ -292,8 +300,15 @@ class Client:
         transport = self._connected()
 
         def once(again: bool) -> bytes:  # noqa: FBT001 -- called in one place
-            with self.pace.turn():
-                return self._once(transport, prepared, splittable=splittable, again=again)
+            try:
+                with self.pace.turn():
+                    return self._once(
+                        transport, prepared, splittable=splittable, again=again, turn=turn
+                    )
+            except BaseException:
+                if turn is not None:
+                    turn.give_back()
+                raise
 
         return self.persist(once, f"could not read {request.asked} from {self.base_url}")
 
@@ -375,7 +390,12 @@ class Client:
         return self.persist(once, f"could not read {asked} from {self.base_url}")
 
     def exchange(
-        self, send: Callable[[], requests.Response], *, again: bool, splittable: bool = False
+        self,
+        send: Callable[[], requests.Response],
+        *,
+        again: bool,
+        splittable: bool = False,
+        turn: Turn | None = None,
     ) -> tuple[requests.Response, bytes]:
         """Send, read the whole answer, and count both.
 
@@ -385,17 +405,22 @@ class Client:
             If no whole answer came.
         """
         if stopping.current() is not None:
-            return self._exchange(send, again=again, splittable=splittable)
+            return self._exchange(send, again=again, splittable=splittable, turn=turn)
         # A thread that waits in a socket hears no Ctrl-C.
         with stopping.pool(1, "wbframe-send") as threads:
             return stopping.result_of(
                 threads.submit(
-                    lambda: self._exchange(send, again=again, splittable=splittable),
+                    lambda: self._exchange(send, again=again, splittable=splittable, turn=turn),
                 )
             )
 
     def _exchange(
-        self, send: Callable[[], requests.Response], *, again: bool, splittable: bool
+        self,
+        send: Callable[[], requests.Response],
+        *,
+        again: bool,
+        splittable: bool,
+        turn: Turn | None,
     ) -> tuple[requests.Response, bytes]:
         """Do so in a scope, which cuts the connection when it is stopped."""
         stopping.check()
@@ -403,7 +428,11 @@ class Client:
         try:
             response = send()
             content = read_body(
-                response, most=self.largest_answer, seconds=self.timeout, now=self.clock.now
+                response,
+                most=self.largest_answer,
+                seconds=self.timeout,
+                now=self.clock.now,
+                turn=turn,
             )
         except requests.RequestException as error:
             stopping.check()
@@ -422,13 +451,20 @@ class Client:
         return response, content
 
     def _once(
-        self, transport: Transport, prepared: Prepared, *, splittable: bool, again: bool
+        self,
+        transport: Transport,
+        prepared: Prepared,
+        *,
+        splittable: bool,
+        again: bool,
+        turn: Turn | None,
     ) -> bytes:
         """Send once; what may pass is raised as TryAgainError."""
         response, content = self.exchange(
             lambda: transport.post(prepared, timeout=self.timeout),
             again=again,
             splittable=splittable,
+            turn=turn,
         )
         status, quota = response.status_code, read_quota(response.headers)
         if status == requests.codes.too_many_requests:
@@ -517,33 +553,12 @@ _clients: weakref.WeakSet[Client] = weakref.WeakSet()
 
 def _after_fork() -> None:
     """Let all clients of a forked process begin anew."""
-    global _defaults_lock  # noqa: PLW0603 -- another thread may have held it
-    _defaults_lock = threading.Lock()
     for client in list(_clients):
         client.after_fork()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-_defaults: dict[tuple[str | None, ...], Client] = {}
-_defaults_lock = threading.Lock()
-
-
-def client_or_default(client: Client | None) -> Client:
-    """Give the client, or the one for the environment as it is now; it keeps its connections between calls."""
-    if client is not None:
-        if not isinstance(client, Client):
-            raise UsageError(f"`client` must be a wbframe.Client; got {type(client).__name__}")
-        return client
-    base_url = find_base_url(None)
-    named = (os.environ.get(name) for name in ("WANDB_API_KEY", "WANDB_ENTITY", "WANDB_PROJECT"))
-    at = (base_url, *named)
-    with _defaults_lock:
-        if at not in _defaults:
-            _defaults[at] = Client(base_url)
-        return _defaults[at]
 
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,12 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from wbframe.io import stopping
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Iterator
 
-__all__ = ["Session", "TooLargeError", "read_body"]
+    from typing_extensions import Self
+
+__all__ = ["Session", "TooLargeError", "Turn", "read_body"]
 
 # Large, since threads take turns at each piece.
 _CHUNK = 1 << 18
@@ -102,12 +106,42 @@ class TooLargeError(requests.RequestException):
     """A body is larger than a client takes."""
 
 
+class Turn:
+    """A turn to unpack and decode one answer; a context manager that gives it back.
+
+    Answers wait packed: unpacked, those of all threads would be as large as a frame.
+    """
+
+    def __init__(self, turns: threading.BoundedSemaphore) -> None:
+        self._turns = turns
+        self._taken = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.give_back()
+
+    def take(self) -> None:
+        """Wait for a turn, unless it has come."""
+        if not self._taken:
+            self._turns.acquire()
+            self._taken = True
+
+    def give_back(self) -> None:
+        """Let others take theirs."""
+        if self._taken:
+            self._taken = False
+            self._turns.release()
+
+
 def read_body(
     response: requests.Response,
     *,
     most: int,
     seconds: float,
     now: Callable[[], float] = time.monotonic,
+    turn: Turn | None = None,
 ) -> bytes:
     """Read the body of a streamed answer, decompressed.
 
@@ -121,6 +155,8 @@ def read_body(
         The time-out between two pieces of the body; all of it may take five times as long.
     now
         The clock.
+    turn
+        Taken when all of the body is there, before it is unpacked.
 
     Raises
     ------
@@ -135,7 +171,7 @@ def read_body(
     parts: list[bytes] = []
     size = 0
     try:
-        for part in _parts(response, most):
+        for part in _parts(response, most, turn):
             parts.append(part)
             size += len(part)
             if size > most:
@@ -151,12 +187,27 @@ def read_body(
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _parts(response: requests.Response, most: int) -> Iterator[bytes]:
+def _parts(response: requests.Response, most: int, turn: Turn | None) -> Iterator[bytes]:
     """Read a body in pieces, decompressed; one piece may be a byte above the most."""
     if response.headers.get("Content-Encoding") == "gzip":
-        yield from _unpacked(_pieces(response, decode=False), most)
+        pieces = _pieces(response, decode=False)
+        yield from _unpacked(pieces if turn is None else _held(pieces, most, turn), most)
     else:
         yield from _pieces(response, decode=True)
+
+
+def _held(pieces: Iterator[bytes], most: int, turn: Turn) -> Iterator[bytes]:
+    """Wait for the turn with all pieces at hand, and let go of each that is taken."""
+    held: deque[bytes] = deque()
+    size = 0
+    for piece in pieces:
+        held.append(piece)
+        size += len(piece)
+        if size > most:
+            raise TooLargeError(f"more than {most:,} bytes")
+    turn.take()
+    while held:
+        yield held.popleft()
 
 
 def _pieces(response: requests.Response, *, decode: bool) -> Iterator[bytes]:

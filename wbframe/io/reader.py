@@ -14,6 +14,7 @@ from wbframe.core.listing import listings
 from wbframe.core.model import LeftOut
 from wbframe.core.schema import index_of_fields, merge_index
 from wbframe.errors import AnswerError, PathError, WbframeError
+from wbframe.io.http import Turn
 from wbframe.io.leaving_out import SKIPPED, read_or_leave_out
 from wbframe.io.overlap import side_by_side
 from wbframe.io.paging import pages_of, send_or_refuse
@@ -133,20 +134,21 @@ def read_task(client: Client, task: HistoryTask) -> TaskRows:
     """Read one task; ask again where grouping was wrong, and for less where it was too big."""
     request = task.request()
     parts = halves(task)
-    try:
-        content = client.send(request, splittable=parts is not None)
-    except WbframeError as error:
-        if parts is None or not is_too_big(error):
-            raise
-        client.budget.shrink()
-        first, second = (read_task(client, part) for part in parts)
-        found = put_together(task, first, second)
-        if found is None:
-            raise
-        return found
-    client.budget.grow()
-    with client.decoding:
+    with Turn(client.decoding) as turn:
+        try:
+            content = client.send(request, splittable=parts is not None, turn=turn)
+        except WbframeError as error:
+            if parts is None or not is_too_big(error):
+                raise
+            client.budget.shrink()
+            first, second = (read_task(client, part) for part in parts)
+            found = put_together(task, first, second)
+            if found is None:
+                raise
+            return found
+        client.budget.grow()
+        turn.take()
         found = read_answer(task, content, request)
-    del content
+        del content
     again, found.again = found.again, None
     return found if again is None else merge_rows(found, read_task(client, again))

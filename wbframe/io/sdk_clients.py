@@ -8,7 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from wbframe.errors import UsageError
-from wbframe.io.client import Client, client_or_default
+from wbframe.io.client import Client
+from wbframe.io.default_client import client_or_default
 
 __all__ = ["app_url", "client_of"]
 

@@ -20,7 +20,7 @@ from wbframe.core.explain import describe_scan
 from wbframe.core.expression import without_dynamic
 from wbframe.core.frames import paths_of
 from wbframe.core.narrow import Wanted, narrow_histories, narrow_runs
-from wbframe.io.client import client_or_default
+from wbframe.io.default_client import client_or_default
 from wbframe.io.probe import probe_of
 from wbframe.io.stream import (
     promise_histories,

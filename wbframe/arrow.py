@@ -12,7 +12,7 @@ import pyarrow as pa
 from wbframe.buckets import read_buckets as _read_buckets
 from wbframe.core.arguments import check_batch_size, history_scan, runs_scan
 from wbframe.core.buckets import DEFAULT_BINS
-from wbframe.core.model import DEFAULT_ORDER, DEFAULT_PER_PAGE, DEFAULT_SAMPLES
+from wbframe.core.model import DEFAULT_ORDER, DEFAULT_SAMPLES
 from wbframe.docs import documented
 from wbframe.io.default_client import client_or_default
 from wbframe.io.progress import hook_of
@@ -43,7 +43,7 @@ def read_runs(
     filters: Filters = None,
     order: str = DEFAULT_ORDER,
     limit: int | None = None,
-    per_page: int = DEFAULT_PER_PAGE,
+    per_page: int | None = None,
     schema_overrides: Overrides = None,
     on_error: str = "raise",
     client: Client | None = None,
@@ -141,7 +141,7 @@ def runs_reader(
     filters: Filters = None,
     order: str = DEFAULT_ORDER,
     limit: int | None = None,
-    per_page: int = DEFAULT_PER_PAGE,
+    per_page: int | None = None,
     schema_overrides: Overrides = None,
     on_error: str = "raise",
     client: Client | None = None,

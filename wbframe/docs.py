@@ -54,7 +54,7 @@ columns
 
 _PER_PAGE = """
 per_page
-    Runs a request, 1 to 1000.
+    Runs a request, 1 to 1000. Default: 200, or 499 where no more than ten config and summary keys are read.
 """
 
 _ROWS = """

@@ -20,12 +20,13 @@ from wbframe.core.estimates import (
 )
 from wbframe.core.explain import ScanExplanation, path_text
 from wbframe.core.exports import exports_answer, exports_request
-from wbframe.core.listing import server_filters
+from wbframe.core.listing import page_size, server_filters
 from wbframe.core.plan import history_tasks, parse_keys, rows_asked
 from wbframe.core.separable import is_row_separable
 from wbframe.errors import UsageError
 from wbframe.io.paging import send_or_refuse
 from wbframe.io.probe import probe
+from wbframe.io.read_histories import ENTRY_FIELDS
 from wbframe.io.source import HistorySource, LeftSource
 from wbframe.io.stream import entries_of
 
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from wbframe.io.source import RunsSource
 
 __all__ = ["Explanation", "explain"]
+
+_ENTRY = graphql.NodeFields(plain=ENTRY_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,8 @@ def _explained(source: RunsSource | HistorySource | LeftSource, wanted: Wanted) 
     narrowed = source.narrowed(wanted)
     selection = narrowed.scan.selection
     counts = _count_runs(client, selection)
+    plan = source.promise().plan.of(narrowed.scan)
+    size = page_size(selection, plan.resolve(plan.columns, plan.index).fields())
     return ScanExplanation(
         kind="runs",
         paths=tuple(map(path_text, selection.paths)),
@@ -131,7 +136,7 @@ def _explained(source: RunsSource | HistorySource | LeftSource, wanted: Wanted) 
         filters=flt.to_json(selection.filters),
         conjuncts=narrowed.pushdown.conjuncts,
         n_rows=wanted.n_rows,
-        requests=count_requests(counts, selection.per_page),
+        requests=count_requests(counts, size),
         replaced=tuple(sorted(client.refused)),
     )
 
@@ -174,7 +179,7 @@ def _sampled_requests(
     if n_rows is not None and cells:
         share = min(n_rows * (len(keys) + 1) / cells, 1.0)
         counts, cells = first_of(counts, math.ceil(share * sum(counts))), math.ceil(share * cells)
-    return count_requests(counts, scan.selection.per_page, cells)
+    return count_requests(counts, page_size(scan.selection, _ENTRY), cells)
 
 
 def _whole_requests(source: HistorySource, narrowed: NarrowedHistories, n_rows: int | None) -> int:
@@ -201,7 +206,9 @@ def _whole_requests(source: HistorySource, narrowed: NarrowedHistories, n_rows: 
             more = min(more, max(n_rows / rows, 1.0) if rows else more)
             n_rows -= math.ceil(rows * more)
         listed = math.ceil(len(entries) * more) if n_rows is not None else runs
-        found += count_requests([listed], scan.selection.per_page) + math.ceil(requests * more)
+        found += count_requests([listed], page_size(scan.selection, _ENTRY)) + math.ceil(
+            requests * more
+        )
     return found
 
 
@@ -220,7 +227,9 @@ def _listed(selection: Selection, runs: int, kept: int) -> int:
     """Tell of how many runs the first page is, of which so many were kept."""
     if selection.predicate is None:
         return kept
-    return min(selection.per_page, runs) if is_row_separable(selection.predicate) else runs
+    return (
+        min(page_size(selection, _ENTRY), runs) if is_row_separable(selection.predicate) else runs
+    )
 
 
 def _first_exports(client: Client, tasks: Sequence[HistoryTask]) -> dict[str, Export]:

@@ -14,7 +14,7 @@ from wbframe.arrow import read_buckets as _read_buckets
 from wbframe.core.arguments import history_scan, runs_scan
 from wbframe.core.buckets import DEFAULT_BINS
 from wbframe.core.frames import paths_of
-from wbframe.core.model import DEFAULT_ORDER, DEFAULT_PER_PAGE, DEFAULT_SAMPLES
+from wbframe.core.model import DEFAULT_ORDER, DEFAULT_SAMPLES
 from wbframe.docs import documented
 from wbframe.errors import one_of
 from wbframe.io.default_client import client_or_default
@@ -47,7 +47,7 @@ def read_runs(
     filters: Filters = None,
     order: str = DEFAULT_ORDER,
     limit: int | None = None,
-    per_page: int = DEFAULT_PER_PAGE,
+    per_page: int | None = None,
     schema_overrides: Overrides = None,
     on_error: str = "raise",
     dtype_backend: str = "numpy",

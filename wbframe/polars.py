@@ -6,7 +6,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 from wbframe.core.arguments import INFER_SCHEMA_RUNS, check_scan_options, history_scan, runs_scan
-from wbframe.core.model import DEFAULT_ORDER, DEFAULT_PER_PAGE, DEFAULT_SAMPLES
+from wbframe.core.model import DEFAULT_ORDER, DEFAULT_SAMPLES
 from wbframe.docs import documented
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def read_runs(
     filters: Filters = None,
     order: str = DEFAULT_ORDER,
     limit: int | None = None,
-    per_page: int = DEFAULT_PER_PAGE,
+    per_page: int | None = None,
     schema_overrides: Overrides = None,
     on_error: str = "raise",
     client: Client | None = None,
@@ -173,7 +173,7 @@ def scan_runs(
     filters: Filters = None,
     order: str = DEFAULT_ORDER,
     limit: int | None = None,
-    per_page: int = DEFAULT_PER_PAGE,
+    per_page: int | None = None,
     schema_overrides: Overrides = None,
     on_error: str = "raise",
     infer_schema_runs: int = INFER_SCHEMA_RUNS,

@@ -18,6 +18,7 @@ from wbframe.core.sdk_rows import RowsAsked, StepWindows, known_size, rows_holdi
 from wbframe.core.sdk_values import RowShape, from_json, objects
 from wbframe.errors import AnswerError, IncompleteHistoryError, PrecisionWarning
 from wbframe.io import read_rows
+from wbframe.io.outcome import Outcome
 from wbframe.io.sdk_clients import app_url, client_of
 from wbframe.run_parts import Node, Summary, Sweep, User
 from wbframe.sdk_pandas import pandas_frame
@@ -266,11 +267,15 @@ class Run(Node):
         if not check_keys(keys, stream):
             return []
         asked = RowsAsked(samples=samples, keys=tuple(keys or ()), x_axis=x_axis, stream=stream)
-        [texts], where = read_rows.read_run(self.client, self._run_path, self.id, asked)
-        if not pandas:
-            return objects(texts, where=where)
+        with Outcome.of_rows(self.client, self._run_path, samples) as outcome:
+            [texts], where = read_rows.read_run(self.client, self._run_path, self.id, asked)
+            if not pandas:
+                rows = objects(texts, where=where)
+                outcome.runs, outcome.rows = 1, len(rows)
+                return rows
+            count, cells = RowShape().cells(texts, where=where)
+            outcome.runs, outcome.rows = 1, count
         columns = Columns()
-        count, cells = RowShape().cells(texts, where=where)
         columns.add_cells(cells, count)
         frame, imprecise = pandas_frame(columns, text=text_keys([self]))
         warn_imprecise(imprecise)
@@ -349,16 +354,17 @@ class HistoryScan(Iterator[dict[str, Any]]):
     next = __next__
 
     def _read(self) -> Iterator[dict[str, Any]]:
-        rows = 0
-        for row in self._from_files(self._windows(self.keys)):
-            rows += 1
-            yield row
-        if self._expected is not None and rows < self._expected:
-            msg = (
-                f"{self.run}: {self._expected} rows expected, {rows} came; the server gives the rest in exported"
-                " files only: read them with wbframe.polars.read_histories(..., samples=None)"
-            )
-            raise IncompleteHistoryError(msg)
+        with Outcome.of_rows(self.run.client, self._path, None) as outcome:
+            outcome.runs = 1
+            for row in self._from_files(self._windows(self.keys)):
+                outcome.rows += 1
+                yield row
+            if self._expected is not None and outcome.rows < self._expected:
+                msg = (
+                    f"{self.run}: {self._expected} rows expected, {outcome.rows} came; the server gives the rest"
+                    " in exported files only: read them with wbframe.polars.read_histories(..., samples=None)"
+                )
+                raise IncompleteHistoryError(msg)
 
     def _windows(self, keys: list[str]) -> Iterator[dict[str, Any]]:
         """Read what the server gives of the rows."""

@@ -85,6 +85,7 @@ from wbframe.errors import (
     one_of,
 )
 from wbframe.io import read_rows
+from wbframe.io.outcome import Outcome
 from wbframe.io.retry import is_too_big
 from wbframe.io.sdk_clients import client_of
 from wbframe.run import Run, check_keys, size_of, text_keys, warn_imprecise
@@ -471,10 +472,12 @@ class Runs(Iterator[Run]):
         if asked is None:
             return found
         path = self._path_known
-        for run_id, rows in read_rows.read_rows(self.client, path, asked, self._sized(asked)):
-            for row in rows:
-                row["run_id"] = run_id
-            found += rows
+        with Outcome.of_rows(self.client, path, asked.samples) as outcome:
+            for run_id, rows in read_rows.read_rows(self.client, path, asked, self._sized(asked)):
+                for row in rows:
+                    row["run_id"] = run_id
+                found += rows
+            outcome.runs, outcome.rows = len(self.objects), len(found)
         return found
 
     def _frame(self, asked: RowsAsked | None, kind: str) -> pd.DataFrame | pl.DataFrame:
@@ -482,7 +485,9 @@ class Runs(Iterator[Run]):
         columns = Columns()
         if asked is not None:
             path = self._path_known
-            columns = read_rows.read_columns(self.client, path, asked, self._sized(asked))
+            with Outcome.of_rows(self.client, path, asked.samples) as outcome:
+                columns = read_rows.read_columns(self.client, path, asked, self._sized(asked))
+                outcome.runs, outcome.rows = len(self.objects), columns.height
         text = text_keys(self.objects)
         frame: pd.DataFrame | pl.DataFrame
         if kind == "pandas":

@@ -11,8 +11,15 @@ import pytest
 import wbframe
 from wbframe.core.filters import EMPTY
 from wbframe.core.graphql import NodeFields, RunNode
-from wbframe.core.listing import NamedListing, Page, ProjectListing, cursors_ahead
-from wbframe.core.model import RunPath
+from wbframe.core.listing import (
+    NamedListing,
+    Page,
+    ProjectListing,
+    cursors_ahead,
+    listings,
+    page_size,
+)
+from wbframe.core.model import RunPath, Selection
 from wbframe.errors import StatusError
 from wbframe.io.retry import RetryPolicy
 from wbframe.server import serve, synthetic
@@ -142,3 +149,30 @@ def test_pages_of_named_runs_are_known():
     first = page("3", size=3, run_count=None)
     assert cursors_ahead(named, first, None) == ["3", "6"]
     assert cursors_ahead(named, first, 4) == ["3"]
+
+
+HEAVY = NodeFields(plain=("name", "historyKeys"))
+KEYED = NodeFields(config=("a", "b"), summary=("c",))
+
+
+@pytest.mark.parametrize(
+    ("fields", "options", "size"),
+    [
+        (NodeFields(), {}, 499),
+        (KEYED, {}, 499),
+        (NodeFields(config=tuple(map(str, range(6))), summary=tuple(map(str, range(5)))), {}, 200),
+        (NodeFields(config=None), {}, 200),
+        (NodeFields(summary=None), {}, 200),
+        (HEAVY, {}, 200),
+        (HEAVY, {"per_page": 1000}, 1000),
+        (NodeFields(), {"per_page": 7}, 7),
+        (NodeFields(), {"limit": 30}, 30),
+        (NodeFields(), {"limit": 30, "per_page": 20}, 20),
+        (NodeFields(), {"limit": 0}, 1),
+        (NodeFields(), {"limit": 30, "predicate": pl.col("state") == "failed"}, 499),
+    ],
+)
+def test_pages_are_large_where_runs_are_light(fields, options, size):
+    assert page_size(Selection(paths=(PROJECT,), filters=EMPTY, **options), fields) == size
+    [listing] = listings(Selection(paths=(PROJECT,), filters=EMPTY, **options), fields)
+    assert listing.per_page == size

@@ -216,8 +216,8 @@ def made():
 MADE = "wbframe/synthetic"
 # Query -> requests, and the share of the bytes of the whole that come at the most.
 RUNS_TAKE = {
-    "one column": (lambda lazy: lazy.select("run_id"), 2, 0.05),
-    "one key": (lambda lazy: lazy.select("run_id", "config.param_00"), 2, 0.12),
+    "one column": (lambda lazy: lazy.select("run_id"), 1, 0.05),
+    "one key": (lambda lazy: lazy.select("run_id", "config.param_00"), 1, 0.12),
     "a state": (lambda lazy: lazy.filter(c("state") == "failed"), 1, 0.25),
     "a state's key": (
         lambda lazy: lazy.filter(c("state") == "failed").select("config.param_00"),

@@ -12,7 +12,6 @@ import polars as pl
 from wbframe.core import filters as flt
 from wbframe.core.model import (
     DEFAULT_ORDER,
-    DEFAULT_PER_PAGE,
     DEFAULT_SAMPLES,
     MOST_PER_PAGE,
     HistoryScan,
@@ -44,7 +43,7 @@ def runs_scan(
     filters: Filters = None,
     order: str = DEFAULT_ORDER,
     limit: int | None = None,
-    per_page: int = DEFAULT_PER_PAGE,
+    per_page: int | None = None,
     schema_overrides: Overrides = None,
     on_error: str = "raise",
 ) -> RunsScan:
@@ -117,7 +116,7 @@ def history_scan(
             filters=filters,
             order=order,
             limit=limit,
-            per_page=DEFAULT_PER_PAGE,
+            per_page=None,
             on_error=on_error,
         ),
         keys=asked,
@@ -167,7 +166,7 @@ def selection(
     filters: Filters,
     order: str,
     limit: int | None,
-    per_page: int,
+    per_page: int | None,
     on_error: str = "raise",
 ) -> Selection:
     """Check the arguments that say which runs."""
@@ -175,7 +174,8 @@ def selection(
         raise one_of("on_error", on_error, get_args(OnError))
     if limit is not None:
         limit = _whole_number("limit", limit, least=0)
-    per_page = _whole_number("per_page", per_page, least=1, most=MOST_PER_PAGE)
+    if per_page is not None:
+        per_page = _whole_number("per_page", per_page, least=1, most=MOST_PER_PAGE)
     pushed, predicate = _filters(filters)
     return Selection(
         paths=parse_paths(path),
@@ -183,10 +183,7 @@ def selection(
         predicate=predicate,
         order=_order(order),
         limit=limit,
-        # A predicate may drop most of a page, so that a page of `limit` runs would be one of many.
-        per_page=per_page
-        if limit is None or predicate is not None
-        else max(min(per_page, limit), 1),
+        per_page=per_page,
         on_error=on_error,  # type: ignore[arg-type]
     )
 

@@ -50,6 +50,10 @@ _REFUSALS = {
 # ---------------------------------------------------------------- what to select of a run
 
 
+_FEW_KEYS = 10
+_HEAVY = frozenset({"historyKeys", "systemMetrics"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFields:
     """What is selected of each run.
@@ -65,6 +69,12 @@ class NodeFields:
     plain: tuple[str, ...] = ("name",)
     config: tuple[str, ...] | None = ()
     summary: tuple[str, ...] | None = ()
+
+    @property
+    def light(self) -> bool:
+        """Whether what is selected takes few bytes a run."""
+        keys = None if self.config is None or self.summary is None else self.config + self.summary
+        return keys is not None and len(keys) <= _FEW_KEYS and _HEAVY.isdisjoint(self.plain)
 
     def features(self) -> frozenset[str]:
         """Tell which features of newer servers the selection uses."""

@@ -21,7 +21,7 @@ from wbframe.core.graphql import (
     open_answer,
     project_variables,
 )
-from wbframe.core.model import Request
+from wbframe.core.model import LIGHT_PER_PAGE, PER_PAGE, Request
 from wbframe.core.runs_frame import RunsBuffer, runs_frame
 from wbframe.errors import (
     AnswerError,
@@ -264,7 +264,7 @@ def listings(selection: Selection, fields: NodeFields) -> Iterator[Listing]:
                 path=path,
                 names=names,
                 fields=fields,
-                per_page=min(selection.per_page, NAMES_PER_PAGE),
+                per_page=min(page_size(selection, fields), NAMES_PER_PAGE),
             )
             continue
         for start in range(0, len(names), _NAMES_PER_FILTER):
@@ -286,8 +286,19 @@ def _project_listing(selection: Selection, path: RunPath, fields: NodeFields) ->
         filters=selection.filters,
         order=selection.order,
         fields=fields,
-        per_page=selection.per_page,
+        per_page=page_size(selection, fields),
     )
+
+
+def page_size(selection: Selection, fields: NodeFields) -> int:
+    """Give the runs of a page: as told, else many where each takes few bytes; no more than are wanted."""
+    size = selection.per_page
+    if size is None:
+        size = LIGHT_PER_PAGE if fields.light else PER_PAGE
+    # A predicate may drop most of a page, so that a page of `limit` runs would be one of many.
+    if selection.limit is None or selection.predicate is not None:
+        return size
+    return max(min(size, selection.limit), 1)
 
 
 @dataclass(slots=True)

@@ -20,8 +20,9 @@ OnError = Literal["raise", "skip"]
 
 DEFAULT_ORDER = "+created_at"
 DEFAULT_SAMPLES = 500
-# The default of `per_page`: light pages; the largest that W&B's own clients ask for is 500.
-DEFAULT_PER_PAGE = 200
+# Runs of a page where nothing else is asked for. With the run that two pages share a light one has 500, the
+# most that W&B's own clients ask for.
+PER_PAGE, LIGHT_PER_PAGE = 200, 499
 MOST_PER_PAGE = 1000
 
 
@@ -71,7 +72,7 @@ class Selection:
     limit
         The most runs over all paths, after filters and predicate; None for all.
     per_page
-        Runs a page.
+        Runs a page; None for as many as what is read of them allows.
     on_error
         Whether what cannot be read ends the read, or is left out.
     """
@@ -81,7 +82,7 @@ class Selection:
     predicate: pl.Expr | None = None
     order: str = DEFAULT_ORDER
     limit: int | None = None
-    per_page: int = DEFAULT_PER_PAGE
+    per_page: int | None = None
     on_error: OnError = "raise"
 
 

@@ -138,11 +138,9 @@ def filtered(selection: Selection, pushdown: Pushdown) -> Selection:
 
 
 def _limited(selection: Selection, n_rows: int) -> Selection:
-    """Take no more than `n_rows` runs, nor larger pages, unless most of a page may be dropped."""
+    """Take no more than `n_rows` runs."""
     limit = n_rows if selection.limit is None else min(n_rows, selection.limit)
-    if selection.predicate is not None:
-        return replace(selection, limit=limit)
-    return replace(selection, limit=limit, per_page=max(min(selection.per_page, limit), 1))
+    return replace(selection, limit=limit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from wbframe.core.filters import EMPTY
 from wbframe.core.histories import TaskRows
-from wbframe.core.model import LeftOut, ScanReport
+from wbframe.core.model import LeftOut, ScanReport, Selection
 from wbframe.errors import WbframeError
 from wbframe.io.leaving_out import run_of, warn_left_out
 from wbframe.io.progress import Progress, silent
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from wbframe.core.model import HistoryScan, Selection
+    from wbframe.core.model import HistoryScan, RunPath
     from wbframe.core.plan import RunEntry
     from wbframe.core.predicate import Conjunct
     from wbframe.io.client import Client, Traffic
@@ -46,6 +47,8 @@ class Outcome:
         Of histories: the scan, what the server knows of its runs, and what its tasks gave.
     conjuncts
         The conditions of a lazy query.
+    samples
+        Of histories without a scan: rows a run at the most, None for all.
     """
 
     client: Client
@@ -59,9 +62,15 @@ class Outcome:
     entries: Sequence[RunEntry] = ()
     seen: TaskRows = field(default_factory=TaskRows)
     conjuncts: Sequence[Conjunct] = ()
+    samples: int | None = None
     _started: float = 0.0
     _before: Traffic | None = None
     _done: ScanReport | None = None
+
+    @classmethod
+    def of_rows(cls, client: Client, path: RunPath, samples: int | None) -> Self:
+        """Begin a read of rows of runs that are known already."""
+        return cls(client, Selection(paths=(path,), filters=EMPTY), "histories", samples=samples)
 
     def __enter__(self) -> Self:
         self._started = time.perf_counter()
@@ -119,7 +128,7 @@ class Outcome:
             runs=self.runs if self.scan is None else len(entries) - len(unread),
             rows=self.rows,
             rows_known=None if self.scan is None else _rows_known(self.scan, self.entries),
-            samples=None if self.scan is None else self.scan.samples,
+            samples=self.samples if self.scan is None else self.scan.samples,
             sampled_runs=len(self.seen.sampled),
             growing_runs=sum(not entry.ended for entry in self.entries),
             requests=traffic.requests,

@@ -7,6 +7,7 @@ import os
 import platform
 from dataclasses import asdict
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from benchmarks.measuring import Row
 
-_PACKAGES = ("polars", "pandas", "pyarrow", "msgspec", "gql", "requests", "aiohttp")
+_PACKAGES = ("polars", "pandas", "pyarrow", "msgspec", "gql", "requests", "isal", "aiohttp")
 
 
 def machine() -> dict[str, Any]:
@@ -30,7 +31,7 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in _PACKAGES},
+        "packages": {name: version(name) for name in _PACKAGES if find_spec(name) is not None},
         "load": [round(each, 1) for each in os.getloadavg()],
     }
 

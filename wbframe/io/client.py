@@ -18,7 +18,6 @@ import requests
 from wbframe._version import __version__
 from wbframe.core.graphql import VIEWER, messages_of, viewer_entity
 from wbframe.errors import (
-    AnswerError,
     CredentialsError,
     PlainHttpWarning,
     UsageError,
@@ -438,7 +437,7 @@ class Client:
             stopping.check()
             self.count(retried=again)
             problem = problems.of_failure(error, self.timeout)
-            if problem.kind is AnswerError or (problem.too_big and splittable):
+            if problem.lasting or (problem.too_big and splittable):
                 raise FailedError(problem) from None
             raise TryAgainError(problem) from None
         except Exception:

@@ -49,6 +49,8 @@ class Problem:
         The HTTP status, or None without an answer.
     too_big
         Whether it may have been asked for too much.
+    lasting
+        Whether it stays so, however often it is tried.
     cause
         The exception behind it.
     """
@@ -58,6 +60,7 @@ class Problem:
     advice: str = ""
     status: int | None = None
     too_big: bool = False
+    lasting: bool = False
     cause: BaseException | None = None
 
     def error(self, where: str, *, tries: int = 1, seconds: float = 0.0) -> WbframeError:
@@ -77,7 +80,15 @@ def of_failure(error: requests.RequestException, timeout: float) -> Problem:
     cause = _without_request(error)
     if isinstance(error, TooLargeError):
         said = f"the answer is larger than `largest_answer`: {error}"
-        return Problem(kind=AnswerError, said=said, too_big=True, cause=cause)
+        return Problem(kind=AnswerError, said=said, too_big=True, lasting=True, cause=cause)
+    if isinstance(error, requests.exceptions.SSLError) and "certificate" in str(error).lower():
+        return Problem(
+            kind=ConnectionFailedError,
+            said=_reason(error),
+            advice="name the file of its authority by `verify=` or REQUESTS_CA_BUNDLE",
+            lasting=True,
+            cause=cause,
+        )
     if isinstance(error, requests.Timeout):
         return Problem(
             kind=TimedOutError,

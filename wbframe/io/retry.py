@@ -4,6 +4,7 @@
 What went wrong                                        What is done
 =====================================================  ==========================================================
 no connection, connection reset, name not resolved     sent again
+a certificate that is not trusted                      an error at once
 no answer in time                                      halved; sent again once it is of one run and one key
 the body breaks off, or is no JSON                     sent again
 408, 425, 502, 503, and 5xx that are not named here    sent again; after `Retry-After` where the server says it

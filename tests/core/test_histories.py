@@ -16,6 +16,7 @@ from wbframe.core.histories import (
     assemble,
     by_step,
     merge_rows,
+    merge_runs,
     merge_specs,
     read_answer,
     row_lists,
@@ -270,3 +271,32 @@ def test_runs_are_put_one_below_the_other_with_exactly_the_schema():
     empty = assemble({}, {}, schema, beside)
     assert dict(empty.schema) == schema.columns
     assert_frame_equal(empty, got.clear())
+
+
+@given(
+    st.dictionaries(
+        st.integers(0, 9),
+        st.lists(
+            st.dictionaries(st.integers(0, 6), st.floats(-1, 1), max_size=4), min_size=1, max_size=3
+        ),
+        max_size=5,
+    )
+)
+def test_runs_are_joined_at_once_as_they_are_one_by_one(runs):
+    """Runs of one, two or three specs, the second of which holds the axis of the first."""
+    specs = {
+        ordinal: [
+            pl.DataFrame(
+                {"_step": list(rows), "x": [step / 2 for step in rows], f"k{i}": [*rows.values()]},
+                schema={"_step": pl.Int64, "x": pl.Float64, f"k{i}": pl.Float64},
+            )
+            for i, rows in enumerate(parts)
+        ]
+        for ordinal, parts in runs.items()
+    }
+    lead = ("_step", "x")
+    one_by_one = {ordinal: merge_specs(frames, lead) for ordinal, frames in specs.items()}
+    wanted = {ordinal: frame for ordinal, frame in one_by_one.items() if frame.height}
+    found = merge_runs(specs, lead)
+    assert found.keys() == wanted.keys()
+    assert all(found[ordinal].equals(frame) for ordinal, frame in wanted.items())

@@ -29,6 +29,8 @@ _CELLS_IN_ONE_PIECE = 2_000_000
 
 _row_dicts = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 
+_RUN = "\0run"
+
 
 @dataclass(slots=True)
 class TaskRows:
@@ -68,13 +70,14 @@ def read_answer(task: HistoryTask, content: bytes, request: Request) -> TaskRows
     """
     found = TaskRows()
     again: list[RunRead] = []
+    specs: dict[int, list[pl.DataFrame]] = {}
     opened = _open_rows(task, content, request)
     decoded = _decode_together(task, opened)
     for run, arrays, parts in zip(task.runs, opened, decoded, strict=True):
         found.imprecise.update(*(each.imprecise for each in parts))
         frames = [each.frame for each in parts]
         if run.field == "sampledHistory":
-            if len(frames) > 1 and any(each[STEP].is_duplicated().any() for each in frames):
+            if len(frames) > 1 and any(each[STEP].n_unique() < each.height for each in frames):
                 # Which of the rows of one step a key belongs to is not in the specs: read whole rows.
                 again.append(replace(run, field="history", groups=()))
                 continue
@@ -82,11 +85,12 @@ def read_answer(task: HistoryTask, content: bytes, request: Request) -> TaskRows
             if wrong:
                 again.append(split_groups(run, wrong))
                 continue
-            frame = merge_specs(frames, tuple(task.schema.lead))
-        else:
-            frame = _whole_rows(task, run, bytes(arrays[0]), frames[0], found)
+            specs[run.ordinal] = frames
+            continue
+        frame = _whole_rows(task, run, bytes(arrays[0]), frames[0], found)
         if frame.height:
             found.frames[run.ordinal] = frame
+    found.frames |= merge_runs(specs, tuple(task.schema.lead))
     if again:
         found.again = replace(task, runs=tuple(again))
     return found
@@ -190,7 +194,54 @@ def merge_rows(into: TaskRows, more: TaskRows) -> TaskRows:
     return into
 
 
-def merge_specs(frames: Sequence[pl.DataFrame], lead: tuple[str, ...] = (STEP,)) -> pl.DataFrame:
+def merge_runs(
+    specs: Mapping[int, Sequence[pl.DataFrame]], lead: tuple[str, ...] = (STEP,)
+) -> dict[int, pl.DataFrame]:
+    """Join the rows of the specs of several runs, each as `merge_specs` does.
+
+    Those with the same columns at once: to begin a join takes longer than to do it.
+
+    Parameters
+    ----------
+    specs
+        By ordinal, what `merge_specs` takes of one run.
+    lead
+        The columns that every frame has; the first is `_step`.
+
+    Returns
+    -------
+    dict
+        Ordinal -> rows, of the runs that have any.
+    """
+    alike: dict[tuple[tuple[str, ...], ...], list[int]] = defaultdict(list)
+    for ordinal, frames in specs.items():
+        alike[tuple(tuple(each.columns) for each in frames)].append(ordinal)
+    found: dict[int, pl.DataFrame] = {}
+    for columns, ordinals in alike.items():
+        if len(columns) == 1 or len(ordinals) == 1:
+            found |= {each: merge_specs(specs[each], lead) for each in ordinals}
+            continue
+        stacked = [
+            pl.concat(parts).with_columns(
+                _repeated(_RUN, ordinals, [part.height for part in parts], pl.Int64())
+            )
+            for parts in zip(*(specs[each] for each in ordinals), strict=True)
+        ]
+        merged = merge_specs(stacked, lead, within=(_RUN,))
+        runs = merged[_RUN].rle().struct.unnest()
+        merged, start = merged.drop(_RUN), 0
+        for length, ordinal in runs.rows():
+            found[ordinal] = merged.slice(start, length)
+            start += length
+    return {ordinal: frame for ordinal, frame in found.items() if frame.height}
+
+
+def merge_specs(
+    frames: Sequence[pl.DataFrame],
+    lead: tuple[str, ...] = (STEP,),
+    *,
+    within: tuple[str, ...] = (),
+) -> pl.DataFrame:
     """Join the rows of several specs of one run on `_step`: every row that any of them has, once.
 
     Parameters
@@ -200,17 +251,19 @@ def merge_specs(frames: Sequence[pl.DataFrame], lead: tuple[str, ...] = (STEP,))
         several, no step stands twice in one of them.
     lead
         The columns that every frame has; the first is `_step`.
+    within
+        Columns that tell apart rows of the same step, if the frames are of several runs.
     """
     if len(frames) == 1:
         return by_step(frames[0])
     step, *axes = lead
     merged = frames[0]
     for frame in frames[1:]:
-        merged = merged.join(frame, on=step, how="full", coalesce=True, nulls_equal=True)
+        merged = merged.join(frame, on=[*within, step], how="full", coalesce=True, nulls_equal=True)
         merged = merged.with_columns(pl.coalesce(axis, f"{axis}_right") for axis in axes).drop(
             f"{axis}_right" for axis in axes
         )
-    return merged.sort(step)
+    return merged.sort([*within, step])
 
 
 def by_step(frame: pl.DataFrame) -> pl.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import threading
@@ -30,12 +29,13 @@ from wbframe.io.http import Session, Turn, read_body
 from wbframe.io.pace import Pace, read_quota
 from wbframe.io.retry import (
     TOO_BIG,
+    FailedError,
     RetryPolicy,
     TryAgainError,
     is_retried,
+    persist,
     read_message,
     retry_after_seconds,
-    retrying,
 )
 from wbframe.io.transport import Prepared, Transport
 
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
-    from tenacity import RetryCallState
     from typing_extensions import Self
 
     from wbframe.core.model import Request, ScanReport
@@ -54,7 +53,6 @@ _TIMEOUT = 60.0
 _RETRY_SECONDS = 300.0
 _LARGEST_ANSWER = 1 << 30
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-_log = logging.getLogger("wbframe.client")
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,34 +324,7 @@ class Client:
         WbframeError
             The last problem, with the number of tries and the time that they took.
         """
-        started = self.clock.now()
-        tries = 0
-
-        def note(state: RetryCallState) -> None:
-            error = state.outcome.exception() if state.outcome else None
-            self.count_wait(state.upcoming_sleep)
-            _log.info(
-                "%s: %s; try %d follows in %.1f s",
-                where,
-                error,
-                state.attempt_number + 1,
-                state.upcoming_sleep,
-                extra={
-                    "wbframe_tries": state.attempt_number,
-                    "wbframe_reason": str(error),
-                    "wbframe_wait": state.upcoming_sleep,
-                },
-            )
-
-        try:
-            for attempt in retrying(self.retry, self.clock, note):
-                with attempt:
-                    tries = attempt.retry_state.attempt_number
-                    return once(tries > 1)
-        except (TryAgainError, FailedError) as failure:
-            problem = failure.problem
-        error = problem.error(where, tries=tries, seconds=self.clock.now() - started)
-        raise error from problem.cause
+        return persist(once, where, policy=self.retry, clock=self.clock, on_wait=self.count_wait)
 
     def download(self, address: str, *, asked: str) -> bytes:
         """Give what lies at an address that the server named; the key is shown to the server itself only.
@@ -532,14 +503,6 @@ class Client:
         self.pace = Pace(self.concurrency, self.clock, self._rate)
         self.budget, self.pages = PointBudget(), PageBudget()
         self.decoding = _turns_to_decode()
-
-
-class FailedError(Exception):
-    """A failure that will not pass; never leaves the client, which raises the problem's error."""
-
-    def __init__(self, problem: problems.Problem) -> None:
-        super().__init__(problem.said)
-        self.problem = problem
 
 
 def _turns_to_decode() -> threading.BoundedSemaphore:

@@ -30,10 +30,11 @@ its reason under ``wbframe.client``, at level INFO.
 from __future__ import annotations
 
 import email.utils
+import logging
 import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import tenacity
 import tenacity.wait
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from wbframe.io.clock import Clock
     from wbframe.io.problems import Problem
 
+_Got = TypeVar("_Got")
+_log = logging.getLogger("wbframe.client")
 # Too slow, too early, too many; besides these whatever the server or a proxy before it did wrong.
 _RETRIED = frozenset({408, 425, 429})
 _SERVER_ERROR, _NOT_IMPLEMENTED = 500, 501
@@ -129,6 +132,70 @@ class TryAgainError(Exception):
         super().__init__(problem.said)
         self.problem = problem
         self.retry_after = retry_after
+
+
+class FailedError(Exception):
+    """A failure that will not pass; never leaves the client either."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.said)
+        self.problem = problem
+
+
+def persist(
+    once: Callable[[bool], _Got],
+    where: str,
+    *,
+    policy: RetryPolicy,
+    clock: Clock,
+    on_wait: Callable[[float], None],
+) -> _Got:
+    """Try until it works, or the policy says to give up.
+
+    Parameters
+    ----------
+    once
+        Sends a request; gets whether one was sent before, and raises `TryAgainError`, or `FailedError`.
+    where
+        What is tried, in words, for messages and the log.
+    policy, clock
+        How often, and how long.
+    on_wait
+        Is told the seconds of each wait before it begins.
+
+    Raises
+    ------
+    WbframeError
+        The last problem, with the number of tries and the time that they took.
+    """
+    started = clock.now()
+    tries = 0
+
+    def note(state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        on_wait(state.upcoming_sleep)
+        _log.info(
+            "%s: %s; try %d follows in %.1f s",
+            where,
+            error,
+            state.attempt_number + 1,
+            state.upcoming_sleep,
+            extra={
+                "wbframe_tries": state.attempt_number,
+                "wbframe_reason": str(error),
+                "wbframe_wait": state.upcoming_sleep,
+            },
+        )
+
+    try:
+        for attempt in retrying(policy, clock, note):
+            with attempt:
+                tries = attempt.retry_state.attempt_number
+                return once(tries > 1)
+    except (TryAgainError, FailedError) as failure:
+        problem = failure.problem
+    error = problem.error(where, tries=tries, seconds=clock.now() - started)
+    raise error from problem.cause
 
 
 def retrying(

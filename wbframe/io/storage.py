@@ -18,9 +18,8 @@ from wbframe.core.promised import as_json
 from wbframe.core.schema import STEP
 from wbframe.errors import AnswerError, StatusError
 from wbframe.io import problems
-from wbframe.io.client import FailedError
 from wbframe.io.http import Session
-from wbframe.io.retry import TryAgainError, is_retried, retry_after_seconds
+from wbframe.io.retry import FailedError, TryAgainError, is_retried, retry_after_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -19,11 +19,11 @@ from wbframe.core.estimates import (
     with_exports,
 )
 from wbframe.core.explain import ScanExplanation, path_text
-from wbframe.core.exports import exports_answer, exports_request
 from wbframe.core.listing import page_size, server_filters
 from wbframe.core.plan import history_tasks, parse_keys, rows_asked
 from wbframe.core.separable import is_row_separable
 from wbframe.errors import UsageError
+from wbframe.io.exports import read_exports
 from wbframe.io.paging import send_or_refuse
 from wbframe.io.probe import probe
 from wbframe.io.read_histories import ENTRY_FIELDS
@@ -234,15 +234,11 @@ def _listed(selection: Selection, runs: int, kept: int) -> int:
 
 def _first_exports(client: Client, tasks: Sequence[HistoryTask]) -> dict[str, Export]:
     """Ask what is exported of the runs of the first task; nothing where a server has no exports."""
-    while tasks and graphql.EXPORTS not in client.refused:
-        run_ids = [run.run_id for run in tasks[0].runs]
-        live = graphql.LIVE not in client.refused
-        request = exports_request(tasks[0].path, run_ids, live=live)
-        content = send_or_refuse(client, request)
-        if content is not None:
-            answer = exports_answer(content, request, tasks[0].path, run_ids)
-            return dict(zip(run_ids, answer, strict=True))
-    return {}
+    if not tasks:
+        return {}
+    run_ids = [run.run_id for run in tasks[0].runs]
+    exports = read_exports(client, tasks[0].path, run_ids)
+    return {} if graphql.EXPORTS in client.refused else dict(zip(run_ids, exports, strict=True))
 
 
 def _paths_by_project(selection: Selection) -> list[tuple[RunPath, ...]]:

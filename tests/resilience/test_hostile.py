@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 
 import msgspec
 import polars as pl
@@ -13,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.test_imports import ROOT
+from tests.scripts import run_script
 from wbframe.core import graphql
 from wbframe.core.decode import decode_rows, infer_types, is_shallow, join_texts
 from wbframe.core.filters import EMPTY
@@ -190,14 +188,7 @@ for raw in (b'[{"a":1,"z":' + b"[" * depth + b"]" * depth + b"}]", b'[{"a":1,"z"
     except WbframeError as error:
         print("told")
 """
-    ended = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=ROOT.parent,
-    )
+    ended = run_script(script)
     assert ended.stdout.split() == ["told", "told"], ended.stderr
 
 

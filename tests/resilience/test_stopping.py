@@ -6,8 +6,6 @@ import asyncio
 import os
 import pickle
 import signal
-import subprocess
-import sys
 import textwrap
 import threading
 import time
@@ -16,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import wbframe
-from tests.test_imports import ROOT
+from tests.scripts import run_script
 from wbframe.core.graphql import VIEWER
 from wbframe.io import stopping
 from wbframe.polars import read_histories, scan_histories
@@ -188,14 +186,7 @@ INTERRUPTED = """
 )
 def test_ctrl_c(call, match):
     script = textwrap.dedent(INTERRUPTED).replace("{call}", call).replace("{match}", match)
-    ended = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=ROOT.parent,
-    )
+    ended = run_script(script)
     assert ended.stdout.split("\n")[1] == "True True []", ended.stdout + ended.stderr
 
 
@@ -240,14 +231,7 @@ with serve("empty") as server:
     client._lock.release()
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), client._transport is kept, bool(client.send(VIEWER)))
 """
-    ended = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=ROOT.parent,
-    )
+    ended = run_script(script)
     assert ended.stdout.strip() == "0 True True", ended.stderr
 
 

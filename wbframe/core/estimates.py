@@ -77,15 +77,9 @@ def with_exports(
     known
         The exports of some runs of the first task.
     """
-    like = {ended: cycle(known.values()) for ended in (True, False)} if known else {}
+    like = cycle(known.values() or [Export()])
     for task in tasks:
-        yield (
-            task,
-            [
-                known.get(run.run_id) or next(like.get(run.ended, cycle([Export()])))
-                for run in task.runs
-            ],
-        )
+        yield task, [known.get(run.run_id) or next(like) for run in task.runs]
 
 
 def task_requests(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -154,10 +155,8 @@ class _Reader:
         def of(runs: Sequence[tuple[RunEntry, tuple[str, ...]]]) -> Request:
             return replace(task, runs=tuple(runs)).request()
 
-        def send(request: Request, splittable: bool) -> bytes | None:  # noqa: FBT001 -- as it is called
-            return send_or_refuse(self.client, request, splittable=splittable)
-
         found: dict[int, pl.DataFrame] = {}
+        send = partial(send_or_refuse, self.client)
         for runs, content, request in send_in_parts(self.client, task.runs, of, send):
             if content is None:
                 return None

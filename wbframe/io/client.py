@@ -174,7 +174,7 @@ class Client:
         self._project = project
         self._verify = verify
         self._proxies = dict(proxies) if proxies is not None else None
-        self._rate = requests_per_minute
+        self._rate = rate
         self.budget = PointBudget()
         self.decoding = _turns_to_decode()
         self.pages = PageBudget()
@@ -310,20 +310,7 @@ class Client:
         return self.persist(once, f"could not read {request.asked} from {self.base_url}")
 
     def persist(self, once: Callable[[bool], _Got], where: str) -> _Got:
-        """Try until it works, or the retry policy says to give up.
-
-        Parameters
-        ----------
-        once
-            Sends a request; gets whether one was sent before, and raises `TryAgainError`, or `FailedError`.
-        where
-            What is tried, in words, for messages and the log.
-
-        Raises
-        ------
-        WbframeError
-            The last problem, with the number of tries and the time that they took.
-        """
+        """Do `retry.persist` by the policy of this client, and count its waits."""
         return persist(once, where, policy=self.retry, clock=self.clock, on_wait=self.count_wait)
 
     def download(self, address: str, *, asked: str) -> bytes:

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from pyarrow.types import is_struct
 
-from wbframe.core import graphql
-from wbframe.core.exports import exports_answer, exports_request, file_of
 from wbframe.core.promised import alternatives
 from wbframe.core.schema import STEP
-from wbframe.io.paging import send_or_refuse
-from wbframe.io.storage import SignedFile, Storage, read_file
+from wbframe.io.exports import read_exports, signed_file
+from wbframe.io.storage import Storage, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -44,17 +42,12 @@ def exported_rows(
     list of dict
         By step, each step of one file only.
     """
-    urls = _urls(client, path, name)
+    [export] = read_exports(client, path, [name])
     storage = Storage(client)
     found: dict[int, list[Row]] = {}
     try:
-        for url in urls:
-
-            def renew(old: str) -> str:
-                fresh = _urls(client, path, name)
-                return next((each for each in fresh if file_of(each) == file_of(old)), old)
-
-            file = SignedFile(storage, url, renew)
+        for url in export.urls:
+            file = signed_file(client, storage, path, name, url)
             table = read_file(file, list(keys) or None, min_step=low, max_step=high)
             more: dict[int, list[Row]] = {}
             for row in _rows(table):
@@ -72,18 +65,6 @@ def merged(exported: Iterable[Row], others: Iterable[Row]) -> list[Row]:
     there = {row[STEP] for row in found}
     found += [row for row in others if row[STEP] not in there]
     return sorted(found, key=lambda row: row[STEP])
-
-
-def _urls(client: Client, path: RunPath, name: str) -> tuple[str, ...]:
-    """Ask where the files of a run are."""
-    if graphql.EXPORTS in client.refused:
-        return ()
-    request = exports_request(path, [name], live=graphql.LIVE not in client.refused)
-    content = send_or_refuse(client, request)
-    if content is None:
-        return _urls(client, path, name)
-    [export] = exports_answer(content, request, path, [name])
-    return export.urls
 
 
 def _rows(table: pa.Table) -> Iterator[Row]:

@@ -16,13 +16,13 @@ from wbframe.io.overlap import side_by_side
 from wbframe.io.retry import is_too_big
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from wbframe.core.listing import Listing, Page
     from wbframe.core.model import Request, Selection
     from wbframe.io.client import Client
 
-__all__ = ["pages_of", "send_or_refuse"]
+__all__ = ["pages_of", "send_or_refuse", "send_page"]
 
 # A project whose runs move each time that they are listed is given up.
 _MOST_LISTINGS = 3
@@ -149,22 +149,18 @@ def _page(
     If it may, it begins with the run before the cursor; the last of what comes back tells whether it does.
     """
     overlap = overlap and listing.per_page < MOST_PER_PAGE
+    wanted = listing.per_page + overlap
     while True:
-        size = client.pages.at_most(listing.per_page + overlap)
-        overlap = overlap and size > listing.per_page
-        known = replace(listing, fields=listing.fields.without(client.refused), per_page=size)
-        request = known.request(one_earlier(cursor) if cursor and overlap else cursor)
-        try:
-            content = send_or_refuse(client, request, splittable=size > 1)
-        except WbframeError as error:
-            if size <= 1 or not is_too_big(error):
-                raise
-            client.pages.shrink(size)
-            continue
+        known = replace(listing, fields=listing.fields.without(client.refused))
+
+        def request_of(size: int, known: Listing = known) -> Request:
+            begin = one_earlier(cursor) if cursor and size > listing.per_page else cursor
+            return replace(known, per_page=size).request(begin)
+
+        content, request, size = send_page(client, wanted, request_of)
         if content is not None:
-            page = known.page(content, request)
-            client.pages.grow()
-            return known, page, overlap
+            known = replace(known, per_page=size)
+            return known, known.page(content, request), size > listing.per_page
 
 
 def _missed(client: Client, listing: ProjectListing, met: _Met) -> Iterator[tuple[Listing, Page]]:
@@ -187,6 +183,31 @@ def _missed(client: Client, listing: ProjectListing, met: _Met) -> Iterator[tupl
             f"could not read {listing.asked} completely: the server counts {counted} and gives"
             f" {len(there.names)}; try again, or set on_error='skip' to do without the others"
         )
+
+
+def send_page(
+    client: Client, wanted: int, request_of: Callable[[int], Request]
+) -> tuple[bytes | None, Request, int]:
+    """Ask for a page of so many things, or a smaller one where the server finds that too big.
+
+    Returns
+    -------
+    tuple
+        The answer, None if the server refuses a feature, which is remembered; the request; the page's size.
+    """
+    while True:
+        size = client.pages.at_most(wanted)
+        request = request_of(size)
+        try:
+            content = send_or_refuse(client, request, splittable=size > 1)
+        except WbframeError as error:
+            if size <= 1 or not is_too_big(error):
+                raise
+            client.pages.shrink(size)
+            continue
+        if content is not None:
+            client.pages.grow()
+        return content, request, size
 
 
 def send_or_refuse(client: Client, request: Request, *, splittable: bool = False) -> bytes | None:

@@ -189,13 +189,10 @@ def _types_of(
     def of(part: Sequence[RowsOf]) -> Request:
         return rows_request(path, part, samples=samples)
 
-    def send(request: Request, splittable: bool) -> bytes:  # noqa: FBT001 -- as `send_in_parts` calls it
-        return client.send(request, splittable=splittable)
-
     def read(some: Sequence[RowsOf]) -> list[Index]:
         return [
             {key: frozenset(counts) for key, counts in infer_types(texts).items()}
-            for part, content, request in send_in_parts(client, some, of, send)
+            for part, content, request in send_in_parts(client, some, of, client.send)
             for asked_of, raw in zip(part, rows_answer(content, request, path, part), strict=True)
             for texts in (row_lists(raw) if asked_of.specs else [join_texts(raw)])
         ]

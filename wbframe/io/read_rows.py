@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,6 +25,7 @@ from wbframe.core.sdk_rows import (
 )
 from wbframe.core.sdk_values import from_json, objects
 from wbframe.errors import AnswerError
+from wbframe.io import stopping
 from wbframe.io.overlap import side_by_side
 from wbframe.io.splitting import send_or_split
 
@@ -118,19 +118,16 @@ def _read_tasks(
     free to send again at once.
     """
     tasks = rows_tasks(path, asked, pages, lambda: client.budget.points)
-    reading = ThreadPoolExecutor(1, thread_name_prefix="wbframe-rows")
+    ahead = client.concurrency + 2  # so many answers are in memory at the most
+    with stopping.pool(1, "wbframe-rows") as reading:
 
-    def work(task: RowsTask) -> list[Future[_Read]]:
-        return [reading.submit(read, *answered) for answered in send_or_split(client, task)]
+        def work(task: RowsTask) -> list[Future[_Read]]:
+            return [reading.submit(read, *answered) for answered in send_or_split(client, task)]
 
-    try:
-        ahead = client.concurrency + 2  # so many answers are in memory at the most
         with closing(side_by_side(client, work, tasks, ahead=ahead)) as results:
             for result in results:
                 for each in result:
-                    yield each.result()
-    finally:
-        reading.shutdown(cancel_futures=True)
+                    yield stopping.result_of(each)
 
 
 # ---------------------------------------------------------------- one run

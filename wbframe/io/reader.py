@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from wbframe.core import graphql
@@ -17,7 +18,7 @@ from wbframe.errors import AnswerError, PathError, WbframeError
 from wbframe.io.http import Turn
 from wbframe.io.leaving_out import SKIPPED, read_or_leave_out
 from wbframe.io.overlap import side_by_side
-from wbframe.io.paging import pages_of, send_or_refuse
+from wbframe.io.paging import pages_of, send_page
 from wbframe.io.retry import is_too_big
 
 __all__ = [
@@ -72,19 +73,12 @@ def read_index(client: Client, paths: Iterable[RunPath]) -> Index | None:
         while True:
             if graphql.FIELDS in client.refused:
                 return None
-            size = client.pages.at_most(graphql.FIELDS_PER_PAGE)
-            request = graphql.fields_request(path, cursor, size)
-            try:
-                content = send_or_refuse(client, request, splittable=size > 1)
-            except WbframeError as error:
-                if size <= 1 or not is_too_big(error):
-                    raise
-                client.pages.shrink(size)
-                continue
+            content, request, _ = send_page(
+                client, graphql.FIELDS_PER_PAGE, partial(graphql.fields_request, path, cursor)
+            )
             if content is None:
                 return None
             pairs, cursor = graphql.fields_page(content, request, path)
-            client.pages.grow()
             merge_index(index, index_of_fields(pairs))
             if cursor is None:
                 break

@@ -25,7 +25,7 @@ def send_in_parts(
     client: Client,
     items: Sequence[_Item],
     request_of: Callable[[Sequence[_Item]], Request],
-    send: Callable[[Request, bool], _Content],
+    send: Callable[..., _Content],
 ) -> Iterator[tuple[Sequence[_Item], _Content, Request]]:
     """Send one request for several things, or several for parts of them where it is too big.
 
@@ -38,7 +38,7 @@ def send_in_parts(
     request_of
         Makes the request for some of them.
     send
-        Sends it; gets whether it can be cut in two.
+        Sends it; `splittable` says whether it can be cut in two.
 
     Yields
     ------
@@ -47,7 +47,7 @@ def send_in_parts(
     """
     request = request_of(items)
     try:
-        content = send(request, len(items) > 1)
+        content = send(request, splittable=len(items) > 1)
     except WbframeError as error:
         if len(items) <= 1 or not is_too_big(error):
             raise
@@ -66,8 +66,5 @@ def send_or_split(client: Client, task: RowsTask) -> Iterator[tuple[RowsTask, by
     def of(runs: Sequence[str]) -> Request:
         return replace(task, runs=tuple(runs)).request()
 
-    def send(request: Request, splittable: bool) -> bytes:  # noqa: FBT001 -- as `send_in_parts` calls it
-        return client.send(request, splittable=splittable)
-
-    for runs, content, request in send_in_parts(client, task.runs, of, send):
+    for runs, content, request in send_in_parts(client, task.runs, of, client.send):
         yield replace(task, runs=tuple(runs)), content, request

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from wbframe.core import graphql
 from wbframe.core.decode import decode_rows, infer_types, join_texts
-from wbframe.core.exports import Export, exports_answer, exports_request, file_of
 from wbframe.core.graphql import RowsOf, name_of, rows_answer, rows_request, spec
 from wbframe.core.histories import TaskRows, new_keys, row_lists
 from wbframe.core.promised import promised_frame
@@ -31,12 +29,12 @@ from wbframe.core.whole import (
 from wbframe.core.windows import ROWS_PER_WINDOW
 from wbframe.errors import IncompleteHistoryError, IncompleteHistoryWarning, WbframeError
 from wbframe.io import stopping
+from wbframe.io.exports import read_exports, signed_file
 from wbframe.io.leaving_out import SKIPPED, read_or_leave_out
 from wbframe.io.overlap import side_by_side
-from wbframe.io.paging import send_or_refuse
 from wbframe.io.retry import is_too_big
 from wbframe.io.splitting import send_in_parts
-from wbframe.io.storage import CONCURRENCY, SignedFile, Storage, read_file
+from wbframe.io.storage import CONCURRENCY, Storage, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence, Sized
@@ -44,6 +42,7 @@ if TYPE_CHECKING:
 
     import msgspec
 
+    from wbframe.core.exports import Export
     from wbframe.core.model import Request, RunPath
     from wbframe.core.plan import HistoryTask, RunRead
     from wbframe.core.schema import Index
@@ -116,7 +115,7 @@ class WholeReader:
     ) -> tuple[dict[int, list[pl.DataFrame]], dict[int, Export]]:
         """Read the exported rows of all runs; where it is allowed, leave out runs whose files cannot be read."""
         run_ids = [run.run_id for run in task.runs]
-        asked = self.windows.submit(self._exports, task.path, run_ids)
+        asked = self.windows.submit(read_exports, self.client, task.path, run_ids)
         exports = stopping.result_of(asked)
         futures = [
             [self.files.submit(self._file, task, run, url, columns) for url in export.urls]
@@ -133,36 +132,11 @@ class WholeReader:
             parts.clear()
         return frames, {run.ordinal: each for run, each in zip(task.runs, exports, strict=True)}
 
-    def _exports(self, path: RunPath, run_ids: Sequence[str]) -> list[Export]:
-        """Ask where the exported files are; nowhere, where a server has no exports."""
-        if graphql.EXPORTS in self.client.refused:
-            return [Export() for _ in run_ids]
-
-        def of(names: Sequence[str]) -> Request:
-            return exports_request(path, names, live=graphql.LIVE not in self.client.refused)
-
-        def send(request: Request, splittable: bool) -> bytes | None:  # noqa: FBT001 -- as it is called
-            return send_or_refuse(self.client, request, splittable=splittable)
-
-        found: list[Export] = []
-        for names, content, request in send_in_parts(self.client, run_ids, of, send):
-            found += (
-                self._exports(path, names)
-                if content is None
-                else exports_answer(content, request, path, names)
-            )
-        return found
-
     def _file(
         self, task: HistoryTask, run: RunRead, url: str, columns: dict[str, pl.DataType]
     ) -> pl.DataFrame:
         """Read one file."""
-
-        def renew(old: str) -> str:
-            [export] = self._exports(task.path, [run.run_id])
-            return next((each for each in export.urls if file_of(each) == file_of(old)), old)
-
-        file = SignedFile(self.storage, url, renew)
+        file = signed_file(self.client, self.storage, task.path, run.run_id, url)
         table = read_file(file, list(columns), min_step=task.min_step, max_step=task.max_step)
         # Numbered, since polars gives a column without a name one of its own.
         numbered = table.rename_columns([str(i) for i in range(table.num_columns)])
@@ -241,12 +215,9 @@ class WholeReader:
         def of(part: Sequence[tuple[int, RowsOf]]) -> Request:
             return rows_request(path, [each for _, each in part], samples=PROFILE_STEPS)
 
-        def send(request: Request, splittable: bool) -> bytes:  # noqa: FBT001 -- as it is called
-            return self.client.send(request, splittable=splittable)
-
         found: dict[int, Answer | None] = {}
         asked_of = list(zip(places, rows, strict=True))
-        for part, content, request in send_in_parts(self.client, asked_of, of, send):
+        for part, content, request in send_in_parts(self.client, asked_of, of, self.client.send):
             answers = rows_answer(content, request, path, [each for _, each in part])
             for (place, _), raw in zip(part, answers, strict=True):
                 [steps] = row_lists(raw)

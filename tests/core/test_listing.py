@@ -1,27 +1,21 @@
-"""Listings: which requests give the runs of a selection, and which of them are kept."""
+"""Listings: which requests give the runs of a selection."""
 
 from __future__ import annotations
 
 import json
 
-import polars as pl
 import pytest
 
 from wbframe.core.filters import EMPTY, parse
-from wbframe.core.graphql import NodeFields, RunNode
+from wbframe.core.graphql import NodeFields
 from wbframe.core.listing import (
     NamedListing,
     ProjectListing,
-    RunsTaken,
     describe,
     listings,
-    rows_where,
 )
 from wbframe.core.model import RunPath, Selection
-from wbframe.core.schema import runs_schema
 from wbframe.errors import (
-    ColumnError,
-    FilterError,
     ProjectNotFoundError,
     RunNotFoundError,
     SweepNotFoundError,
@@ -104,57 +98,6 @@ def test_what_is_not_there():
     [listing] = cut(RunPath(entity="e", project="p", sweep="s"))
     with pytest.raises(SweepNotFoundError, match="no sweep 's' in e/p"):
         page_of(listing, {"sweep": None, "runs": {"edges": []}})
-
-
-# ---------------------------------------------------------------- which are kept
-
-
-def nodes(*names, state="finished"):
-    return [RunNode(name=name, state=state) for name in names]
-
-
-def taken(predicate=None, limit=None):
-    return RunsTaken(
-        predicate=predicate,
-        schema=runs_schema(["run_id", "state"], {}, {}),
-        limit=limit,
-        seen=set(),
-    )
-
-
-def test_each_run_once_up_to_the_limit():
-    made = taken(limit=3)
-    assert [node.name for node in made.take(PATH, nodes("a", "b", "a"))] == ["a", "b"]
-    assert not made.full
-    assert [node.name for node in made.take(PATH, nodes("b", "c", "d"))] == ["c"]
-    assert made.full
-    assert made.take(PATH, nodes("e")) == []
-
-
-def test_the_same_name_in_another_project_is_another_run():
-    made = taken()
-    assert made.take(PATH, nodes("a"))
-    assert made.take(RunPath(entity="e", project="q"), nodes("a"))
-    assert not made.full
-
-
-def test_the_limit_counts_what_the_predicate_keeps():
-    made = taken(pl.col("state") == "failed", limit=2)
-    assert made.take(PATH, nodes("a", "b")) == []
-    assert len(made.take(PATH, nodes("c", "d", "e", state="failed"))) == 2
-    assert made.full
-    assert made.take(PATH, []) == []
-
-
-def test_rows_of_a_predicate():
-    frame = pl.DataFrame({"a": [3, 1, 2], "b": ["x", None, "z"]})
-    assert rows_where(frame, pl.col("a") > 1) == [0, 2]
-    assert rows_where(frame, pl.col("b") == "x") == [0]
-    with pytest.raises(ColumnError, match=r"no column \['aa'\]"):
-        rows_where(frame, pl.col("aa") > 1)
-    for wrong in (pl.col("a"), pl.col("b") > 1, pl.col("a").cast(pl.Boolean).sum()):
-        with pytest.raises(FilterError, match="cannot be applied to the runs frame"):
-            rows_where(frame, wrong)
 
 
 def test_projects_are_named_once():

@@ -309,6 +309,24 @@ def test_keys_that_the_index_does_not_name_may_be_left_out_with_a_warning(predic
             wbframe.arrow.runs_reader("e/p", filters=predicate, client=client).read_all()
 
 
+def test_pages_are_read_again_where_the_index_has_the_wrong_type():
+    values = [0.5, 2, "x"]
+    runs = tuple(
+        RunRecord(name=f"r{i}", config={"a": value}, created_at=f"2026-01-0{i + 1}T00:00:00Z")
+        for i, value in enumerate(values)
+    )
+    edges = [{"node": {"path": "config.a.value", "type": "number"}}]
+    index = {"data": {"project": {"fields": {"edges": edges, "pageInfo": {"hasNextPage": False}}}}}
+    with serve(Project(entity="e", name="p", runs=runs)) as server:
+        client = wbframe.Client(server.url, server.api_key)
+        server.fail(body=json.dumps(index).encode(), match="fields(")
+        server.requests.clear()
+        frame = wbframe.polars.read_runs("e/p", per_page=1, client=client)
+        assert frame["config.a"].to_list() == ["0.5", "2", "x"]
+        assert len(server.requests) == 1 + 2 * 3
+        assert frame.wandb.report.requests == 7
+
+
 def test_an_index_with_the_wrong_type_costs_a_column_its_type_and_no_cell():
     runs = tuple(
         RunRecord(name=name, config={"a": value}) for name, value in (("r", 1), ("s", "x"))

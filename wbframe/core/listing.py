@@ -1,4 +1,4 @@
-"""Listing the runs of a selection: page by page, and which of them are kept."""
+"""Listing the runs of a selection, page by page."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from base64 import b64decode, b64encode
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
-
-import polars as pl
 
 from wbframe.core import filters as flt
 from wbframe.core.graphql import (
@@ -22,14 +20,7 @@ from wbframe.core.graphql import (
     project_variables,
 )
 from wbframe.core.model import LIGHT_PER_PAGE, PER_PAGE, Request
-from wbframe.core.runs_frame import RunsBuffer, runs_frame
-from wbframe.errors import (
-    AnswerError,
-    ColumnError,
-    FilterError,
-    SweepNotFoundError,
-    did_you_mean,
-)
+from wbframe.errors import AnswerError, SweepNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,7 +28,6 @@ if TYPE_CHECKING:
     from wbframe.core.filters import Filter
     from wbframe.core.graphql import NodeFields, RunNode
     from wbframe.core.model import RunPath, Selection
-    from wbframe.core.schema import RunsSchema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,67 +289,6 @@ def page_size(selection: Selection, fields: NodeFields) -> int:
     if selection.limit is None or selection.predicate is not None:
         return size
     return max(min(size, selection.limit), 1)
-
-
-@dataclass(slots=True)
-class RunsTaken:
-    """Keeps of the listed runs those that the selection means: each once, matching, up to the limit."""
-
-    predicate: pl.Expr | None
-    schema: RunsSchema
-    limit: int | None
-    seen: set[tuple[str | None, str, str]]
-    taken: int = 0
-
-    @property
-    def full(self) -> bool:
-        """Whether the limit is reached."""
-        return self.limit is not None and self.taken >= self.limit
-
-    def take(self, path: RunPath, nodes: Iterable[RunNode]) -> list[RunNode]:
-        """Take what is wanted of a page."""
-        fresh = []
-        for node in nodes:
-            key = (path.entity, path.project, node.name)
-            if key not in self.seen:
-                self.seen.add(key)
-                fresh.append(node)
-        if self.predicate is not None and fresh:
-            fresh = self._matching(path, fresh, self.predicate)
-        if self.limit is not None:
-            fresh = fresh[: self.limit - self.taken]
-        self.taken += len(fresh)
-        return fresh
-
-    def _matching(self, path: RunPath, nodes: list[RunNode], predicate: pl.Expr) -> list[RunNode]:
-        """Keep the runs for which the predicate is true."""
-        buffer = RunsBuffer()
-        buffer.add(path, nodes, keep=True)
-        frame, _ = runs_frame(buffer, self.schema)
-        return [nodes[i] for i in rows_where(frame, predicate)]
-
-
-def rows_where(frame: pl.DataFrame, predicate: pl.Expr) -> list[int]:
-    """Give the places of the rows for which a predicate is true.
-
-    Raises
-    ------
-    ColumnError
-        If it looks at a column that the frame does not have.
-    FilterError
-        If it is no predicate, or does not suit the types of the columns.
-    """
-    try:
-        return frame.with_row_index("\0at").filter(predicate)["\0at"].to_list()
-    except pl.exceptions.ColumnNotFoundError as error:
-        missing = [each for each in predicate.meta.root_names() if each not in frame.columns]
-        hints = "".join(did_you_mean(each, frame.columns) for each in missing)
-        raise ColumnError(f"`filters`: no column {missing} in the runs frame.{hints}") from error
-    except pl.exceptions.PolarsError as error:
-        said = " ".join(str(error).split())  # of a pattern the last line says what is wrong with it
-        raise FilterError(
-            f"`filters`: the expression cannot be applied to the runs frame: {said:.300}"
-        ) from error
 
 
 def describe(paths: Iterable[RunPath]) -> str:

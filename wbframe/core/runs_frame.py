@@ -37,7 +37,7 @@ _wrapped = msgspec.json.Decoder(dict[str, _Wrapped])
 class RunsBuffer:
     """Runs in order, their config and summary already flattened to one JSON row each.
 
-    `names` are the columns of these, `collided` those that a run has two values for.
+    `names` are the columns of these, `collided` those that a run has two values for, by its place.
     """
 
     entities: list[str] = field(default_factory=list)
@@ -45,20 +45,43 @@ class RunsBuffer:
     nodes: list[RunNode] = field(default_factory=list)
     rows: list[bytes] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
-    collided: set[str] = field(default_factory=set)
+    collided: dict[int, set[str]] = field(default_factory=dict)
 
-    def add(self, path: RunPath, nodes: Iterable[RunNode], *, keep: bool = False) -> None:
-        """Add runs of one project; config and summary are taken out of them, unless they shall keep them."""
+    def add(self, path: RunPath, nodes: Iterable[RunNode]) -> None:
+        """Add runs of one project; config and summary are taken out of them."""
         for node in nodes:
+            twice: set[str] = set()
+            leaves = run_leaves(node, where=f"run {node.name!r} of {name_of(path)}", collided=twice)
+            if twice:
+                self.collided[len(self.nodes)] = twice
             self.entities.append(path.entity or "")
             self.projects.append(path.project)
             self.nodes.append(node)
-            where = f"run {node.name!r} of {name_of(path)}"
-            leaves = run_leaves(node, where=where, collided=self.collided)
             self.names.update(leaves)
             self.rows.append(msgspec.json.encode(leaves))
-            if not keep:  # they are views of the answer, and would hold all of it
-                node.config = node.summary_metrics = RAW_NULL
+            # They are views of the answer, and would hold all of it.
+            node.config = node.summary_metrics = RAW_NULL
+
+    def extend(self, other: RunsBuffer) -> None:
+        """Add the runs of another one."""
+        at = len(self)
+        self.collided.update({at + place: names for place, names in other.collided.items()})
+        self.names |= other.names
+        self.entities += other.entities
+        self.projects += other.projects
+        self.nodes += other.nodes
+        self.rows += other.rows
+
+    def only(self, places: Sequence[int]) -> RunsBuffer:
+        """Give some of the runs; `names` may be more than these have."""
+        return RunsBuffer(
+            entities=[self.entities[i] for i in places],
+            projects=[self.projects[i] for i in places],
+            nodes=[self.nodes[i] for i in places],
+            rows=[self.rows[i] for i in places],
+            names=self.names,
+            collided={at: self.collided[i] for at, i in enumerate(places) if i in self.collided},
+        )
 
     def joined(self) -> Iterator[bytes]:
         """Give the rows as JSON arrays, each of some rows: the memory to decode one is many times its size."""

@@ -110,10 +110,7 @@ def plan_histories(
     runs = RunsScan(selection=selection, columns=scan.run_columns or ("run_id",), overrides=leaves)
     plan = plan_runs(client, runs)
     collected = collect_runs(client, plan, progress, plain=ENTRY_FIELDS, losses=losses)
-    entries = tuple(
-        run_entry(i, path, node)
-        for i, (path, node) in enumerate(zip(collected.paths, collected.nodes, strict=True))
-    )
+    entries = tuple(run_entry(i, path, node) for i, (path, node) in enumerate(collected.runs))
     scan = replace(scan, selection=plan.scan.selection)
     index = index_of(entries, system=scan.stream == "system")
     listed = is_listed(scan.selection)

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import fnmatch
 import warnings
-from collections import Counter
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from wbframe.core.filters import EMPTY
-from wbframe.core.listing import RunsTaken, describe, rows_where
+from wbframe.core.listing import describe
 from wbframe.core.model import Selection
 from wbframe.core.narrow import predicate_columns, with_own_predicate
-from wbframe.core.runs_frame import RunsBuffer, leaf_types, runs_frame
-from wbframe.core.schema import (
-    RUN_COLUMNS,
-    RunsSchema,
-    is_mixed,
-    merge_index,
-    needs_index,
-    runs_schema,
-)
-from wbframe.core.separable import is_row_separable
+from wbframe.core.runs_frame import RunsBuffer, leaf_types
+from wbframe.core.runs_pages import GrowingPages, PromisedPages, RunsPage, RunsTaken, rows_where
+from wbframe.core.runs_plan import RunsPlan, columns_of
+from wbframe.core.schema import RUN_COLUMNS, RunsSchema, is_mixed, merge_index, needs_index
 from wbframe.errors import CollisionWarning, NewKeyWarning, PrecisionWarning, SchemaMismatchError
 from wbframe.io.leaving_out import readable
 from wbframe.io.outcome import Outcome
@@ -32,7 +23,7 @@ from wbframe.io.progress import Progress, silent
 from wbframe.io.reader import read_index, read_pages, resolved
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from wbframe.core.graphql import RunNode
     from wbframe.core.model import LeftOut, OnNewKey, RunPath, RunsScan, ScanReport
@@ -53,58 +44,6 @@ class Read:
     report: ScanReport
 
 
-@dataclass(frozen=True, slots=True)
-class RunsPlan:
-    """A runs scan with everything that must be known before its pages.
-
-    Attributes
-    ----------
-    scan
-        With default entities filled in.
-    columns
-        The names and globs of the scan and of its predicate; None for all.
-    index
-        The config and summary columns of the projects: empty where none is needed, None where the
-        server has no index.
-    sampled
-        Whether the index is that of some runs, so that others may have more columns.
-    """
-
-    scan: RunsScan
-    columns: tuple[str, ...] | None
-    index: Index | None
-    sampled: bool = False
-
-    def resolve(self, columns: tuple[str, ...] | None, index: Index | None) -> RunsSchema:
-        """Give the columns that names and globs mean."""
-        where = describe(self.scan.selection.paths)
-        complete = self.index is not None and not self.sampled
-        return runs_schema(columns, index, self.scan.overrides, where=where, complete=complete)
-
-    def of(self, scan: RunsScan) -> RunsPlan:
-        """Give the plan for a scan of the same projects: what it reads is what it and its predicate look at."""
-        looked_at = predicate_columns(scan.selection.predicate)
-        whole = scan.columns is None or looked_at is None
-        columns = (
-            None if whole else tuple(dict.fromkeys((*(scan.columns or ()), *(looked_at or ()))))
-        )
-        return replace(self, scan=scan, columns=columns)
-
-    def unnamed(self, names: set[str]) -> set[str]:
-        """Give those of some names without a column that are wanted all the same: by a glob, or all."""
-        if not names or self.columns is None:
-            return names
-        return {
-            name for name in names if any(fnmatch.fnmatchcase(name, each) for each in self.columns)
-        }
-
-    @property
-    def in_one_piece(self) -> bool:
-        """Whether it takes all runs to tell the types, or which of them the predicate keeps."""
-        predicate = self.scan.selection.predicate
-        return self.index is None or not (predicate is None or is_row_separable(predicate))
-
-
 def plan_runs(client: Client, scan: RunsScan) -> RunsPlan:
     """Resolve a scan: one request a thousand config and summary keys, none where no such column is read.
 
@@ -115,16 +54,14 @@ def plan_runs(client: Client, scan: RunsScan) -> RunsPlan:
     """
     paths = resolved(client, scan.selection.paths)
     scan = replace(scan, selection=replace(scan.selection, paths=paths))
-    looked_at = predicate_columns(scan.selection.predicate)
-    whole = scan.columns is None or looked_at is None
-    columns = None if whole else tuple(dict.fromkeys((*(scan.columns or ()), *(looked_at or ()))))
+    columns = columns_of(scan)
     index = read_index(client, paths) if needs_index(columns) else {}
     plan = RunsPlan(scan=scan, columns=columns, index=index)
     if index:
         index = _with_spelled_numbers(client, plan, index)
         plan = replace(plan, index=index)
     if index is not None:
-        plan.resolve(tuple(looked_at or ()), index)
+        plan.resolve(tuple(predicate_columns(scan.selection.predicate) or ()), index)
     known = plan.resolve(columns, index).columns
     # What no index vouches for may be text or number, so the server is not asked to compare it.
     sure = {name: known[name] for name in known if index is not None or name in RUN_COLUMNS}
@@ -142,11 +79,12 @@ def _with_spelled_numbers(client: Client, plan: RunsPlan, index: Index) -> Index
         return index
     paths = dict.fromkeys(replace(each, run=None, sweep=None) for each in plan.scan.selection.paths)
     everything = Selection(paths=tuple(paths), filters=EMPTY, per_page=RUNS_LOOKED_AT_ONCE)
-    buffer = RunsBuffer()
-    schema = RunsSchema(columns=dict.fromkeys(mixed, pl.String()))
-    for path, nodes in iter_runs(client, everything, schema, silent):
-        buffer.add(path, nodes)
-    types = leaf_types(buffer)
+    fields = RunsSchema(columns=dict.fromkeys(mixed, pl.String())).fields()
+    types: Index = {}
+    for listing, page in read_pages(client, everything, fields):
+        buffer = RunsBuffer()
+        buffer.add(listing.path, page.nodes)
+        merge_index(types, leaf_types(buffer))
     sure = {name: types[name] for name in mixed if types.get(name, index[name]) <= NUMBERS}
     return {**index, **sure}
 
@@ -163,20 +101,26 @@ def read_runs(client: Client, scan: RunsScan, progress: Hook = silent) -> Read:
     with outcome:
         plan = plan_runs(client, scan)
         outcome.selection = plan.scan.selection
-        frame = collect_runs(client, plan, progress, losses=outcome.losses).frame
+        frame = collect_runs(client, plan, progress, keep=False, losses=outcome.losses).frame
         outcome.runs = outcome.rows = frame.height
     return Read(frame, outcome.report())
 
 
 @dataclass(frozen=True, slots=True)
-class RunsCollected:
-    """The runs of a selection: where each is, as the server gave it, and their frame.
+class ListedRuns:
+    """Runs of a selection, or of a page of it.
 
-    `index` is what is known of config and summary columns now.
+    Attributes
+    ----------
+    runs
+        The project of each, and what the server gave of it; empty if that was not wanted.
+    frame
+        The columns that are wanted of them.
+    index
+        What is known of config and summary columns now.
     """
 
-    paths: list[RunPath]
-    nodes: list[RunNode]
+    runs: list[tuple[RunPath, RunNode]]
     frame: pl.DataFrame
     index: Index | None
 
@@ -187,40 +131,46 @@ def collect_runs(
     progress: Hook = silent,
     *,
     plain: tuple[str, ...] = (),
+    keep: bool = True,
     losses: list[LeftOut] | None = None,
-) -> RunsCollected:
-    """Read all pages of a plan; `plain` names GraphQL fields that the caller wants besides."""
+) -> ListedRuns:
+    """Read all pages of a plan; again, where their values turn out not to have the types of its index.
+
+    Parameters
+    ----------
+    client, plan, progress
+        What is read, and how.
+    plain
+        GraphQL fields that the caller wants besides.
+    keep
+        Whether the caller wants more of the runs than their frame.
+    losses
+        Takes what is left out, where the selection allows it.
+    """
     selection = plan.scan.selection
     late = selection.predicate if plan.in_one_piece else None
     if late is not None:
         selection = replace(selection, predicate=None, limit=None)
-    paths: list[RunPath] = []
-    buffer = RunsBuffer()
-    needed = plan.resolve(plan.columns, plan.index)
-    for path, nodes in iter_runs(client, selection, needed, progress, plain=plain, losses=losses):
-        buffer.add(path, nodes)
-        paths += [path] * len(nodes)
-    frame, index = _frame(buffer, plan)
-    kept = pl.Series(range(len(buffer)), dtype=pl.Int64)
+    index = plan.index
+    while True:
+        pages = GrowingPages(plan, index, keep)
+        lost: list[LeftOut] = []
+        for page in iter_runs(client, selection, pages, progress, plain=plain, losses=lost):
+            pages.add(page)
+        frame, index = pages.joined(), pages.index
+        if frame is not None:
+            break
+    if losses is not None:
+        losses += lost
+    warn_imprecise(pages.imprecise)
+    warn_collided(pages.collided)
+    runs = pages.runs
     if late is not None:
-        kept = pl.Series(rows_where(frame, late), dtype=pl.Int64)
-        limit = plan.scan.selection.limit
-        kept = kept if limit is None else kept.head(limit)
-    return RunsCollected(
-        paths=[paths[i] for i in kept],
-        nodes=[buffer.nodes[i] for i in kept],
-        frame=frame[kept].select(list(plan.resolve(plan.scan.columns, index).columns)),
-        index=index,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class ListedPage:
-    """A page of a selection: its project, its runs, and the frame of the columns wanted of them."""
-
-    path: RunPath
-    nodes: list[RunNode]
-    frame: pl.DataFrame
+        places = rows_where(frame, late)[: plan.scan.selection.limit]
+        frame = frame[places]
+        runs = [runs[i] for i in places] if keep else runs
+    wanted = list(plan.resolve(plan.scan.columns, index).columns)
+    return ListedRuns(runs=runs, frame=frame.select(wanted), index=index)
 
 
 def iter_pages(
@@ -231,7 +181,7 @@ def iter_pages(
     plain: tuple[str, ...] = (),
     on_new_key: OnNewKey = "raise",
     losses: list[LeftOut] | None = None,
-) -> Iterator[ListedPage]:
+) -> Iterator[ListedRuns]:
     """Read a plan page by page; in one piece where the server has no index to promise types from.
 
     Parameters
@@ -257,30 +207,14 @@ def iter_pages(
             client, plan, progress, plain=plain, on_new_key=on_new_key, losses=losses
         )
         return
-    needed = plan.resolve(plan.columns, plan.index)
-    imprecise: set[str] = set()
-    collided: set[str] = set()
-    new: Counter[str] = Counter()
-    for path, nodes in iter_runs(
-        client, plan.scan.selection, needed, progress, plain=plain, losses=losses
-    ):
-        buffer = RunsBuffer()
-        buffer.add(path, nodes)
-        unnamed = plan.unnamed(buffer.names - needed.columns.keys())
-        if unnamed and on_new_key == "raise":
-            msg = (
-                f"the index of {describe([path])} does not name {sorted(unnamed)};"
-                " scan again, read them by name, or set on_new_key='ignore'"
-            )
-            raise SchemaMismatchError(msg)
-        new.update(unnamed)
-        frame, lost = runs_frame(buffer, needed)
-        imprecise |= lost
-        collided |= buffer.collided
-        yield ListedPage(path, nodes, frame.select(wanted))
-    warn_imprecise(imprecise)
-    warn_collided(collided)
-    warn_new_keys(new, "pages")
+    pages = PromisedPages(plan, on_new_key)
+    for page in iter_runs(client, plan.scan.selection, pages, progress, plain=plain, losses=losses):
+        pages.add(page)
+        runs = [(page.path, node) for node in page.nodes]
+        yield ListedRuns(runs, page.frame.select(wanted), plan.index)
+    warn_imprecise(pages.imprecise)
+    warn_collided(pages.collided)
+    warn_new_keys(pages.new, "pages")
 
 
 def _one_piece(
@@ -291,8 +225,8 @@ def _one_piece(
     plain: tuple[str, ...],
     on_new_key: OnNewKey,
     losses: list[LeftOut] | None,
-) -> Iterator[ListedPage]:
-    """Read a plan whole, into the columns promised; a page for each project."""
+) -> Iterator[ListedRuns]:
+    """Read a plan whole, into the columns promised."""
     whole = collect_runs(client, plan, progress, plain=plain, losses=losses)
     promised = plan.resolve(plan.scan.columns, plan.index).columns
     found = whole.frame.schema
@@ -305,63 +239,35 @@ def _one_piece(
         raise SchemaMismatchError(
             f"the index of {where} does not name every key, or not its type{named}"
         )
-    warn_new_keys(dict.fromkeys(new, len(whole.nodes)), "among runs")
-    frame = whole.frame.select(list(promised))
-    for path, places in groupby(range(len(whole.nodes)), key=whole.paths.__getitem__):
-        at = list(places)
-        yield ListedPage(path, [whole.nodes[i] for i in at], frame[at])
+    warn_new_keys(dict.fromkeys(new, len(whole.runs)), "among runs")
+    yield replace(whole, frame=whole.frame.select(list(promised)))
 
 
 def iter_runs(
     client: Client,
     selection: Selection,
-    schema: RunsSchema,
+    pages: PromisedPages | GrowingPages,
     progress: Hook,
     *,
     plain: tuple[str, ...] = (),
     losses: list[LeftOut] | None = None,
-) -> Iterator[tuple[RunPath, list[RunNode]]]:
+) -> Iterator[RunsPage]:
     """Read the runs of a selection page by page; `plain` names further GraphQL fields."""
     skips = selection.on_error == "skip" and losses is not None
-    taken = RunsTaken(
-        predicate=selection.predicate, schema=schema, limit=selection.limit, seen=set()
-    )
-    fields = schema.fields()
-    fields = replace(fields, plain=tuple(dict.fromkeys((*fields.plain, *plain))))
+    taken = RunsTaken(selection.predicate, selection.limit)
     if taken.full:
         return
+    fields = pages.schema.fields()
+    fields = replace(fields, plain=tuple(dict.fromkeys((*fields.plain, *plain))))
     for listing, page in read_pages(client, selection, fields, losses):
-        nodes = page.nodes
+        nodes: Iterable[RunNode] = page.nodes
         if skips and losses is not None:
-            nodes = tuple(readable(listing.path, nodes, losses))
-        yield listing.path, taken.take(listing.path, nodes)
+            nodes = readable(listing.path, nodes, losses)
+        yield taken.take(pages.decode(listing.path, taken.fresh(listing.path, nodes)))
         total = page.run_count if selection.limit is None else selection.limit
         progress(Progress(kind="runs", done=taken.taken, total=total))
         if taken.full:
             return
-
-
-def _frame(buffer: RunsBuffer, plan: RunsPlan) -> tuple[pl.DataFrame, Index | None]:
-    """Build the frame; what the index did not name, or named wrongly, comes from the runs."""
-    index = plan.index
-    if index is None:
-        index = leaf_types(buffer) if buffer.names else None
-    elif plan.columns is None and not buffer.names <= index.keys():
-        types = leaf_types(buffer)
-        index = {**index, **{name: types[name] for name in types if name not in index}}
-    needed = plan.resolve(plan.columns, index)
-    try:
-        frame, imprecise = runs_frame(buffer, needed)
-    except SchemaMismatchError:
-        widened = dict(index or {})
-        merge_index(widened, leaf_types(buffer))
-        if plan.resolve(plan.columns, widened) == needed:
-            raise
-        index = widened
-        frame, imprecise = runs_frame(buffer, plan.resolve(plan.columns, index))
-    warn_imprecise(imprecise)
-    warn_collided(buffer.collided)
-    return frame, index
 
 
 def warn_collided(names: set[str]) -> None:

@@ -24,7 +24,6 @@ from wbframe.io.read_histories import (
     read_keys,
 )
 from wbframe.io.read_runs import (
-    RunsPlan,
     collect_runs,
     iter_pages,
     plan_runs,
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
 
     from wbframe.core.model import HistoryScan, LeftOut, OnNewKey
     from wbframe.core.narrow import NarrowedHistories, NarrowedRuns
+    from wbframe.core.runs_plan import RunsPlan
     from wbframe.core.schema import HistorySchema, Index, Types
     from wbframe.io.client import Client
 
@@ -162,8 +162,8 @@ class Entries:
     def __iter__(self) -> Iterator[RunEntry]:
         for page in iter_pages(self.client, self.plan, plain=ENTRY_FIELDS, losses=self.losses):
             self.frames.append(page.frame)
-            for node in page.nodes:
-                entry = run_entry(len(self.listed), page.path, node)
+            for path, node in page.runs:
+                entry = run_entry(len(self.listed), path, node)
                 self.listed.append(entry)
                 self.meet(entry.types(system=self.system))
                 yield entry

@@ -15,18 +15,20 @@ def run(options: Options) -> list[Row]:
     small = options.smoke
     many = {"runs": 4 if small else 1000, "rows": 20 if small else 500, "keys": 10}
     long = {"runs": 2 if small else 20, "rows": 100 if small else 50_000, "keys": 10}
-    wide = {"runs": 5000, "rows": 1, "keys": 0, "config_keys": 40, "summary_keys": 40}
+    table = {"rows": 1, "keys": 0, "config_keys": 40, "summary_keys": 40}
 
     def histories(keys: list[str] | None, samples: int | None) -> Reader:
         return Reader(
             name=OWN, job="histories", args={"keys": keys, "samples": samples, "warm": True}
         )
 
+    runs = Reader(name=OWN, job="runs", args={"warm": True})
     cases = (
         ("sampled", many, False, histories(["metric/*"], 500)),
         ("sampled, whole rows", many, False, histories(None, 500)),
         ("exported", long, True, histories(None, None)),
-        ("runs", wide, False, Reader(name=OWN, job="runs", args={"warm": True})),
+        ("5000 runs", {**table, "runs": 5000}, False, runs),
+        ("100,000 runs", {**table, "runs": 100_000}, False, runs),
     )
     found = []
     for case, project, exported, reader in cases[: 1 if small else None]:

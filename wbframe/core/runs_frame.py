@@ -14,14 +14,14 @@ from wbframe.core.schema import HIDDEN, RUN_COLUMNS, UTC_TIME, Index, RunsSchema
 from wbframe.errors import AnswerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from wbframe.core.graphql import RunNode
     from wbframe.core.model import RunPath
 
 # Deeper objects stay JSON text: nobody's config nests so far, and recursion has an end.
 _MAX_DEPTH = 32
-_ROWS_AT_ONCE = 250
+_ROWS_AT_ONCE = 100
 
 
 class _Wrapped(msgspec.Struct):
@@ -197,12 +197,11 @@ def runs_frame(buffer: RunsBuffer, schema: RunsSchema) -> tuple[pl.DataFrame, fr
         whole = pl.concat([each.frame for each in decoded])
         found = {name: whole[name] for name in leaves}
         imprecise = frozenset().union(*(each.imprecise for each in decoded))
-    for name in schema.columns:
-        if name in RUN_COLUMNS:
-            found[name] = _meta_column(name, buffer)
-    frame = pl.DataFrame({name: found[name] for name in schema.columns})
-    casts = {n: d for n, d in schema.columns.items() if n in RUN_COLUMNS and frame.schema[n] != d}
-    return (frame.cast(casts) if casts else frame), imprecise  # type: ignore[arg-type]
+    found |= _meta_columns([name for name in schema.columns if name in RUN_COLUMNS], buffer)
+    for name, dtype in schema.columns.items():
+        if found[name].dtype != dtype:  # an override of metadata
+            found[name] = found[name].cast(dtype)
+    return pl.DataFrame([found[name] for name in schema.columns]), imprecise
 
 
 def leaf_types(buffer: RunsBuffer) -> Index:
@@ -213,21 +212,26 @@ def leaf_types(buffer: RunsBuffer) -> Index:
     return found
 
 
-def _meta_column(name: str, buffer: RunsBuffer) -> pl.Series:
-    """Build one metadata column."""
-    if name in _ATTRIBUTES:
-        take = _ATTRIBUTES[name]
-        values: Sequence[object] = [take(node) for node in buffer.nodes]
-    else:
-        values = buffer.entities if name == "entity" else buffer.projects
-    dtype = RUN_COLUMNS[name][0]
-    if dtype == UTC_TIME:
-        return _times(name, values)
-    if dtype == pl.List(pl.String) and values:
-        # By JSON: from Python lists, polars makes a series a run, which takes ten times as long.
-        spelled = msgspec.json.encode([{name: each} for each in values])
-        return pl.read_json(spelled, schema={name: dtype})[name]
-    return pl.Series(name, values, dtype=dtype)
+def _meta_columns(names: Sequence[str], buffer: RunsBuffer) -> dict[str, pl.Series]:
+    """Build metadata columns."""
+    found: dict[str, pl.Series] = {}
+    times: dict[str, Sequence[object]] = {}
+    for name in names:
+        if name in _ATTRIBUTES:
+            take = _ATTRIBUTES[name]
+            values: Sequence[object] = [take(node) for node in buffer.nodes]
+        else:
+            values = buffer.entities if name == "entity" else buffer.projects
+        dtype = RUN_COLUMNS[name][0]
+        if dtype == UTC_TIME:
+            times[name] = values
+        elif dtype == pl.List(pl.String) and values:
+            # By JSON: from Python lists, polars makes a series a run, which takes ten times as long.
+            spelled = msgspec.json.encode([{name: each} for each in values])
+            found[name] = pl.read_json(spelled, schema={name: dtype})[name]
+        else:
+            found[name] = pl.Series(name, values, dtype=dtype)
+    return found | (_times(times) if times else {})
 
 
 _ATTRIBUTES: dict[str, Callable[[RunNode], object]] = {
@@ -247,14 +251,16 @@ _ATTRIBUTES: dict[str, Callable[[RunNode], object]] = {
 }  # fmt: skip
 
 
-def _times(name: str, values: Sequence[object]) -> pl.Series:
+def _times(spelled: Mapping[str, Sequence[object]]) -> dict[str, pl.Series]:
     """Parse the server's spellings of UTC times: with ``Z``, without, with fractions, with an offset."""
-    text = pl.Series(name, values, dtype=pl.String)
-    plain = text.str.replace(r"(Z|[+]00:?00)$", "").str.replace(" ", "T")
-    parsed = plain.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
-    bad = text.filter(parsed.is_null() & text.is_not_null())
-    if len(bad):
-        raise AnswerError(
-            f"`{name}`: cannot read the time {bad[0]!r}; expected the form 2026-01-31T10:15:30Z"
-        )
-    return parsed.dt.replace_time_zone("UTC")
+    texts = [pl.Series(name, values, dtype=pl.String) for name, values in spelled.items()]
+    plain = pl.all().str.replace(r"(Z|[+]00:?00)$", "").str.replace(" ", "T")
+    times = plain.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
+    parsed = pl.DataFrame(texts).select(times.dt.replace_time_zone("UTC")).get_columns()
+    for text, column in zip(texts, parsed, strict=True):
+        if text.null_count() != column.null_count():
+            bad = text.filter(column.is_null() & text.is_not_null())
+            raise AnswerError(
+                f"`{text.name}`: cannot read the time {bad[0]!r}; expected the form 2026-01-31T10:15:30Z"
+            )
+    return {column.name: column for column in parsed}

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from wbframe.core.runs_plan import RunsPlan
     from wbframe.core.schema import Index
 
+# Columns of few rows take up to twice the memory of their values, and each page would be a chunk to walk through.
+_PAGES_A_CHUNK = 10
+
 
 @dataclass(frozen=True, slots=True)
 class RunsPage:
@@ -48,7 +51,7 @@ class RunsTaken:
 
     predicate: pl.Expr | None
     limit: int | None
-    seen: set[tuple[str | None, str, str]] = field(default_factory=set)
+    seen: dict[tuple[str | None, str], set[str]] = field(default_factory=dict)
     taken: int = 0
 
     @property
@@ -58,11 +61,11 @@ class RunsTaken:
 
     def fresh(self, path: RunPath, nodes: Iterable[RunNode]) -> list[RunNode]:
         """Leave out runs that have been listed before."""
+        seen = self.seen.setdefault((path.entity, path.project), set())
         found = []
         for node in nodes:
-            key = (path.entity, path.project, node.name)
-            if key not in self.seen:
-                self.seen.add(key)
+            if node.name not in seen:
+                seen.add(node.name)
                 found.append(node)
         if self.predicate is None and self.limit is not None:
             return found[: self.limit - self.taken]
@@ -175,6 +178,7 @@ class GrowingPages:
     collided: set[str] = field(default_factory=set)
     runs: list[tuple[RunPath, RunNode]] = field(default_factory=list)
     _frames: list[pl.DataFrame] = field(default_factory=list)
+    _packed: int = 0
     _waiting: RunsBuffer = field(default_factory=RunsBuffer)
     _schema: RunsSchema = field(init=False)
 
@@ -218,6 +222,7 @@ class GrowingPages:
         self.index = dict(self.index or {})
         merge_index(self.index, types)
         self._schema = self.plan.resolve(self.plan.columns, self.index)
+        self._packed = len(self._frames)
 
     def add(self, page: RunsPage) -> None:
         """Take a page; keys that are wanted, and that no column is known for, become columns."""
@@ -235,8 +240,16 @@ class GrowingPages:
             added = {name: self._schema.columns[name] for name in new}
             more, imprecise = runs_frame(page.buffer, RunsSchema(columns=added))
             self.imprecise |= imprecise
-            frame = frame.hstack(more)
+            frame = frame.hstack(more).select(list(self._schema.columns))
         self._frames.append(frame)
+        if len(self._frames) - self._packed >= _PAGES_A_CHUNK:
+            self._pack()
+
+    def _pack(self) -> None:
+        """Make one frame of the last pages, which have the same columns."""
+        if last := self._frames[self._packed :]:
+            self._frames[self._packed :] = [pl.concat(last, rechunk=True)]
+            self._packed += 1
 
     def joined(self) -> pl.DataFrame | None:
         """Give the frame of all pages; None if they must be read again, by the index that is known now.
@@ -250,15 +263,13 @@ class GrowingPages:
             frame, imprecise = runs_frame(self._waiting, self._schema)
             self.imprecise |= imprecise
             return frame
+        self._pack()
         columns = self._schema.columns
         aligned = [_aligned(frame, columns) for frame in self._frames]
         found = [frame for frame in aligned if frame is not None]
         if len(found) < len(aligned):
             return None
-        self._frames.clear()
-        if not found:
-            return runs_frame(RunsBuffer(), self._schema)[0]
-        return pl.concat(found, rechunk=True)
+        return pl.concat(found) if found else runs_frame(RunsBuffer(), self._schema)[0]
 
 
 def _unnamed(

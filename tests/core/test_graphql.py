@@ -1,18 +1,17 @@
-"""Documents, variables and answers."""
+"""Documents, their variables, and what is taken from the answers to them."""
 
 from __future__ import annotations
 
 import json
 
 import graphql
-import msgspec
 import pytest
 
 from wbframe.core import graphql as gq
 from wbframe.core.filters import EMPTY, parse
 from wbframe.core.listing import NamedListing, ProjectListing
 from wbframe.core.model import Request, RunPath
-from wbframe.errors import AnswerError, ProjectNotFoundError, QueryError
+from wbframe.errors import AnswerError, ProjectNotFoundError
 from wbframe.server.schema import Features, sdl
 
 PATH = RunPath(entity="e", project="p")
@@ -116,38 +115,6 @@ def test_what_a_server_refuses(message, refused):
     assert gq.refused_features(ASKED, message) == set()
 
 
-@pytest.mark.parametrize(
-    ("content", "error", "message"),
-    [
-        (
-            b'{"errors": [{"message": "a\\n b"}, {"message": "c"}]}',
-            QueryError,
-            "could not read something: the server answered: a b; c",
-        ),
-        (b'{"data": {}, "errors": ["plain"]}', QueryError, "plain"),
-        (b'{"error": "rate limit"}', QueryError, "rate limit"),
-        (b'{"data": null, "errors": []}', AnswerError, "neither data nor errors"),
-        (b'{"errors": 3}', AnswerError, "protocol"),
-        (b"nothing", AnswerError, "something"),
-        (b"\xff", AnswerError, "something"),
-    ],
-)
-def test_answers_that_are_none(content, error, message):
-    with pytest.raises(error, match=message):
-        gq.open_answer(content, ASKED)
-
-
-def test_an_answer_with_bare_tokens_is_read():
-    data = gq.open_answer(b'{"data": {"a": NaN}}', ASKED)
-    assert json.loads(bytes(data).replace(b'"NaN"', b"0").replace(b"NaN", b"0")) == {"a": 0}
-
-
-def test_messages_are_cut():
-    [message] = gq.error_messages([{"message": "x" * 5000}])
-    assert len(message) == 300
-    assert gq.error_messages([{"message": None}, {}, "", None]) == []
-
-
 def fields_answer(fields):
     return json.dumps({"data": {"project": {"fields": fields}}}).encode()
 
@@ -196,20 +163,6 @@ def test_max_step_is_exclusive_here_and_inclusive_on_the_wire():
 @pytest.mark.parametrize(("content", "entity"), [(b'{"data": {"viewer": {"entity": "me"}}}', "me"), (b'{"data": {"viewer": null}}', None), (b'{"data": {"viewer": {}}}', None)])  # fmt: skip
 def test_the_viewer(content, entity):
     assert gq.viewer_entity(content) == entity
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [(b"{}", {}), (b'"{}"', {}), (b'" "', {}), (b"null", {}), (b"[1]", {}), (b'"text"', {}), (b'{"a": 1}', {"a": b"1"}), (b'"{\\"a\\": [1]}"', {"a": b"[1]"})],
-)  # fmt: skip
-def test_objects_that_may_be_text(value, expected):
-    found = gq.json_object(msgspec.Raw(value), where="x")
-    assert {key: bytes(each) for key, each in found.items()} == expected
-
-
-def test_an_object_that_is_cut_short_is_an_error():
-    with pytest.raises(AnswerError, match="the config of run r"):
-        gq.json_object(msgspec.Raw(b'"{\\"a\\": "'), where="the config of run r")
 
 
 def test_filters_are_sent_as_text():

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wbframe.core.answers import RunNode
 from wbframe.core.filters import EMPTY
-from wbframe.core.graphql import RunNode
 from wbframe.core.model import HistoryScan, RunPath, Selection
 from wbframe.core.plan import (
     LOOK_AT_RUNS,

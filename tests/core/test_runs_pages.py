@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from wbframe.core.answers import RunNode
 from wbframe.core.filters import EMPTY
-from wbframe.core.graphql import RunNode
 from wbframe.core.model import RunPath, RunsScan, Selection
 from wbframe.core.runs_frame import RunsBuffer, leaf_types, runs_frame
 from wbframe.core.runs_pages import GrowingPages, PromisedPages, RunsPage, RunsTaken, rows_where

@@ -9,8 +9,9 @@ import polars as pl
 import pytest
 
 import wbframe
+from wbframe.core.answers import RunNode
 from wbframe.core.filters import EMPTY
-from wbframe.core.graphql import NodeFields, RunNode
+from wbframe.core.graphql import NodeFields
 from wbframe.core.listing import (
     NamedListing,
     Page,

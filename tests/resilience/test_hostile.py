@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.scripts import run_script
-from wbframe.core import graphql
+from wbframe.core import answers, graphql
 from wbframe.core.decode import decode_rows, infer_types, is_shallow, join_texts
 from wbframe.core.filters import EMPTY
 from wbframe.core.histories import read_answer
@@ -87,7 +87,7 @@ def everything(content):
         rows = on_purpose(lambda task=task: read_answer(task, content, task.request()))
         for frame in rows.frames.values() if rows else ():
             assert set(frame.columns) <= {"_step", "a", "b"}
-    graphql.messages_of(content)
+    answers.messages_of(content)
 
 
 @given(shaped)

@@ -215,7 +215,7 @@ def test_a_forked_process_has_connections_and_locks_of_its_own():
     script = """
 import os, warnings
 import wbframe
-from wbframe.core.graphql import VIEWER
+from wbframe.core.graphql import (VIEWER)
 from wbframe.server import serve
 with serve("empty") as server:
     client = wbframe.Client(server.url, server.api_key)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from wbframe.core.answers import json_texts
 from wbframe.core.decode import decode_rows
-from wbframe.core.graphql import RowsOf, json_texts, name_of, rows_answer, rows_request
+from wbframe.core.graphql import RowsOf, rows_answer, rows_request
 from wbframe.core.histories import row_lists
+from wbframe.core.paths import name_of
 from wbframe.core.schema import HistorySchema
 from wbframe.errors import UsageError
 

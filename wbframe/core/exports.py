@@ -7,18 +7,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from wbframe.core.graphql import (
-    EXPORTS,
-    LIVE,
-    answered,
-    decode_answer,
-    found_project,
-    found_run,
-    name_of,
-    open_answer,
-    project_variables,
-)
+from wbframe.core.answers import answered, decode_answer, found_project, found_run, open_answer
+from wbframe.core.graphql import EXPORTS, LIVE, project_variables
 from wbframe.core.model import Request
+from wbframe.core.paths import name_of
 from wbframe.core.schema import STEP
 
 if TYPE_CHECKING:

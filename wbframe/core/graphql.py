@@ -1,29 +1,35 @@
-"""GraphQL documents, their variables, and the parsing of answers; nothing here sends anything."""
+"""GraphQL documents, their variables, and the answers to them; nothing here sends anything."""
 
 from __future__ import annotations
 
 import json
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from wbframe.core.answers import (
+    RAW_NULL,
+    PageInfo,
+    RunsData,
+    answered,
+    decode_answer,
+    decoder_of,
+    found_project,
+    found_run,
+    open_answer,
+)
 from wbframe.core.exact import decode_any
 from wbframe.core.model import Request
-from wbframe.errors import (
-    AnswerError,
-    ProjectNotFoundError,
-    QueryError,
-    RunNotFoundError,
-)
+from wbframe.core.paths import name_of
+from wbframe.errors import AnswerError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from wbframe.core.model import RunPath
 
-RAW_NULL = msgspec.Raw(b"null")
 _NO_ROWS = msgspec.Raw(b"[]")
 
 FIELDS_PER_PAGE = 1000
@@ -45,6 +51,11 @@ _REFUSALS = {
     FIELDS: re.compile(r"""[Cc]annot query field ["']fields["']"""),
     PROJECTION: re.compile(r"""[Uu]nknown argument ["']keys["']"""),
 }
+
+
+def refused_features(request: Request, message: str) -> frozenset[str]:
+    """Tell which of the request's features the server's message refuses."""
+    return frozenset(each for each in request.features if _REFUSALS[each].search(message))
 
 
 # ---------------------------------------------------------------- what to select of a run
@@ -114,80 +125,6 @@ def _blob(name: str, variable: str, keys: tuple[str, ...] | None) -> list[str]:
     return [f"{name}(keys: ${variable})"] if keys else []
 
 
-# ---------------------------------------------------------------- answers
-
-
-_Type = TypeVar("_Type", bound=type[msgspec.Struct])
-_text = msgspec.json.Decoder(str)
-_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_decoders: dict[type[msgspec.Struct], msgspec.json.Decoder[Any]] = {}
-
-
-def answered(kind: _Type) -> _Type:
-    """Make the decoder of an answer when its type is defined; decorates the type.
-
-    Not when it is first needed: msgspec then prepares the type, and two threads that do so at once crash.
-    """
-    _decoders[kind] = msgspec.json.Decoder(kind)
-    return kind
-
-
-class UserNode(msgspec.Struct, rename="camel", gc=False):
-    """The user of a run."""
-
-    name: str | None = None
-    username: str | None = None
-
-
-class RunNode(msgspec.Struct, rename="camel", gc=False):
-    """One run, as far as it was selected."""
-
-    name: str
-    display_name: str | None = None
-    state: str | None = None
-    created_at: str | None = None
-    heartbeat_at: str | None = None
-    user: UserNode | None = None
-    group: str | None = None
-    job_type: str | None = None
-    sweep_name: str | None = None
-    tags: list[str] | None = None
-    notes: str | None = None
-    commit: str | None = None
-    history_line_count: int | float | None = None
-    history_keys: msgspec.Raw = RAW_NULL
-    config: msgspec.Raw = RAW_NULL
-    summary_metrics: msgspec.Raw = RAW_NULL
-
-
-class _PageInfo(msgspec.Struct, rename="camel"):
-    end_cursor: str | None = None
-    has_next_page: bool = False
-
-
-class _Edge(msgspec.Struct, gc=False):
-    node: RunNode | None = None
-    cursor: str | None = None
-
-
-class _Connection(msgspec.Struct, rename="camel"):
-    edges: list[_Edge | None] = []
-    page_info: _PageInfo = msgspec.field(default_factory=_PageInfo)
-
-
-class _Project(msgspec.Struct, rename="camel"):
-    runs: _Connection | None = None
-    run_count: int | None = None
-    sweep: dict[str, Any] | None = None
-
-
-@answered
-class RunsData(msgspec.Struct):
-    """The data of a page of runs."""
-
-    project: _Project | None = None
-
-
 class _Field(msgspec.Struct):
     path: str
     type: str | None = None
@@ -199,7 +136,7 @@ class _FieldEdge(msgspec.Struct):
 
 class _Fields(msgspec.Struct, rename="camel"):
     edges: list[_FieldEdge | None] = []
-    page_info: _PageInfo = msgspec.field(default_factory=_PageInfo)
+    page_info: PageInfo = msgspec.field(default_factory=PageInfo)
 
 
 class _FieldsProject(msgspec.Struct):
@@ -209,13 +146,6 @@ class _FieldsProject(msgspec.Struct):
 @answered
 class _FieldsData(msgspec.Struct):
     project: _FieldsProject | None = None
-
-
-@answered
-class NamedRuns(msgspec.Struct):
-    """The data of runs by their names: alias -> run."""
-
-    project: dict[str, RunNode | None] | None = None
 
 
 class _KeysConnection(msgspec.Struct, rename="camel"):
@@ -253,76 +183,6 @@ class _RowsEnvelope(msgspec.Struct):
     data: _RunsOfRows | None = None
     errors: list[Any] | None = None
     error: Any = None
-
-
-@answered
-class _Envelope(msgspec.Struct):
-    data: msgspec.Raw = RAW_NULL
-    errors: list[Any] | None = None
-    error: Any = None
-
-
-def open_answer(content: bytes, request: Request) -> msgspec.Raw:
-    """Give the `data` of an answer, or raise what it says instead.
-
-    Raises
-    ------
-    QueryError
-        If the answer has GraphQL errors.
-    AnswerError
-        If it is no GraphQL answer.
-    """
-    envelope: _Envelope = decode_answer(content, _Envelope, request)
-    messages = error_messages(envelope.errors or ([envelope.error] if envelope.error else []))
-    if messages:
-        raise QueryError(
-            f"could not read {request.asked}: the server answered: {'; '.join(messages)}"
-        )
-    if envelope.data == RAW_NULL:
-        raise AnswerError(f"could not read {request.asked}: the answer has neither data nor errors")
-    return envelope.data
-
-
-def error_messages(errors: Sequence[Any]) -> list[str]:
-    """Take the messages out of GraphQL errors, which may be objects or plain strings."""
-    found = [each.get("message") if isinstance(each, dict) else each for each in errors]
-    return [" ".join(str(each).split())[:300] for each in found if each]
-
-
-_HEAD, _TAIL = 256, 16_384
-
-
-def messages_of(content: bytes) -> list[str]:
-    """Give the messages of an answer's errors; none also where it is no GraphQL answer."""
-    # Only where they may stand, before or behind the data: to search all of it takes longer than to read it.
-    ends = content[:_HEAD] + content[-_TAIL:]
-    if b'"errors"' not in ends and b'"error"' not in ends:
-        return []
-    try:
-        envelope: _Envelope = decode_any(_decoders[_Envelope], content, where="")
-    except (msgspec.ValidationError, AnswerError):
-        return []
-    return error_messages(envelope.errors or ([envelope.error] if envelope.error else []))
-
-
-def refused_features(request: Request, message: str) -> frozenset[str]:
-    """Tell which of the request's features the server's message refuses."""
-    return frozenset(each for each in request.features if _REFUSALS[each].search(message))
-
-
-def decode_answer(data: bytes | msgspec.Raw, kind: type[Any], request: Request) -> Any:
-    """Decode JSON, be it strict or not, into the type that the protocol says: one that is `answered`.
-
-    Raises
-    ------
-    AnswerError
-        If it is no JSON, or of another shape.
-    """
-    try:
-        return decode_any(_decoders[kind], bytes(data), where=request.asked)
-    except msgspec.ValidationError as error:
-        msg = f"could not read {request.asked}: the answer is not what W&B's protocol says: {error}"
-        raise AnswerError(msg) from error
 
 
 # ---------------------------------------------------------------- the index of fields
@@ -487,7 +347,7 @@ def rows_at_once(content: bytes, request: Request, runs: Sequence[RowsOf]) -> li
         or refuses step by step.
     """
     try:
-        answer: _RowsEnvelope = decode_any(_decoders[_RowsEnvelope], content, where=request.asked)
+        answer: _RowsEnvelope = decode_any(decoder_of(_RowsEnvelope), content, where=request.asked)
     except msgspec.ValidationError:
         return None
     if answer.errors or answer.error or answer.data is None or answer.data.project is None:
@@ -533,69 +393,6 @@ def viewer_entity(content: bytes) -> str | None:
 # ---------------------------------------------------------------- names
 
 
-def name_of(path: RunPath) -> str:
-    """Give `entity/project`."""
-    return f"{path.entity}/{path.project}"
-
-
 def project_variables(path: RunPath) -> dict[str, Any]:
     """Give the two variables that every document has."""
     return {"project": path.project, "entity": path.entity}
-
-
-def found_project(project: Any, path: RunPath) -> Any:
-    """Give the project.
-
-    Raises
-    ------
-    ProjectNotFoundError
-        If there is none.
-    """
-    if project is None:
-        msg = (
-            f"Could not find project {name_of(path)}: it does not exist, or the API key may not see it;"
-            " check the spelling of both parts, or set WANDB_API_KEY to a key that may"
-        )
-        raise ProjectNotFoundError(msg)
-    return project
-
-
-def found_run(run: Any, name: str, path: RunPath) -> Any:
-    """Give the run.
-
-    Raises
-    ------
-    RunNotFoundError
-        If there is none.
-    """
-    if run is None:
-        msg = f"Could not find run {name!r} in {name_of(path)}; its id is the last part of its address"
-        raise RunNotFoundError(msg)
-    return run
-
-
-def json_texts(value: msgspec.Raw, *, where: str) -> bytes:
-    """Open JSON that may come as such or as a JSON string."""
-    inner = bytes(value).strip()
-    if inner[:1] != b'"':
-        return inner
-    text: str = decode_any(_text, inner, where=where)
-    return text.encode()
-
-
-def json_object(value: msgspec.Raw, *, where: str) -> Mapping[str, msgspec.Raw]:
-    """Open a JSON object that may come as such or as a JSON string; {} for anything else.
-
-    Raises
-    ------
-    AnswerError
-        If it is no JSON at all.
-    """
-    inner = bytes(value).strip()
-    if inner[:1] == b'"':
-        text: str = decode_any(_text, inner, where=where)
-        inner = text.strip().encode()
-    if inner[:1] != b"{":
-        return {}
-    found: dict[str, msgspec.Raw] = decode_any(_object, inner, where=where)
-    return found

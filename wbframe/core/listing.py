@@ -9,24 +9,25 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from wbframe.core import filters as flt
-from wbframe.core.graphql import (
+from wbframe.core.answers import (
     NamedRuns,
     RunsData,
     decode_answer,
     found_project,
     found_run,
-    name_of,
     open_answer,
-    project_variables,
 )
+from wbframe.core.graphql import project_variables
 from wbframe.core.model import LIGHT_PER_PAGE, PER_PAGE, Request
+from wbframe.core.paths import name_of
 from wbframe.errors import AnswerError, SweepNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from wbframe.core.answers import RunNode
     from wbframe.core.filters import Filter
-    from wbframe.core.graphql import NodeFields, RunNode
+    from wbframe.core.graphql import NodeFields
     from wbframe.core.model import RunPath, Selection
 
 

@@ -146,3 +146,8 @@ def _wrong(path: object) -> PathError:
     shown = " ".join(repr(path if not isinstance(path, str) else path.split("?")[0]).split())
     shown = shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
     return PathError(f"cannot read the path {shown}; a path is one of: {', '.join(FORMS)}")
+
+
+def name_of(path: RunPath) -> str:
+    """Give `entity/project`."""
+    return f"{path.entity}/{path.project}"

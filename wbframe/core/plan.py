@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from wbframe.core.graphql import RowsOf, json_object, name_of, rows_request, spec
+from wbframe.core.answers import json_object
+from wbframe.core.graphql import RowsOf, rows_request, spec
+from wbframe.core.paths import name_of
 from wbframe.core.schema import (
     STEP,
     SYSTEM_PREFIXES,
@@ -23,7 +25,7 @@ from wbframe.errors import AnswerError
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
-    from wbframe.core.graphql import RunNode
+    from wbframe.core.answers import RunNode
     from wbframe.core.model import HistoryScan, OnError, OnIncomplete, Request, RunPath
 
 Field = Literal["sampledHistory", "history", "events"]

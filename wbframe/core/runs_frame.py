@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 import msgspec
 import polars as pl
 
+from wbframe.core.answers import RAW_NULL, json_object, json_texts
 from wbframe.core.decode import decode_rows, infer_types
-from wbframe.core.graphql import RAW_NULL, json_object, json_texts, name_of
+from wbframe.core.paths import name_of
 from wbframe.core.schema import HIDDEN, RUN_COLUMNS, UTC_TIME, Index, RunsSchema, merge_index
 from wbframe.errors import AnswerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from wbframe.core.graphql import RunNode
+    from wbframe.core.answers import RunNode
     from wbframe.core.model import RunPath
 
 # Deeper objects stay JSON text: nobody's config nests so far, and recursion has an end.

@@ -16,7 +16,7 @@ from wbframe.errors import ColumnError, FilterError, SchemaMismatchError, did_yo
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from wbframe.core.graphql import RunNode
+    from wbframe.core.answers import RunNode
     from wbframe.core.model import OnNewKey, RunPath
     from wbframe.core.runs_plan import RunsPlan
     from wbframe.core.schema import Index

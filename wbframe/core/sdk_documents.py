@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from wbframe.core.graphql import name_of, project_variables
+from wbframe.core.graphql import project_variables
 from wbframe.core.model import Request
+from wbframe.core.paths import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wbframe.core.decode import join_texts
-from wbframe.core.graphql import RowsOf, name_of, rows_answer, rows_at_once, rows_request, spec
+from wbframe.core.graphql import RowsOf, rows_answer, rows_at_once, rows_request, spec
 from wbframe.core.histories import row_lists
+from wbframe.core.paths import name_of
 from wbframe.core.plan import RUNS_PER_REQUEST
 from wbframe.core.schema import STEP
 from wbframe.core.sdk_columns import Columns

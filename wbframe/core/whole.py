@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from wbframe.core.graphql import name_of, project_variables
+from wbframe.core.graphql import project_variables
 from wbframe.core.histories import by_step
 from wbframe.core.model import Request
+from wbframe.core.paths import name_of
 from wbframe.core.schema import STEP
 from wbframe.core.windows import (
     ROWS_PER_WINDOW,

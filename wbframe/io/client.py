@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 import requests
 
 from wbframe._version import __version__
-from wbframe.core.graphql import VIEWER, messages_of, viewer_entity
+from wbframe.core.answers import messages_of
+from wbframe.core.graphql import VIEWER, viewer_entity
 from wbframe.errors import (
     CredentialsError,
     PlainHttpWarning,

@@ -7,9 +7,9 @@ import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from wbframe.core.graphql import name_of
 from wbframe.core.histories import TaskRows, merge_rows
 from wbframe.core.model import LeftOut
+from wbframe.core.paths import name_of
 from wbframe.core.runs_frame import run_leaves
 from wbframe.errors import (
     AnswerError,
@@ -24,7 +24,7 @@ from wbframe.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from wbframe.core.graphql import RunNode
+    from wbframe.core.answers import RunNode
     from wbframe.core.model import OnError, RunPath
     from wbframe.core.plan import HistoryTask, RunRead
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from wbframe.core import filters as flt
 from wbframe.core import graphql
+from wbframe.core.answers import open_answer
 from wbframe.core.graphql import NodeFields
 from wbframe.core.listing import ProjectListing, cursors_ahead, is_offset, one_earlier
 from wbframe.core.model import MOST_PER_PAGE
@@ -215,7 +216,7 @@ def send_or_refuse(client: Client, request: Request, *, splittable: bool = False
     try:
         content = client.send(request, splittable=splittable)
         if request.features and content[:200].find(b'"errors"') >= 0:
-            graphql.open_answer(content, request)
+            open_answer(content, request)
     except QueryError as error:
         refused = graphql.refused_features(request, str(error))
         if not refused:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 import requests
 
-from wbframe.core.graphql import error_messages
+from wbframe.core.answers import error_messages
 from wbframe.errors import (
     AccessError,
     AnswerError,

@@ -6,14 +6,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from wbframe.core import sdk_documents
-from wbframe.core.graphql import (
-    RowsOf,
-    found_project,
-    found_run,
-    open_answer,
-    rows_request,
-    spec,
-)
+from wbframe.core.answers import found_project, found_run, open_answer
+from wbframe.core.graphql import RowsOf, rows_request, spec
 from wbframe.core.schema import STEP
 from wbframe.core.sdk_columns import Columns
 from wbframe.core.sdk_rows import (

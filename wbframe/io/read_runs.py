@@ -25,7 +25,7 @@ from wbframe.io.reader import read_index, read_pages, resolved
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from wbframe.core.graphql import RunNode
+    from wbframe.core.answers import RunNode
     from wbframe.core.model import LeftOut, OnNewKey, RunPath, RunsScan, ScanReport
     from wbframe.core.schema import Index
     from wbframe.io.client import Client

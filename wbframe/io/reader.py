@@ -8,11 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from wbframe.core import graphql
-from wbframe.core.graphql import name_of
 from wbframe.core.halving import halves, put_together
 from wbframe.core.histories import TaskRows, merge_rows, read_answer
 from wbframe.core.listing import listings
 from wbframe.core.model import LeftOut
+from wbframe.core.paths import name_of
 from wbframe.core.schema import index_of_fields, merge_index
 from wbframe.errors import AnswerError, PathError, WbframeError
 from wbframe.io.http import Turn

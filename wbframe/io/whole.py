@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from wbframe.core.decode import decode_rows, infer_types, join_texts
-from wbframe.core.graphql import RowsOf, name_of, rows_answer, rows_request, spec
+from wbframe.core.graphql import RowsOf, rows_answer, rows_request, spec
 from wbframe.core.histories import TaskRows, new_keys, row_lists
+from wbframe.core.paths import name_of
 from wbframe.core.promised import promised_frame
 from wbframe.core.schema import STEP, merge_index
 from wbframe.core.whole import (

@@ -281,6 +281,7 @@ LOCAL = {
     "null": (c("config.f").eq_missing(None), "null"),
     "ne_missing": (c("state").ne_missing("a"), "null"),
     "null in": (c("state").is_in(["a", None], nulls_equal=True), "null"),
+    "not in, null unequal": (~c("state").is_in(["a"], nulls_equal=True), "null"),
     "not in null": (~c("state").is_in(["a", None]), "null"),
     "unequal": (c("group") != "a", "collation"),
     "unequal id": (c("run_id") != "a", "collation"),

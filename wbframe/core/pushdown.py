@@ -268,6 +268,8 @@ def _is_in(node: ex.IsIn, schema: Mapping[str, pl.DataType], *, negated: bool) -
     values = tuple(each for each in node.values if each is not None)
     if not negated:
         return _among(target, values)
+    if node.nulls_equal:  # null is then unequal to all of them
+        return Local(_NULLS)
     if target.sort == "state" and all(isinstance(each, str) for each in values):
         return Pushed(_is("state", "$nin", values), exact=False, reason=_NULLS)
     return Local("what is unequal depends on nulls and on the server's collation")

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 
-from wbframe.core import filters as flt
-from wbframe.core import graphql
 from wbframe.core.narrow import filtered, predicate_columns
 from wbframe.core.predicate import push_runs
 from wbframe.core.schema import RUN_COLUMNS
+from wbframe.io.project import count_runs
 from wbframe.io.reader import resolved
 
 if TYPE_CHECKING:
@@ -45,10 +44,7 @@ class Counted:
             return None
         client = self.source.connection()
         filters = filtered(filtered(selection, own), asked).filters
-        total = 0
-        for path in resolved(client, selection.paths):
-            request = graphql.count_request(path, flt.to_json(filters))
-            total += graphql.count_answer(client.send(request), request, path)
+        total = sum(count_runs(client, path, filters) for path in resolved(client, selection.paths))
         return total if selection.limit is None else min(total, selection.limit)
 
     def _schema(self, predicate: pl.Expr | None) -> dict[str, pl.DataType]:

@@ -19,13 +19,13 @@ from wbframe.core.estimates import (
     with_exports,
 )
 from wbframe.core.explain import ScanExplanation, path_text
-from wbframe.core.listing import page_size, server_filters
-from wbframe.core.plan import history_tasks, parse_keys, rows_asked
+from wbframe.core.listing import page_size
+from wbframe.core.plan import history_tasks, rows_asked
 from wbframe.core.separable import is_row_separable
 from wbframe.errors import UsageError
 from wbframe.io.exports import read_exports
-from wbframe.io.paging import send_or_refuse
 from wbframe.io.probe import probe
+from wbframe.io.project import count_runs, read_keys
 from wbframe.io.read_histories import ENTRY_FIELDS
 from wbframe.io.source import HistorySource, LeftSource
 from wbframe.io.stream import entries_of
@@ -33,10 +33,11 @@ from wbframe.io.stream import entries_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from wbframe.core.entries import RunEntry
     from wbframe.core.exports import Export
     from wbframe.core.model import HistoryScan, RunPath, Selection
     from wbframe.core.narrow import NarrowedHistories, Wanted
-    from wbframe.core.plan import HistoryTask, RunEntry
+    from wbframe.core.plan import HistoryTask
     from wbframe.io.client import Client
     from wbframe.io.source import RunsSource
 
@@ -258,8 +259,7 @@ def _count_runs(client: Client, selection: Selection) -> tuple[int, ...]:
         if is_named:
             counts.append(len(paths))
             continue
-        request = graphql.count_request(path, flt.to_json(server_filters(selection.filters, path)))
-        counts.append(graphql.count_answer(client.send(request), request, path))
+        counts.append(count_runs(client, path, selection.filters))
     return first_of(counts, selection.limit)
 
 
@@ -271,17 +271,11 @@ def _project_of(path: RunPath) -> tuple[RunPath, bool]:
 def _count_cells(client: Client, scan: HistoryScan, keys: tuple[str, ...], runs: int) -> int:
     """Count the cells that the runs hold, as far as the server says, and no more than are asked for."""
     most = rows_asked(scan.samples) * (len(keys) + 1) * runs
-    if any(path.run is not None for path in scan.selection.paths) or graphql.KEYS in client.refused:
+    if any(path.run is not None for path in scan.selection.paths):
         return most
     cells = 0
     for path in scan.selection.paths:
-        request = graphql.keys_request(
-            path, flt.to_json(server_filters(scan.selection.filters, path))
-        )
-        content = send_or_refuse(client, request)
-        if content is None:
-            return most
-        found = parse_keys(graphql.keys_answer(content, request, path), where=request.asked)
+        found = read_keys(client, path, scan.selection.filters)
         if found is None:
             return most
         held = [sum(found.get(key, {}).values()) for key in keys]

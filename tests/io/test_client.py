@@ -31,9 +31,9 @@ from wbframe.errors import (
     UsageError,
     WbframeError,
 )
-from wbframe.io.client import Traffic
 from wbframe.io.default_client import client_or_default
 from wbframe.io.retry import RetryPolicy
+from wbframe.io.traffic import Traffic
 from wbframe.polars import read_runs
 from wbframe.server import Project, serve
 

@@ -14,7 +14,7 @@ from wbframe.core.model import RunPath
 from wbframe.errors import NewKeyWarning, QueryError, SchemaMismatchError
 from wbframe.io.overlap import side_by_side
 from wbframe.io.paging import send_or_refuse
-from wbframe.io.reader import read_index
+from wbframe.io.project import read_index
 from wbframe.polars import read_histories, read_runs
 from wbframe.server import Features, History, Project, RunRecord, serve
 

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from tests.scripts import run_script
 from wbframe.core import answers, graphql
 from wbframe.core.decode import decode_rows, infer_types, is_shallow, join_texts
+from wbframe.core.entries import run_entry
 from wbframe.core.filters import EMPTY
 from wbframe.core.histories import read_answer
 from wbframe.core.listing import ProjectListing
 from wbframe.core.model import RunPath
-from wbframe.core.plan import Group, HistoryTask, RunRead, run_entry
+from wbframe.core.plan import Group, HistoryTask, RunRead
 from wbframe.core.runs_frame import run_leaves
 from wbframe.core.schema import HistorySchema
 from wbframe.errors import WbframeError

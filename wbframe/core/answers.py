@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from wbframe.core.exact import decode_any
 from wbframe.core.paths import name_of
+from wbframe.core.spelling import decode_any
 from wbframe.errors import (
     AnswerError,
     ProjectNotFoundError,

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     import msgspec
 
+    from wbframe.core.entries import RunEntry
     from wbframe.core.model import Request, RunPath
-    from wbframe.core.plan import RunEntry
 
 DEFAULT_BINS = 500
 # What is told of each bucket: the wire's suffix -> ours, in the order of the frame.

@@ -27,7 +27,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import polars as pl
 
-from wbframe.core.exact import INT_BOUNDS, NON_FINITE, decode_any, fits_float, narrow, read_columns
+from wbframe.core.cells import INT_BOUNDS, NON_FINITE
+from wbframe.core.exact import fits_float, narrow, read_columns
+from wbframe.core.spelling import decode_any, told
 from wbframe.errors import AnswerError
 
 if TYPE_CHECKING:
@@ -231,9 +233,7 @@ def join_texts(raw: bytes | memoryview | msgspec.Raw, *, where: str = "") -> byt
     try:
         texts = decode_any(_text_list, bytes(raw), where=where)
     except msgspec.ValidationError as error:
-        raise AnswerError(
-            _told(where, f"the rows must be a list of JSON texts: {error}")
-        ) from error
+        raise AnswerError(told(where, f"the rows must be a list of JSON texts: {error}")) from error
     return array_of(texts, where=where)
 
 
@@ -251,7 +251,7 @@ def array_of(texts: Sequence[str], *, where: str = "") -> bytes:
     b'[{"_step": 0},{"_step": 1}]'
     """
     if not all(map(str.strip, texts)):
-        raise AnswerError(_told(where, "a row is an empty text"))
+        raise AnswerError(told(where, "a row is an empty text"))
     return b"[%b]" % ",".join(texts).encode()
 
 
@@ -290,7 +290,7 @@ def infer_types(
     try:
         rows = decode_any(_row_dicts, bytes(raw), where=where)
     except msgspec.ValidationError as error:
-        raise AnswerError(_told(where, f"the rows must be a list of objects: {error}")) from error
+        raise AnswerError(told(where, f"the rows must be a list of objects: {error}")) from error
     found: dict[str, dict[str, int]] = {}
     for row in rows:
         for key, cell in row.items():
@@ -394,8 +394,3 @@ def _type_of(cell: bytes) -> str:
     if cell in _NON_FINITE_CELLS:
         return "number"
     return _BY_FIRST_BYTE.get(first, "number")
-
-
-def _told(where: str, message: str) -> str:
-    """Begin a message with what was read, if that is known."""
-    return f"{where}: {message}" if where else message

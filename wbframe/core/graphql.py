@@ -20,9 +20,9 @@ from wbframe.core.answers import (
     found_run,
     open_answer,
 )
-from wbframe.core.exact import decode_any
 from wbframe.core.model import Request
 from wbframe.core.paths import name_of
+from wbframe.core.spelling import decode_any
 from wbframe.errors import AnswerError
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import msgspec
 import polars as pl
 
 from wbframe.core.decode import Decoded, array_of, decode_lists, infer_types, join_texts
-from wbframe.core.exact import decode_any
 from wbframe.core.graphql import rows_answer, rows_at_once
 from wbframe.core.paths import name_of
 from wbframe.core.plan import rows_asked, split_groups
 from wbframe.core.schema import STEP, SYSTEM_PREFIXES, Index
+from wbframe.core.spelling import decode_any
 from wbframe.errors import AnswerError
 
 if TYPE_CHECKING:

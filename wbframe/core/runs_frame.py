@@ -9,9 +9,10 @@ import msgspec
 import polars as pl
 
 from wbframe.core.answers import RAW_NULL, json_object, json_texts
+from wbframe.core.cells import UTC_TIME
 from wbframe.core.decode import decode_rows, infer_types
 from wbframe.core.paths import name_of
-from wbframe.core.schema import HIDDEN, RUN_COLUMNS, UTC_TIME, Index, RunsSchema, merge_index
+from wbframe.core.schema import HIDDEN, RUN_COLUMNS, Index, RunsSchema, merge_index
 from wbframe.errors import AnswerError
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from wbframe.core.cells import UTC_TIME
 from wbframe.core.graphql import NodeFields
 from wbframe.errors import ColumnError, UsageError, did_you_mean
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from wbframe.core.model import HistoryScan
-
-UTC_TIME = pl.Datetime("us", "UTC")
 
 # Column of the runs frame -> (dtype, GraphQL fields to select for it), in the order of the frame.
 RUN_COLUMNS: dict[str, tuple[pl.DataType, str]] = {

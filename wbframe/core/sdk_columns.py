@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from wbframe.core.exact import NON_FINITE, fits_float
+from wbframe.core.cells import NON_FINITE
+from wbframe.core.exact import fits_float
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from wbframe.core.exact import NON_FINITE
+from wbframe.core.cells import NON_FINITE
 from wbframe.core.sdk_columns import ABSENT, MISSING, all_names, floats, keys_of, kinds_of, plain
 
 if TYPE_CHECKING:

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
 
     from wbframe.core.buckets import BucketTask
+    from wbframe.core.entries import RunEntry
     from wbframe.core.model import HistoryScan, Request
-    from wbframe.core.plan import RunEntry
     from wbframe.core.schema import HistorySchema
     from wbframe.io.client import Client
     from wbframe.io.stream import HistoryPromise

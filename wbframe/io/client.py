@@ -5,39 +5,25 @@ from __future__ import annotations
 import math
 import os
 import threading
-import time
 import warnings
 import weakref
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
 
 from wbframe._version import __version__
-from wbframe.core.answers import messages_of
 from wbframe.core.graphql import VIEWER, viewer_entity
-from wbframe.errors import (
-    CredentialsError,
-    PlainHttpWarning,
-    UsageError,
-)
-from wbframe.io import problems, stopping
+from wbframe.errors import CredentialsError, PlainHttpWarning, UsageError
+from wbframe.io import stopping, verdicts
 from wbframe.io.budget import PageBudget, PointBudget
 from wbframe.io.clock import Clock
 from wbframe.io.credentials import find_base_url, find_default, find_key
 from wbframe.io.http import Session, Turn, read_body
 from wbframe.io.pace import Pace, read_quota
-from wbframe.io.retry import (
-    TOO_BIG,
-    FailedError,
-    RetryPolicy,
-    TryAgainError,
-    is_retried,
-    persist,
-    read_message,
-    retry_after_seconds,
-)
+from wbframe.io.retry import RetryPolicy, persist
+from wbframe.io.traffic import Traffic
 from wbframe.io.transport import Prepared, Transport
 
 if TYPE_CHECKING:
@@ -54,25 +40,6 @@ _TIMEOUT = 60.0
 _RETRY_SECONDS = 300.0
 _LARGEST_ANSWER = 1 << 30
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """What has gone over the wire: requests sent, of which second tries, bytes of answers, seconds waited."""
-
-    requests: int = 0
-    retries: int = 0
-    bytes_received: int = 0
-    waited: float = 0.0
-
-    def __sub__(self, other: Traffic) -> Traffic:
-        """Give what came in between."""
-        return Traffic(
-            self.requests - other.requests,
-            self.retries - other.retries,
-            self.bytes_received - other.bytes_received,
-            self.waited - other.waited,
-        )
 
 
 class Client:
@@ -341,9 +308,7 @@ class Client:
                 lambda: session.get(target, auth=auth, stream=True, **self.http_options()),
                 again=again,
             )
-            if response.status_code == requests.codes.ok:
-                return content
-            raise self._failed(problems.of_file(response.status_code), response)
+            return verdicts.on_file(response, content)
 
         return self.persist(once, f"could not read {asked} from {self.base_url}")
 
@@ -395,10 +360,7 @@ class Client:
         except requests.RequestException as error:
             stopping.check()
             self.count(retried=again)
-            problem = problems.of_failure(error, self.timeout)
-            if problem.lasting or (problem.too_big and splittable):
-                raise FailedError(problem) from None
-            raise TryAgainError(problem) from None
+            raise verdicts.on_failure(error, self.timeout, splittable=splittable) from None
         except Exception:
             # A connection that was cut may break in any way.
             stopping.check()
@@ -426,36 +388,10 @@ class Client:
         )
         status, quota = response.status_code, read_quota(response.headers)
         if status == requests.codes.too_many_requests:
-            self.pace.refused(_retry_after(response), quota)
+            self.pace.refused(verdicts.retry_after(response), quota)
         else:
             self.pace.took(quota)
-        if status == requests.codes.ok:
-            return self._checked(content, splittable=splittable)
-        problem = problems.of_status(status, response.headers, content)
-        if splittable and (status in TOO_BIG or problem.too_big):
-            raise FailedError(problem)
-        raise self._failed(problem, response)
-
-    def _checked(self, content: bytes, *, splittable: bool) -> bytes:
-        """Give an answer that is JSON, and without GraphQL errors that may pass."""
-        ends = content[:64].lstrip()[:1] + content[-64:].rstrip()[-1:]
-        if ends not in {b"{}", b"[]"}:
-            raise TryAgainError(problems.of_no_json(content, 200))
-        messages = messages_of(content)
-        if messages:
-            passing, too_big = read_message("; ".join(messages))
-            problem = problems.of_messages(messages, 200, too_big=too_big)
-            if too_big and (splittable or not passing):
-                raise FailedError(problem)
-            if passing:
-                raise TryAgainError(problem)
-        return content
-
-    def _failed(self, problem: problems.Problem, response: requests.Response) -> Exception:
-        """Say whether a status may pass."""
-        if is_retried(response.status_code):
-            return TryAgainError(problem, _retry_after(response))
-        return FailedError(problem)
+        return verdicts.on_answer(response, content, splittable=splittable)
 
     def _connected(self) -> Transport:
         """Open the transport once."""
@@ -519,11 +455,6 @@ def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
 def _restore(options: dict[str, Any]) -> Client:
     """Make a pickled client anew."""
     return Client(**options)
-
-
-def _retry_after(response: requests.Response) -> float | None:
-    """Read how long the server asks to be left alone."""
-    return retry_after_seconds(response.headers.get("Retry-After"), now=time.time())
 
 
 def _above_0(name: str, given: float | None, variable: str) -> float | None:

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from wbframe.core.entries import RunEntry
     from wbframe.core.model import HistoryScan, RunPath
-    from wbframe.core.plan import RunEntry
     from wbframe.core.predicate import Conjunct
-    from wbframe.io.client import Client, Traffic
+    from wbframe.io.client import Client
     from wbframe.io.progress import Hook
+    from wbframe.io.traffic import Traffic
 
 __all__ = ["Outcome"]
 

@@ -7,30 +7,19 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from wbframe.core import filters as flt
-from wbframe.core import graphql
 from wbframe.core.decode import infer_types, join_texts
+from wbframe.core.entries import RunEntry, index_of, key_types, run_entry
 from wbframe.core.graphql import RowsOf, rows_answer, rows_request, spec
 from wbframe.core.histories import assemble, merge_rows, row_lists
-from wbframe.core.listing import describe, server_filters
+from wbframe.core.listing import describe
 from wbframe.core.model import RunsScan
-from wbframe.core.plan import (
-    POINTS_PER_REQUEST,
-    RunEntry,
-    history_tasks,
-    index_of,
-    key_types,
-    parse_keys,
-    rows_asked,
-    run_entry,
-    runs_to_look_at,
-)
+from wbframe.core.plan import POINTS_PER_REQUEST, history_tasks, rows_asked, runs_to_look_at
 from wbframe.core.schema import HistorySchema, history_schema, is_mixed, merge_index
 from wbframe.errors import SchemaMismatchError
 from wbframe.io.leaving_out import in_parts
 from wbframe.io.outcome import Outcome
-from wbframe.io.paging import send_or_refuse
 from wbframe.io.progress import Progress, silent
+from wbframe.io.project import read_keys
 from wbframe.io.read_runs import Read, collect_runs, plan_runs, warn_imprecise
 from wbframe.io.reader import read_tasks
 from wbframe.io.splitting import send_in_parts
@@ -117,7 +106,7 @@ def plan_histories(
     if not listed and (scan.selection.predicate is not None or scan.selection.limit == 0):
         # As a lazy scan promises it: by what the server filters, before the predicate is applied here; and
         # for no run at all as it would be for all.
-        merge_index(index, read_keys(client, scan) or {})
+        merge_index(index, united_index(client, scan) or {})
     look(client, scan, entries, index)
     beside = collected.frame if scan.run_columns else None
     columns = dict(beside.schema) if beside is not None else {}
@@ -137,23 +126,14 @@ def is_listed(selection: Selection) -> bool:
     return bool(selection.limit) or any(path.run is not None for path in selection.paths)
 
 
-def read_keys(client: Client, scan: HistoryScan) -> Index | None:
+def united_index(client: Client, scan: HistoryScan) -> Index | None:
     """Read the keys that all runs have logged, a request a project; None where a server does not unite them."""
     found: Index = {}
-    system = scan.stream == "system"
     for path in scan.selection.paths:
-        if graphql.KEYS in client.refused:
-            return None
-        request = graphql.keys_request(
-            path, flt.to_json(server_filters(scan.selection.filters, path))
-        )
-        content = send_or_refuse(client, request)
-        if content is None:
-            return None
-        keys = parse_keys(graphql.keys_answer(content, request, path), where=request.asked)
+        keys = read_keys(client, path, scan.selection.filters)
         if keys is None:
             return None
-        merge_index(found, key_types(keys, system=system))
+        merge_index(found, key_types(keys, system=scan.stream == "system"))
     return found
 
 

@@ -20,7 +20,8 @@ from wbframe.errors import CollisionWarning, NewKeyWarning, PrecisionWarning, Sc
 from wbframe.io.leaving_out import readable
 from wbframe.io.outcome import Outcome
 from wbframe.io.progress import Progress, silent
-from wbframe.io.reader import read_index, read_pages, resolved
+from wbframe.io.project import read_index
+from wbframe.io.reader import read_pages, resolved
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

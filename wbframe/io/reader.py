@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
-from wbframe.core import graphql
 from wbframe.core.halving import halves, put_together
 from wbframe.core.histories import TaskRows, merge_rows, read_answer
 from wbframe.core.listing import listings
 from wbframe.core.model import LeftOut
 from wbframe.core.paths import name_of
-from wbframe.core.schema import index_of_fields, merge_index
-from wbframe.errors import AnswerError, PathError, WbframeError
+from wbframe.errors import PathError, WbframeError
 from wbframe.io.http import Turn
 from wbframe.io.leaving_out import SKIPPED, read_or_leave_out
 from wbframe.io.overlap import side_by_side
-from wbframe.io.paging import pages_of, send_page
+from wbframe.io.paging import pages_of
 from wbframe.io.retry import is_too_big
 
 __all__ = [
-    "read_index",
     "read_pages",
     "read_task",
     "read_tasks",
@@ -36,7 +32,6 @@ if TYPE_CHECKING:
     from wbframe.core.listing import Listing, Page
     from wbframe.core.model import RunPath, Selection
     from wbframe.core.plan import HistoryTask
-    from wbframe.core.schema import Index
     from wbframe.io.client import Client
 
 
@@ -62,31 +57,6 @@ def resolved(client: Client, paths: Iterable[RunPath]) -> tuple[RunPath, ...]:
         entity = path.entity if path.entity is not None else client.default_entity()
         found.append(replace(path, entity=entity, host=None))
     return tuple(dict.fromkeys(found))
-
-
-def read_index(client: Client, paths: Iterable[RunPath]) -> Index | None:
-    """Read the index of config and summary keys of the projects; None where a server has none."""
-    index: Index = {}
-    for path in dict.fromkeys(replace(each, run=None, sweep=None) for each in paths):
-        cursor = None
-        seen = set()
-        while True:
-            if graphql.FIELDS in client.refused:
-                return None
-            content, request, _ = send_page(
-                client, graphql.FIELDS_PER_PAGE, partial(graphql.fields_request, path, cursor)
-            )
-            if content is None:
-                return None
-            pairs, cursor = graphql.fields_page(content, request, path)
-            merge_index(index, index_of_fields(pairs))
-            if cursor is None:
-                break
-            if cursor in seen:
-                msg = f"could not read {request.asked}: the server repeats the cursor of a page"
-                raise AnswerError(f"{msg}; try again")
-            seen.add(cursor)
-    return index
 
 
 def read_pages(

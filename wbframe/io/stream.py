@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from wbframe.core.entries import RunEntry, run_entry
 from wbframe.core.histories import assemble, merge_rows
 from wbframe.core.listing import describe
 from wbframe.core.model import RunsScan
-from wbframe.core.plan import RunEntry, history_tasks, run_entry
+from wbframe.core.plan import history_tasks
 from wbframe.core.schema import choose_keys, history_schema, is_mixed
 from wbframe.errors import SchemaMismatchError
 from wbframe.io.outcome import Outcome
@@ -21,7 +22,7 @@ from wbframe.io.read_histories import (
     is_listed,
     plan_histories,
     read_any_tasks,
-    read_keys,
+    united_index,
 )
 from wbframe.io.read_runs import (
     collect_runs,
@@ -119,7 +120,7 @@ def promise_histories(client: Client, scan: HistoryScan, infer_schema_runs: int)
     )
     asked, scan = scan.keys, replace(scan, selection=runs.plan.scan.selection)
     few = is_listed(scan.selection)
-    index = None if few else read_keys(client, scan)
+    index = None if few else united_index(client, scan)
     sampled = index is None and not few
     complete = True
     if index is None or _mixed(scan, index):

@@ -11,7 +11,7 @@ import pytest
 import wbframe
 from wbframe.core.graphql import FIELDS, fields_request
 from wbframe.core.model import RunPath
-from wbframe.errors import NewKeyWarning, QueryError, SchemaMismatchError
+from wbframe.errors import NewKeyWarning, PrecisionWarning, QueryError, SchemaMismatchError
 from wbframe.io.overlap import side_by_side
 from wbframe.io.paging import send_or_refuse
 from wbframe.io.project import read_index
@@ -36,15 +36,32 @@ def test_a_large_index_comes_page_by_page():
     with serve(project) as server:
         client = wbframe.Client(server.url, server.api_key)
         frame = read_runs("e/p", client=client)
-        assert [request.operation for request in server.requests] == [
-            "Fields",
-            "Fields",
-            "Fields",
-            "Runs",
-        ]
+        asked = sorted(request.operation for request in server.requests)
+        assert asked == ["Fields", "Fields", "Fields", "Runs"]
     assert frame.select(pl.selectors.starts_with("summary.")).sum_horizontal().item() == sum(
         range(2300)
     )
+
+
+def test_the_first_page_does_not_wait_for_the_index(client, server, monkeypatch):
+    met = threading.Barrier(2, timeout=20)
+    turns = iter(range(2))
+    send = client.send
+
+    def waiting(request, **options):
+        if next(turns, None) is not None:
+            met.wait()
+        return send(request, **options)
+
+    monkeypatch.setattr(client, "send", waiting)
+    with pytest.warns(PrecisionWarning):
+        assert read_runs("wbframe/ragged", client=client).height
+    assert sorted(each.operation for each in server.requests) == ["Fields", "Runs"]
+
+
+def test_no_page_is_asked_for_where_no_run_is_wanted(client, server):
+    assert read_runs("wbframe/ragged", limit=0, client=client).height == 0
+    assert [each.operation for each in server.requests] == ["Fields"]
 
 
 def test_the_indices_of_several_projects_are_united(client, server):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from wbframe.io import stopping
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
     from wbframe.io.client import Client
 
-__all__ = ["side_by_side"]
+__all__ = ["begun", "side_by_side"]
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
@@ -30,6 +32,19 @@ def side_by_side(
     ahead = ahead or 2 * client.concurrency
     with stopping.pool(client.concurrency, "wbframe") as threads:
         yield from _in_order(threads, work, items, ahead)
+
+
+@contextmanager
+def begun(items: Iterator[_Out]) -> Iterator[Iterator[_Out]]:
+    """Give the same items, the first of which is already being made on another thread."""
+    with stopping.pool(1, "wbframe-ahead") as threads:
+        first = threads.submit(lambda: list(islice(items, 1)))
+
+        def all_of_them() -> Iterator[_Out]:
+            yield from stopping.result_of(first)
+            yield from items
+
+        yield all_of_them()
 
 
 def _in_order(

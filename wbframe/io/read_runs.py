@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,18 @@ from wbframe.core.narrow import predicate_columns, with_own_predicate
 from wbframe.core.runs_frame import RunsBuffer, leaf_types
 from wbframe.core.runs_pages import GrowingPages, PromisedPages, RunsPage, RunsTaken, rows_where
 from wbframe.core.runs_plan import RunsPlan, columns_of
-from wbframe.core.schema import RUN_COLUMNS, RunsSchema, is_mixed, merge_index, needs_index
+from wbframe.core.schema import (
+    RUN_COLUMNS,
+    RunsSchema,
+    is_mixed,
+    merge_index,
+    needs_index,
+    runs_schema,
+)
 from wbframe.errors import CollisionWarning, NewKeyWarning, PrecisionWarning, SchemaMismatchError
 from wbframe.io.leaving_out import readable
 from wbframe.io.outcome import Outcome
+from wbframe.io.overlap import begun
 from wbframe.io.progress import Progress, silent
 from wbframe.io.project import read_index
 from wbframe.io.reader import read_pages, resolved
@@ -27,10 +36,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from wbframe.core.answers import RunNode
+    from wbframe.core.listing import Listing, Page
     from wbframe.core.model import LeftOut, OnNewKey, RunPath, RunsScan, ScanReport
     from wbframe.core.schema import Index
     from wbframe.io.client import Client
     from wbframe.io.progress import Hook
+
+    Listed = Iterator[tuple[Listing, Page]]
 
 
 RUNS_LOOKED_AT_ONCE = 1000
@@ -99,12 +111,30 @@ def read_runs(client: Client, scan: RunsScan, progress: Hook = silent) -> Read:
         Whatever kept it from being whole.
     """
     outcome = Outcome(client, scan.selection, "runs", progress)
-    with outcome:
+    with outcome, _listed_ahead(client, scan, outcome.losses) as listed:
         plan = plan_runs(client, scan)
         outcome.selection = plan.scan.selection
-        frame = collect_runs(client, plan, progress, keep=False, losses=outcome.losses).frame
+        frame = collect_runs(
+            client, plan, progress, keep=False, losses=outcome.losses, listed=listed
+        ).frame
         outcome.runs = outcome.rows = frame.height
     return Read(frame, outcome.report())
+
+
+@contextmanager
+def _listed_ahead(client: Client, scan: RunsScan, losses: list[LeftOut]) -> Iterator[Listed | None]:
+    """Ask for the first page beside the index, where no column needs the index to be asked for."""
+    if (
+        columns_of(scan) is not None
+        or scan.selection.predicate is not None
+        or scan.selection.limit == 0
+    ):
+        yield None
+        return
+    selection = replace(scan.selection, paths=resolved(client, scan.selection.paths))
+    fields = runs_schema(None, None, {}).fields()
+    with begun(read_pages(client, selection, fields, losses)) as listed:
+        yield listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +164,7 @@ def collect_runs(
     plain: tuple[str, ...] = (),
     keep: bool = True,
     losses: list[LeftOut] | None = None,
+    listed: Listed | None = None,
 ) -> ListedRuns:
     """Read all pages of a plan; again, where their values turn out not to have the types of its index.
 
@@ -147,22 +178,27 @@ def collect_runs(
         Whether the caller wants more of the runs than their frame.
     losses
         Takes what is left out, where the selection allows it.
+    listed
+        The pages, if they have been asked for.
     """
     selection = plan.scan.selection
     late = selection.predicate if plan.in_one_piece else None
     if late is not None:
         selection = replace(selection, predicate=None, limit=None)
     index = plan.index
+    before = [] if losses is None else list(losses)
     while True:
         pages = GrowingPages(plan, index, keep)
-        lost: list[LeftOut] = []
-        for page in iter_runs(client, selection, pages, progress, plain=plain, losses=lost):
+        for page in iter_runs(
+            client, selection, pages, progress, plain=plain, losses=losses, listed=listed
+        ):
             pages.add(page)
         frame, index = pages.joined(), pages.index
         if frame is not None:
             break
-    if losses is not None:
-        losses += lost
+        listed = None
+        if losses is not None:
+            losses[:] = before
     warn_imprecise(pages.imprecise)
     warn_collided(pages.collided)
     runs = pages.runs
@@ -252,15 +288,18 @@ def iter_runs(
     *,
     plain: tuple[str, ...] = (),
     losses: list[LeftOut] | None = None,
+    listed: Listed | None = None,
 ) -> Iterator[RunsPage]:
     """Read the runs of a selection page by page; `plain` names further GraphQL fields."""
     skips = selection.on_error == "skip" and losses is not None
     taken = RunsTaken(selection.predicate, selection.limit)
     if taken.full:
         return
-    fields = pages.schema.fields()
-    fields = replace(fields, plain=tuple(dict.fromkeys((*fields.plain, *plain))))
-    for listing, page in read_pages(client, selection, fields, losses):
+    if listed is None:
+        fields = pages.schema.fields()
+        fields = replace(fields, plain=tuple(dict.fromkeys((*fields.plain, *plain))))
+        listed = read_pages(client, selection, fields, losses)
+    for listing, page in listed:
         nodes: Iterable[RunNode] = page.nodes
         if skips and losses is not None:
             nodes = readable(listing.path, nodes, losses)

@@ -17,9 +17,10 @@ import wbframe
 from benchmarks.hosting import PATH, Host
 from benchmarks.measuring import OWN, Reader, Row, once, warm
 from benchmarks.options import Options, Scenario
+from wbframe.core.assembly import Assembly
 from wbframe.core.decode import decode_lists
 from wbframe.core.graphql import rows_at_once
-from wbframe.core.histories import TaskRows, assemble, merge_rows, read_answer
+from wbframe.core.histories import TaskRows, read_answer
 from wbframe.io import reader as reading
 
 if TYPE_CHECKING:
@@ -66,11 +67,11 @@ def _opened(answers: Sequence[Answer]) -> list[list[msgspec.Raw]]:
 
 def _assembled(answers: Sequence[Answer], rows: Sequence[TaskRows]) -> pl.DataFrame:
     """Put the rows of all answers one below the other."""
-    every = TaskRows()
+    schema, assembly = answers[0][0].schema, Assembly()
     for each in rows:
-        merge_rows(every, each)
+        assembly.add(dict(each.frames), schema)
     run_ids = {run.ordinal: run.run_id for task, _, _ in answers for run in task.runs}
-    return assemble(every.frames, run_ids, answers[0][0].schema)
+    return assembly.whole(run_ids, schema)
 
 
 def _steps(host: Host, args: dict[str, Any]) -> dict[str, Callable[[], object]]:
@@ -91,7 +92,7 @@ def _steps(host: Host, args: dict[str, Any]) -> dict[str, Callable[[], object]]:
         "pl.read_json": lambda: [pl.read_json(x, schema=numbers) for each in lists for x in each],
         "decode_lists": lambda: [decode_lists(each, columns) for each in lists],
         "read_answer": lambda: [read_answer(*each) for each in answers],
-        "read_answer, assemble": lambda: _assembled(answers, [read_answer(*x) for x in answers]),
+        "read_answer, Assembly": lambda: _assembled(answers, [read_answer(*x) for x in answers]),
     }
     if find_spec("simdjson"):
         parse = import_module("simdjson").Parser().parse
@@ -143,7 +144,7 @@ def run(options: Options) -> list[Row]:
         "by run: read_answer without decode_lists, and opening": cpu["read_answer"]
         - cpu["decode_lists"]
         - cpu["open"],
-        "one frame of all runs": cpu["read_answer, assemble"] - cpu["read_answer"],
+        "one frame of all runs": cpu["read_answer, Assembly"] - cpu["read_answer"],
     }
     parts["everything else: listing, requests, threads (difference)"] = whole - sum(parts.values())
     case = f"{runs} x {rows} x {keys}, 0 ms"

@@ -9,11 +9,9 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from polars.testing import assert_frame_equal
 
 from wbframe.core.histories import (
     TaskRows,
-    assemble,
     by_step,
     merge_rows,
     merge_runs,
@@ -250,27 +248,6 @@ def test_the_later_reading_of_a_run_counts():
     assert merged is old
     assert merged.frames[1]["a"].to_list() == [3.0]
     assert (merged.imprecise, merged.sampled, list(merged.new_keys)) == ({"a", "b"}, {0}, [1])
-
-
-def test_runs_are_put_one_below_the_other_with_exactly_the_schema():
-    schema = HistorySchema(
-        keys={"a": pl.Float64(), "state": pl.String()},
-        lead={"_step": pl.Int64()},
-        run_columns={"state": pl.String()},
-        names={"state": "history.state"},
-    )
-    frames = {2: frame([(5, 1.0)], "a"), 0: frame([(0, 2.0), (1, None)], "a"), 1: frame([], "a")}
-    beside = pl.DataFrame({"state": ["x", "y", "z"]})
-    got = assemble(frames, {0: "r0", 1: "r1", 2: "r2"}, schema, beside)
-    assert dict(got.schema) == schema.columns
-    assert got.rows() == [
-        ("r0", 0, 2.0, None, "x"),
-        ("r0", 1, None, None, "x"),
-        ("r2", 5, 1.0, None, "z"),
-    ]
-    empty = assemble({}, {}, schema, beside)
-    assert dict(empty.schema) == schema.columns
-    assert_frame_equal(empty, got.clear())
 
 
 @given(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from sys import intern
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -98,7 +100,7 @@ def run_entry(ordinal: int, path: RunPath, node: RunNode) -> RunEntry:
 
 def _keys_and_step(
     node: RunNode, path: RunPath
-) -> tuple[dict[str, dict[str, int]] | None, int | None]:
+) -> tuple[dict[str, Mapping[str, int]] | None, int | None]:
     """Read historyKeys of a run at once, where it is as the protocol says; there may be thousands of keys."""
     try:
         read = _history_keys.decode(node.history_keys)
@@ -106,7 +108,8 @@ def _keys_and_step(
         keys = parse_keys(node.history_keys, where=f"run {node.name!r} of {name_of(path)}")
         return keys, parse_last_step(node.history_keys, where=f"run {node.name!r}")
     step = None if read.last_step is None or read.last_step < 0 else int(read.last_step)
-    return None if read.keys is None else {k: _types(info) for k, info in read.keys.items()}, step
+    keys = None if read.keys is None else {intern(k): _types(info) for k, info in read.keys.items()}
+    return keys, step
 
 
 def _line_count(node: RunNode, path: RunPath) -> int | None:
@@ -118,7 +121,7 @@ def _line_count(node: RunNode, path: RunPath) -> int | None:
         raise AnswerError(msg) from error
 
 
-def parse_keys(history_keys: msgspec.Raw, *, where: str) -> dict[str, dict[str, int]] | None:
+def parse_keys(history_keys: msgspec.Raw, *, where: str) -> dict[str, Mapping[str, int]] | None:
     """Read historyKeys: logged key -> type -> rows that hold it; None if the server does not say."""
     where = f"the history keys of {where}"
     raw = json_object(history_keys, where=where).get("keys")
@@ -137,7 +140,7 @@ def parse_last_step(history_keys: msgspec.Raw, *, where: str) -> int | None:
         raise AnswerError(f"the history keys of {where}: the last step is no step") from error
 
 
-def _counts(info: msgspec.Raw, where: str) -> dict[str, int]:
+def _counts(info: msgspec.Raw, where: str) -> Mapping[str, int]:
     """Read the type counts of one key."""
     try:
         return _types(msgspec.convert(msgspec.json.decode(info), _KeyInfo, strict=False))
@@ -146,9 +149,18 @@ def _counts(info: msgspec.Raw, where: str) -> dict[str, int]:
         raise AnswerError(msg) from error
 
 
-def _types(info: _KeyInfo) -> dict[str, int]:
+def _types(info: _KeyInfo) -> Mapping[str, int]:
     """Give the rows that hold each type; a key without counts is of unknown type."""
-    return {each.type: int(each.count) for each in info.type_counts or (_TypeCount(),)}
+    counts = info.type_counts or (_TypeCount(),)
+    if len(counts) == 1:
+        return _of_one_type(counts[0].type, int(counts[0].count))
+    return {each.type: int(each.count) for each in counts}
+
+
+@lru_cache(maxsize=1024)
+def _of_one_type(kind: str, rows: int) -> Mapping[str, int]:
+    """Give one object for all keys that were logged as often: there may be thousands in thousands of runs."""
+    return {kind: rows}
 
 
 def key_types(keys: Mapping[str, Mapping[str, int]], *, system: bool) -> dict[str, Types]:

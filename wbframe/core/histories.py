@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import polars as pl
 
+from wbframe.core.assembly import repeated
 from wbframe.core.decode import Decoded, array_of, decode_lists, infer_types, join_texts
 from wbframe.core.graphql import rows_answer, rows_at_once
 from wbframe.core.paths import name_of
@@ -22,11 +23,6 @@ if TYPE_CHECKING:
 
     from wbframe.core.model import Request
     from wbframe.core.plan import HistoryTask, RunRead
-    from wbframe.core.schema import HistorySchema
-
-# A frame of so many cells is made to be one piece in memory; of a larger one the runs stay apart, since
-# copying it would take its size again.
-_CELLS_IN_ONE_PIECE = 2_000_000
 
 _row_dicts = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 
@@ -224,7 +220,7 @@ def merge_runs(
             continue
         stacked = [
             pl.concat(parts).with_columns(
-                _repeated(_RUN, ordinals, [part.height for part in parts], pl.Int64())
+                repeated(_RUN, ordinals, [part.height for part in parts], pl.Int64())
             )
             for parts in zip(*(specs[each] for each in ordinals), strict=True)
         ]
@@ -313,48 +309,3 @@ def new_keys(
         and key != "_wandb"
         and (key.startswith(SYSTEM_PREFIXES) or not system)
     }
-
-
-def assemble(
-    frames: dict[int, pl.DataFrame],
-    run_ids: Mapping[int, str],
-    schema: HistorySchema,
-    beside: pl.DataFrame | None = None,
-) -> pl.DataFrame:
-    """Put the rows of several runs one below the other, with exactly the schema's columns.
-
-    Parameters
-    ----------
-    frames
-        Ordinal -> rows of one run; emptied, so that its memory goes column by column.
-    run_ids
-        Ordinal -> run id.
-    schema
-        The promised columns.
-    beside
-        The run columns, a row an ordinal; needed if the schema has any.
-    """
-    ordinals = sorted(ordinal for ordinal, frame in frames.items() if frame.height)
-    heights = [frames[i].height for i in ordinals]
-    parts = [pl.DataFrame(schema={**schema.lead, **schema.keys}), *(frames[i] for i in ordinals)]
-    frames.clear()
-    rows = pl.concat(parts, how="diagonal").select(parts[0].columns).get_columns()
-    parts.clear()
-    columns = {"run_id": _repeated("run_id", [run_ids[i] for i in ordinals], heights, pl.String())}
-    small = sum(heights) * len(rows) <= _CELLS_IN_ONE_PIECE
-    while rows:
-        column = rows.pop(0).rechunk() if small else rows.pop(0)
-        columns[schema.names.get(column.name, column.name)] = column
-    if schema.run_columns and beside is not None:
-        place = _repeated("place", ordinals, heights, pl.UInt32())
-        columns |= {name: beside[name].gather(place) for name in schema.run_columns}
-    return pl.DataFrame(columns)
-
-
-def _repeated(
-    name: str, values: Sequence[object], times: Sequence[int], dtype: pl.DataType
-) -> pl.Series:
-    """Repeat each value so many times, run by run: all at once takes three times the memory of the column."""
-    each = pl.Series(name, values, dtype=dtype)
-    parts = [each.new_from_index(at, count) for at, count in enumerate(times)]
-    return pl.concat([each.clear(), *parts], rechunk=False)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from wbframe.core import graphql
+from wbframe.core.assembly import assemble
 from wbframe.core.buckets import (
     bucket_schema,
     bucket_tasks,
@@ -18,7 +19,7 @@ from wbframe.core.buckets import (
     read_bucket_answer,
 )
 from wbframe.core.explain import describe_scan
-from wbframe.core.histories import TaskRows, assemble
+from wbframe.core.histories import TaskRows
 from wbframe.core.narrow import NarrowedHistories, Wanted, narrow_histories
 from wbframe.core.plan import history_tasks
 from wbframe.io.leaving_out import in_parts

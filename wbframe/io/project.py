@@ -15,7 +15,7 @@ from wbframe.errors import AnswerError
 from wbframe.io.paging import send_or_refuse, send_page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from wbframe.core.filters import Filter
     from wbframe.core.model import RunPath
@@ -50,7 +50,9 @@ def read_index(client: Client, paths: Iterable[RunPath]) -> Index | None:
     return index
 
 
-def read_keys(client: Client, path: RunPath, filters: Filter) -> dict[str, dict[str, int]] | None:
+def read_keys(
+    client: Client, path: RunPath, filters: Filter
+) -> Mapping[str, Mapping[str, int]] | None:
     """Read the keys that the runs of a project have logged: key -> type -> rows that hold it.
 
     None where a server does not unite them.

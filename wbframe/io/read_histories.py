@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from wbframe.core.assembly import Assembly
 from wbframe.core.decode import infer_types, join_texts
 from wbframe.core.entries import RunEntry, index_of, key_types, run_entry
 from wbframe.core.graphql import RowsOf, rows_answer, rows_request, spec
-from wbframe.core.histories import assemble, merge_rows, row_lists
+from wbframe.core.histories import merge_rows, row_lists
 from wbframe.core.listing import describe
 from wbframe.core.model import RunsScan
 from wbframe.core.plan import POINTS_PER_REQUEST, history_tasks, rows_asked, runs_to_look_at
@@ -222,8 +223,9 @@ def _read(client: Client, scan: HistoryScan, progress: Hook, outcome: Outcome) -
     rows = outcome.seen
     entries = outcome.entries = plan.entries
     outcome.runs = len(entries)
+    assembly = Assembly()
     for _ in range(_MOST_PASSES):
-        new = _read_entries(client, plan, entries, rows, progress)
+        new = _read_entries(client, plan, entries, rows, assembly, progress)
         if not new:
             break
         plan, entries = _with_new_keys(plan, new)
@@ -234,22 +236,31 @@ def _read(client: Client, scan: HistoryScan, progress: Hook, outcome: Outcome) -
         )
     warn_imprecise(rows.imprecise)
     run_ids = {entry.ordinal: entry.run_id for entry in plan.entries}
-    return assemble(rows.frames, run_ids, plan.schema, plan.beside)
+    return assembly.whole(run_ids, plan.schema, plan.beside)
 
 
 def _read_entries(
-    client: Client, plan: HistoryPlan, entries: tuple[RunEntry, ...], rows: TaskRows, progress: Hook
+    client: Client,
+    plan: HistoryPlan,
+    entries: tuple[RunEntry, ...],
+    seen: TaskRows,
+    assembly: Assembly,
+    progress: Hook,
 ) -> dict[int, Index]:
-    """Read the rows of some runs into `rows`; give the new keys that they showed."""
+    """Read the rows of some runs; give the new keys of those that must be read again."""
     tasks = history_tasks(plan.scan, entries, plan.schema, lambda: client.budget.points)
-    height = 0
+    height = done = 0
     new: dict[int, Index] = {}
     with closing(read_any_tasks(client, plan.scan, tasks)) as results:
         for result in results:
             new |= result.new_keys
-            height += sum(frame.height for frame in result.frames.values())
-            merge_rows(rows, result)
-            done = max(rows.frames, default=-1) + 1
+            frames, result.frames = result.frames, {}
+            height += sum(frame.height for frame in frames.values())
+            done = max([done, *(ordinal + 1 for ordinal in frames)])
+            for ordinal in result.new_keys:
+                frames.pop(ordinal, None)
+            assembly.add(frames, plan.schema)
+            merge_rows(seen, result)
             progress(Progress(kind="histories", done=done, total=len(plan.entries), rows=height))
     progress(
         Progress(kind="histories", done=len(plan.entries), total=len(plan.entries), rows=height)

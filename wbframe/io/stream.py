@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from wbframe.core.assembly import assemble
 from wbframe.core.entries import RunEntry, run_entry
-from wbframe.core.histories import assemble, merge_rows
+from wbframe.core.histories import merge_rows
 from wbframe.core.listing import describe
 from wbframe.core.model import RunsScan
 from wbframe.core.plan import history_tasks

@@ -15,6 +15,8 @@ def run(options: Options) -> list[Row]:
     small = options.smoke
     many = {"runs": 4 if small else 1000, "rows": 20 if small else 500, "keys": 10}
     long = {"runs": 2 if small else 20, "rows": 100 if small else 50_000, "keys": 10}
+    short = {"runs": 50_000, "rows": 20, "keys": 10}
+    wide = {"runs": 200, "rows": 100, "keys": 1000}
     table = {"rows": 1, "keys": 0, "config_keys": 40, "summary_keys": 40}
 
     def histories(keys: list[str] | None, samples: int | None) -> Reader:
@@ -26,6 +28,8 @@ def run(options: Options) -> list[Row]:
     cases = (
         ("sampled", many, False, histories(["metric/*"], 500)),
         ("sampled, whole rows", many, False, histories(None, 500)),
+        ("sampled, short runs", short, False, histories(["metric/*"], 500)),
+        ("sampled, 1000 keys", wide, False, histories(["metric/*"], 500)),
         ("exported", long, True, histories(None, None)),
         ("5000 runs", {**table, "runs": 5000}, False, runs),
         ("100,000 runs", {**table, "runs": 100_000}, False, runs),

@@ -171,10 +171,10 @@ def repeated(
 ) -> pl.Series:
     """Repeat each value so many times."""
     each = pl.Series(name, values, dtype=dtype)
-    if sum(times) < _LONG * len(times):
-        places = pl.Series(range(len(times)), dtype=pl.UInt32).repeat_by(
-            pl.Series(times, dtype=pl.UInt32)
-        )
-        return each.gather(places.explode())
+    if 0 < sum(times) < _LONG * len(times):
+        # Without those of no row: of an empty list, polars before 2.0 makes a null.
+        some = [(at, count) for at, count in enumerate(times) if count]
+        at, counts = (pl.Series(column, dtype=pl.UInt32) for column in zip(*some, strict=True))
+        return each.gather(at.repeat_by(counts).explode())
     parts = [each.new_from_index(at, count) for at, count in enumerate(times)]
     return pl.concat([each.clear(), *parts], rechunk=False)

@@ -113,6 +113,11 @@ class _Envelope(msgspec.Struct):
     errors: list[Any] | None = None
     error: Any = None
 
+    @property
+    def messages(self) -> list[str]:
+        """What the server says instead of data, or beside it."""
+        return error_messages(self.errors or ([self.error] if self.error else []))
+
 
 def open_answer(content: bytes, request: Request) -> msgspec.Raw:
     """Give the `data` of an answer, or raise what it says instead.
@@ -125,7 +130,7 @@ def open_answer(content: bytes, request: Request) -> msgspec.Raw:
         If it is no GraphQL answer.
     """
     envelope: _Envelope = decode_answer(content, _Envelope, request)
-    messages = error_messages(envelope.errors or ([envelope.error] if envelope.error else []))
+    messages = envelope.messages
     if messages:
         raise QueryError(
             f"could not read {request.asked}: the server answered: {'; '.join(messages)}"
@@ -154,7 +159,7 @@ def messages_of(content: bytes) -> list[str]:
         envelope: _Envelope = decode_any(decoder_of(_Envelope), content, where="")
     except (msgspec.ValidationError, AnswerError):
         return []
-    return error_messages(envelope.errors or ([envelope.error] if envelope.error else []))
+    return envelope.messages
 
 
 def decode_answer(data: bytes | msgspec.Raw, kind: type[Any], request: Request) -> Any:

@@ -20,6 +20,7 @@ __all__ = ["Assembly", "assemble", "repeated"]
 _CELLS_IN_ONE_PIECE = 2_000_000
 # A frame a run takes up to a kilobyte a column besides its values; so many cells share one.
 _CELLS_A_CHUNK = 500_000
+# Runs of fewer rows are copied into one piece then; of longer ones a copy would cost more than their pieces do.
 _SHORT = 200
 # Runs of so many rows are repeated one by one, which takes no memory besides; shorter ones are too many for that.
 _LONG = 1_000
@@ -59,7 +60,7 @@ class Assembly:
             self._pack()
 
     def _pack(self) -> None:
-        """Make one chunk of what is still in pieces, unless it is large."""
+        """Make one chunk of what came last; one piece, where its runs are short."""
         small, self._small = self._small, []
         if not small:
             return
@@ -105,10 +106,9 @@ def assemble(
     beside
         The run columns, a row an ordinal; needed if the schema has any.
     """
-    rows = _stacked(frames, schema)
-    heights, frame = rows.heights, rows.frame
-    del rows
-    return _finished(frame, heights, run_ids, schema, beside)
+    one = Assembly()
+    one.add(frames, schema)
+    return one.whole(run_ids, schema, beside)
 
 
 def _stacked(frames: dict[int, pl.DataFrame], schema: HistorySchema) -> _Rows:

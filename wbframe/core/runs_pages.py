@@ -169,6 +169,8 @@ class GrowingPages:
         Whether `runs` shall be held beside their columns.
     imprecise, collided
         Columns to warn of.
+    schema
+        The columns that `index` means.
     """
 
     plan: RunsPlan
@@ -180,15 +182,10 @@ class GrowingPages:
     _frames: list[pl.DataFrame] = field(default_factory=list)
     _packed: int = 0
     _waiting: RunsBuffer = field(default_factory=RunsBuffer)
-    _schema: RunsSchema = field(init=False)
+    schema: RunsSchema = field(init=False)
 
     def __post_init__(self) -> None:
-        self._schema = self.plan.resolve(self.plan.columns, self.index)
-
-    @property
-    def schema(self) -> RunsSchema:
-        """The columns that are known."""
-        return self._schema
+        self.schema = self.plan.resolve(self.plan.columns, self.index)
 
     def decode(self, path: RunPath, nodes: Iterable[RunNode]) -> RunsPage:
         """Decode a page, if types are known.
@@ -207,13 +204,13 @@ class GrowingPages:
     def _decoded(self, buffer: RunsBuffer) -> pl.DataFrame:
         """Decode runs, by wider types where the known ones do not fit."""
         try:
-            frame, imprecise = runs_frame(buffer, self._schema)
+            frame, imprecise = runs_frame(buffer, self.schema)
         except SchemaMismatchError:
-            before = self._schema
+            before = self.schema
             self._learn(leaf_types(buffer))
-            if self._schema == before:
+            if self.schema == before:
                 raise
-            frame, imprecise = runs_frame(buffer, self._schema)
+            frame, imprecise = runs_frame(buffer, self.schema)
         self.imprecise |= imprecise
         return frame
 
@@ -221,7 +218,7 @@ class GrowingPages:
         """Add to the index."""
         self.index = dict(self.index or {})
         merge_index(self.index, types)
-        self._schema = self.plan.resolve(self.plan.columns, self.index)
+        self.schema = self.plan.resolve(self.plan.columns, self.index)
         self._packed = len(self._frames)
 
     def add(self, page: RunsPage) -> None:
@@ -234,13 +231,13 @@ class GrowingPages:
             return
         frame = page.frame
         if self.plan.columns is None and (
-            new := _unnamed(self.plan, page.buffer, self._schema.columns)
+            new := _unnamed(self.plan, page.buffer, self.schema.columns)
         ):
             self._learn(new)
-            added = {name: self._schema.columns[name] for name in new}
+            added = {name: self.schema.columns[name] for name in new}
             more, imprecise = runs_frame(page.buffer, RunsSchema(columns=added))
             self.imprecise |= imprecise
-            frame = frame.hstack(more).select(list(self._schema.columns))
+            frame = frame.hstack(more).select(list(self.schema.columns))
         self._frames.append(frame)
         if len(self._frames) - self._packed >= _PAGES_A_CHUNK:
             self._pack()
@@ -260,16 +257,16 @@ class GrowingPages:
             types = leaf_types(self._waiting)
             if types:
                 self._learn(types)
-            frame, imprecise = runs_frame(self._waiting, self._schema)
+            frame, imprecise = runs_frame(self._waiting, self.schema)
             self.imprecise |= imprecise
             return frame
         self._pack()
-        columns = self._schema.columns
+        columns = self.schema.columns
         aligned = [_aligned(frame, columns) for frame in self._frames]
         found = [frame for frame in aligned if frame is not None]
         if len(found) < len(aligned):
             return None
-        return pl.concat(found) if found else runs_frame(RunsBuffer(), self._schema)[0]
+        return pl.concat(found) if found else runs_frame(RunsBuffer(), self.schema)[0]
 
 
 def _unnamed(

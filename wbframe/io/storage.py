@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,9 +16,9 @@ from wbframe.core.exports import TAIL_BYTES, file_of, groups_in_window, ranges_n
 from wbframe.core.promised import as_json
 from wbframe.core.schema import STEP
 from wbframe.errors import AnswerError, StatusError
-from wbframe.io import problems
+from wbframe.io import problems, verdicts
 from wbframe.io.http import Session
-from wbframe.io.retry import FailedError, TryAgainError, is_retried, retry_after_seconds
+from wbframe.io.retry import FailedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -97,11 +96,7 @@ class Storage:
             return Part(content, size, whole=whole)
         if status == requests.codes.forbidden:
             raise FailedError(problems.Problem(kind=ExpiredError, said="HTTP 403", status=status))
-        problem = problems.of_file(status)
-        if is_retried(status):
-            header = response.headers.get("Retry-After")
-            raise TryAgainError(problem, retry_after_seconds(header, now=time.time()))
-        raise FailedError(problem)
+        raise verdicts.on_status(problems.of_file(status), response)
 
 
 @dataclass(slots=True)

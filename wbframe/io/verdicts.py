@@ -18,7 +18,7 @@ from wbframe.io.retry import (
     retry_after_seconds,
 )
 
-__all__ = ["on_answer", "on_failure", "on_file", "retry_after"]
+__all__ = ["on_answer", "on_failure", "on_file", "on_status", "retry_after"]
 
 if TYPE_CHECKING:
     from wbframe.io.problems import Problem
@@ -40,7 +40,7 @@ def on_answer(response: requests.Response, content: bytes, *, splittable: bool) 
     problem = problems.of_status(status, response.headers, content)
     if splittable and (status in TOO_BIG or problem.too_big):
         raise FailedError(problem)
-    raise _of_status(problem, response)
+    raise on_status(problem, response)
 
 
 def on_file(response: requests.Response, content: bytes) -> bytes:
@@ -53,7 +53,14 @@ def on_file(response: requests.Response, content: bytes) -> bytes:
     """
     if response.status_code == requests.codes.ok:
         return content
-    raise _of_status(problems.of_file(response.status_code), response)
+    raise on_status(problems.of_file(response.status_code), response)
+
+
+def on_status(problem: Problem, response: requests.Response) -> TryAgainError | FailedError:
+    """Say whether a status may pass."""
+    if is_retried(response.status_code):
+        return TryAgainError(problem, retry_after(response))
+    return FailedError(problem)
 
 
 def on_failure(
@@ -85,10 +92,3 @@ def _checked(content: bytes, *, splittable: bool) -> bytes:
         if passing:
             raise TryAgainError(problem)
     return content
-
-
-def _of_status(problem: Problem, response: requests.Response) -> TryAgainError | FailedError:
-    """Say whether a status may pass."""
-    if is_retried(response.status_code):
-        return TryAgainError(problem, retry_after(response))
-    return FailedError(problem)

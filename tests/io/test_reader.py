@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 import wbframe
+from tests.meeting import requests_meet
 from wbframe.core.graphql import FIELDS, fields_request
 from wbframe.core.model import RunPath
 from wbframe.errors import NewKeyWarning, PrecisionWarning, QueryError, SchemaMismatchError
@@ -44,16 +45,7 @@ def test_a_large_index_comes_page_by_page():
 
 
 def test_the_first_page_does_not_wait_for_the_index(client, server, monkeypatch):
-    met = threading.Barrier(2, timeout=20)
-    turns = iter(range(2))
-    send = client.send
-
-    def waiting(request, **options):
-        if next(turns, None) is not None:
-            met.wait()
-        return send(request, **options)
-
-    monkeypatch.setattr(client, "send", waiting)
+    requests_meet(client, monkeypatch, 2)
     with pytest.warns(PrecisionWarning):
         assert read_runs("wbframe/ragged", client=client).height
     assert sorted(each.operation for each in server.requests) == ["Fields", "Runs"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from dataclasses import replace
 
 import polars as pl
@@ -12,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import wbframe
+from tests.meeting import requests_meet
 from tests.whole.truth import PATH, frame_of, project_of
 from wbframe.server import (
     Export,
@@ -268,25 +268,11 @@ def test_one_long_run_of_live_rows(serving, monkeypatch):
     server, client = serving(project_of(run))
     client.budget.shrink()  # several requests' worth
     client.budget.shrink()
-    side_by_side(client, monkeypatch, 2)
+    requests_meet(client, monkeypatch, 2, beginning="query Windows")
     got = pl.read_wandb_histories(PATH, samples=None, client=client)
     assert got["_step"].to_list() == steps
     assert got["x"].to_list() == [row["x"] for row in rows]
     assert 2 <= sum(each.operation == "Windows" for each in server.requests) <= 6
-
-
-def side_by_side(client, monkeypatch, count):
-    """Let the first requests for windows wait for each other: they fail unless they are under way at once."""
-    met = threading.Barrier(count, timeout=20)
-    turns = iter(range(count))
-    send = client.send
-
-    def waiting(request, **options):
-        if request.document.startswith("query Windows") and next(turns, None) is not None:
-            met.wait()
-        return send(request, **options)
-
-    monkeypatch.setattr(client, "send", waiting)
 
 
 @pytest.mark.parametrize("line_count", [None, 30_000])

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from wbframe.server import API_KEY, Exports, synthetic
-from wbframe.server.catalog import Catalog
-from wbframe.server.engine import Engine
+from wbframe.server.api.catalog import Catalog
+from wbframe.server.api.engine import Engine
 from wbframe.server.http import Server
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from wbframe.server.engine import Question
+    from wbframe.server.api.engine import Question
     from wbframe.server.replies import Reply
 
 ROOT = Path(__file__).resolve().parents[1]

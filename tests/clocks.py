@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from wbframe.io import stopping
-from wbframe.io.clock import Clock
+from wbframe.io import threads
+from wbframe.io.client.clock import Clock
 
 
 class FakeClock(Clock):
@@ -20,7 +20,7 @@ class FakeClock(Clock):
         return self.time
 
     def sleep(self, seconds):
-        stopping.check()
+        threads.check()
         until = self.time + seconds
         with self._lock:
             self.waits.append(seconds)

@@ -21,7 +21,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import wbframe
-from wbframe import cli, demo
+from wbframe import cli
+from wbframe.cli import commands, demo
 from wbframe.server import serve
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -106,7 +107,7 @@ def test_an_option_is_an_argument(run, args, reader, options):
     ("name", "reader"), [("runs", "read_runs"), ("histories", "read_histories")]
 )
 def test_every_argument_has_its_option_and_the_key_has_none(name, reader):
-    options = {each.name for each in cli.command.commands[name].params}
+    options = {each.name for each in commands.command.commands[name].params}
     arguments = set(inspect.signature(getattr(wbframe.polars, reader)).parameters)
     renamed = {"path": "paths", "schema_overrides": "overrides", "client": "base_url"}
     assert options - {"form", "output"} == {renamed.get(each, each) for each in arguments}
@@ -286,7 +287,7 @@ def test_a_file_that_cannot_be_written_is_one_line(run, tmp_path, frame, monkeyp
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setitem(cli.FORMS, "csv", full)
+    monkeypatch.setitem(commands.FORMS, "csv", full)
     code, _, err = run("runs", RAGGED, "-o", tmp_path / "runs.csv")
     assert code == 1
     assert "No space left" in one_line(err)
@@ -404,7 +405,7 @@ def test_help_has_examples_that_parse(run, name, monkeypatch):
     for example in examples:
         first, *rest = shlex.split(example)
         assert first == name
-        context = cli.command.commands[name].make_context(name, rest)
+        context = commands.command.commands[name].make_context(name, rest)
         assert context.params
 
 
@@ -452,7 +453,7 @@ def test_serve_hands_its_options_on_and_warns_of_the_network(run, monkeypatch):
         "port": 0,
         "host": "127.0.0.1",
         "latency": 0.0,
-        "ready": cli._announce,
+        "ready": commands._announce,
     }
     code, _, err = run(
         "serve", "--host", "0.0.0.0", "--port", "8080", "--latency", "0.1", "--project", "demo"

@@ -15,7 +15,7 @@ import wbframe
 from tests.test_imports import MODULES, ROOT
 
 # These train the demo, and need packages that nobody else does.
-TRAINING = "wbframe.server.demo"
+TRAINING = "wbframe.server.projects.demo"
 NAMES = [
     name for name in MODULES if not name.startswith(TRAINING) and not name.endswith("__main__")
 ]

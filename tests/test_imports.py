@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,45 @@ import pytest
 import wbframe
 
 ROOT = Path(wbframe.__file__).parent
-FACES = {"wbframe.polars", "wbframe.pandas", "wbframe.arrow"}
-# Modules at the top that hand out what is below them: they may import the faces.
-ABOVE = {"wbframe", "wbframe.namespaces", "wbframe.cli", "wbframe.__main__", "wbframe.demo", "wbframe.explanation", "wbframe.api", "wbframe.runs", "wbframe.run", "wbframe.export", "wbframe.counting"}  # fmt: skip
+# Rooms from the ground up: each imports from those before its own line alone, types too.
+ROOMS = [
+    {"report", "_version"},
+    {"errors"},
+    {"core.filters"},
+    {"core.model"},
+    {"core.paths"},
+    {"core.decode"},
+    {"core.protocol"},
+    {"core.schema"},
+    {"core.pushdown", "core.histories"},
+    {"core.runs", "core.arguments"},
+    {"core.explain"},
+    {"io.threads"},
+    {"io.client"},
+    {"io.read"},
+    {"scans", "dropin"},
+    {"docs"},
+    {"polars", "buckets"},
+    {"arrow"},
+    {"pandas"},
+    {"namespaces"},
+    {"server.faults", "server.projects"},
+    {"server.replies"},
+    {"server.files"},
+    {"server.api"},
+    {"server.http"},
+    {"server.serving"},
+    {"server"},
+    {""},  # the package itself, which hands out what is below
+    {"cli"},
+    {"__main__"},
+]
+FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
+# What the server may know of the rest; it stands beside it, and nothing but the package and the command know it.
+UNDER_THE_SERVER = {"errors", "report", "_version", "core.filters"}
+# The drop-in's own core: values in, values out, as in `core`.
+PURE = {f"wbframe.dropin.{name}" for name in ("documents", "asked", "values", "columns", "polars_frame")}  # fmt: skip
+MOST_MODULES, MOST_LINES = 16, 500
 
 
 def sources():
@@ -55,52 +92,100 @@ def imports(path, *, at_import_time):
 MODULES = dict(sources())
 
 
-def of_package(name, path):
-    """Give the modules of the package that one imports at any time."""
-    return {
-        each
-        for each in imports(path, at_import_time=False)
-        if each in MODULES and each != "wbframe"
-    } - {name}
+def of_package(name):
+    """Give the modules of the package that one imports, for types too."""
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {each.name for each in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            # A name of a package's own is the package's; any other is a module of it.
+            there = {f"{node.module}.{each.name}" for each in node.names}
+            found |= (there & MODULES.keys()) or {node.module}
+    return {each for each in found if each in MODULES} - {name}
+
+
+def room(name):
+    """Give the room that a module stands in: the innermost that has a floor."""
+    parts = name.split(".")[1:]
+    while parts and ".".join(parts) not in FLOOR:
+        parts.pop()
+    return ".".join(parts)
 
 
 def folder(name):
-    parts = name.split(".")
-    return parts[1] if len(parts) > 1 and (ROOT / parts[1]).is_dir() else ""
+    return name.split(".")[1] if name.count(".") else ""
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_directions(name):
-    used = of_package(name, MODULES[name])
-    folders = {folder(each) for each in used if folder(each)}
-    lone = {each for each in used if not folder(each)}
-    if folder(name) == "core":
-        assert folders <= {"core"}
-        assert lone <= {"wbframe.errors"}
-    elif folder(name) == "io":
-        assert folders <= {"core", "io"}
-        assert not lone & FACES
-    elif folder(name) == "server":
-        assert folders <= {"core", "server"}
-        assert lone <= {"wbframe.errors"}
-    elif name not in ABOVE:
-        # Arrow's conversion is what pandas builds upon.
-        allowed = {"wbframe.arrow"} if name == "wbframe.pandas" else set()
-        assert not lone & FACES - allowed
+    own = room(name)
+    for each in of_package(name):
+        there = room(each)
+        assert there == own or FLOOR[there] < FLOOR[own], f"{name} imports {each} from above"
+        if folder(name) == "server":
+            assert folder(each) == "server" or there in UNDER_THE_SERVER
+        elif own not in {"", "cli", "__main__"}:
+            assert folder(each) != "server"
+
+
+def test_every_room_is_there():
+    there = {room(name) for name in MODULES}
+    assert there == FLOOR.keys()
+
+
+def test_no_circle_of_imports():
+    imported = {name: of_package(name) for name in MODULES}
+    done, under_way = set(), []
+
+    def visit(name):
+        assert name not in under_way, " -> ".join([*under_way[under_way.index(name) :], name])
+        if name not in done:
+            under_way.append(name)
+            for each in sorted(imported[name]):
+                visit(each)
+            done.add(under_way.pop())
+
+    for name in MODULES:
+        visit(name)
+
+
+def test_folders_and_modules_can_be_taken_in_at_a_glance():
+    modules = Counter(
+        path.parent
+        for path in MODULES.values()
+        if path.name not in {"__init__.py", "__main__.py", "_version.py"}
+    )
+    assert {str(path): count for path, count in modules.items() if count > MOST_MODULES} == {}
+    lines = {name: len(path.read_text("utf-8").splitlines()) for name, path in MODULES.items()}
+    assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, path in MODULES.items() if path.name == "__init__.py"]
+)
+def test_every_room_says_what_lives_in_it(name):
+    told = ast.get_docstring(ast.parse(MODULES[name].read_text("utf-8")))
+    assert len(told.splitlines()) >= 1
+    if name.count(".") and folder(name) in {"core", "io", "scans", "server"}:
+        assert len(told) > 60
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_pandas_is_imported_by_its_own_face_alone(name):
     used = {each.split(".")[0] for each in imports(MODULES[name], at_import_time=True)}
-    beside = {"wbframe.sdk_pandas"}
+    beside = {"wbframe.dropin.pandas_frame"}
     assert "pandas" not in used or name in {"wbframe.pandas", *beside}
     assert not used & {"daft", "dask"}
-    assert "wandb" not in used or name.startswith("wbframe.server.demo.")
+    assert "wandb" not in used or name.startswith("wbframe.server.projects.demo.")
     if folder(name) != "server":
         assert not used & {"aiohttp", "graphql"}
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if folder(name) == "core"])
+@pytest.mark.parametrize(
+    "name", [name for name in MODULES if folder(name) == "core" or name in PURE]
+)
 def test_the_core_touches_nothing(name):
     used = {each.split(".")[0] for each in imports(MODULES[name], at_import_time=False)}
     touching = {"requests", "gql", "urllib3", "socket", "threading", "concurrent", "asyncio", "time", "os", "pathlib", "tempfile", "random", "tenacity"}  # fmt: skip
@@ -141,8 +226,14 @@ def test_modules_of_the_package_that_are_imported_at_first():
     loaded = run(
         "import sys, wbframe; print(*sorted(name for name in sys.modules if name.startswith('wbframe')))"
     ).split()
-    assert not [name for name in loaded if name.startswith(("wbframe.io", "wbframe.server"))]
-    assert not {"wbframe.pandas", "wbframe.arrow", "wbframe.cli", "wbframe.api"} & set(loaded)
+    assert not [
+        name
+        for name in loaded
+        if name.startswith(("wbframe.io", "wbframe.server", "wbframe.scans"))
+    ]
+    assert not {"wbframe.pandas", "wbframe.arrow", "wbframe.cli", "wbframe.dropin.api"} & set(
+        loaded
+    )
 
 
 READERS = "[hasattr(pandas, name) for name in ('read_wandb_runs', 'read_wandb_histories')] + [hasattr(pandas.DataFrame, 'wandb')]"

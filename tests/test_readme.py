@@ -16,6 +16,7 @@ import pytest
 import wbframe
 from benchmarks.peers import CURRENT, run_peer
 from wbframe import cli
+from wbframe.cli import commands
 from wbframe.server import History, Project, RunRecord, serve
 
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -112,13 +113,13 @@ def test_the_shell_lines_are_commands_that_exist():
     for line in rest:
         program, command, *args = shlex.split(line)
         assert program == "wbframe"
-        assert cli.command.commands[command].make_context(command, args).params
+        assert commands.command.commands[command].make_context(command, args).params
 
 
 def test_every_option_of_wbframe_in_the_text_exists():
     options = {
         option
-        for each in cli.command.commands.values()
+        for each in commands.command.commands.values()
         for param in each.params
         for option in param.opts
     }

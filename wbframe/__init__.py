@@ -16,18 +16,18 @@ import wrapt
 from wbframe import errors
 from wbframe import namespaces as _namespaces
 from wbframe._version import __version__
-from wbframe.core.model import LeftOut, ScanReport
+from wbframe.report import LeftOut, ScanReport
 
 if TYPE_CHECKING:
     from wbframe import arrow, pandas, polars, server
-    from wbframe.api import Api
-    from wbframe.explanation import Explanation, explain
-    from wbframe.io.client import Client
-    from wbframe.io.clock import Clock
-    from wbframe.io.progress import Progress
-    from wbframe.io.retry import RetryPolicy
-    from wbframe.run import Run
-    from wbframe.runs import Runs
+    from wbframe.dropin.api import Api
+    from wbframe.dropin.run import Run
+    from wbframe.dropin.runs import Runs
+    from wbframe.io.client.client import Client
+    from wbframe.io.client.clock import Clock
+    from wbframe.io.client.retry import RetryPolicy
+    from wbframe.io.read.outcome import Progress
+    from wbframe.scans.explain import Explanation, explain
 
 __all__ = [
     "Api",
@@ -51,15 +51,15 @@ __all__ = [
 
 # Loaded when first used: HTTP, Arrow and pandas cost more to import than all the rest.
 _LAZY = {
-    "Api": "wbframe.api",
-    "Client": "wbframe.io.client",
-    "Clock": "wbframe.io.clock",
-    "Explanation": "wbframe.explanation",
-    "explain": "wbframe.explanation",
-    "Progress": "wbframe.io.progress",
-    "RetryPolicy": "wbframe.io.retry",
-    "Run": "wbframe.run",
-    "Runs": "wbframe.runs",
+    "Api": "wbframe.dropin.api",
+    "Client": "wbframe.io.client.client",
+    "Clock": "wbframe.io.client.clock",
+    "Explanation": "wbframe.scans.explain",
+    "explain": "wbframe.scans.explain",
+    "Progress": "wbframe.io.read.outcome",
+    "RetryPolicy": "wbframe.io.client.retry",
+    "Run": "wbframe.dropin.run",
+    "Runs": "wbframe.dropin.runs",
 }
 _LAZY_MODULES = frozenset({"arrow", "pandas", "server"})
 

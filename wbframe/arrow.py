@@ -11,23 +11,23 @@ import pyarrow as pa
 
 from wbframe.buckets import read_buckets as _read_buckets
 from wbframe.core.arguments import check_batch_size, history_scan, runs_scan
-from wbframe.core.buckets import DEFAULT_BINS
+from wbframe.core.histories.buckets import DEFAULT_BINS
 from wbframe.core.model import DEFAULT_ORDER, DEFAULT_SAMPLES
 from wbframe.docs import documented
-from wbframe.io.default_client import client_or_default
-from wbframe.io.progress import hook_of
-from wbframe.io.read_histories import read_histories as _read_histories
-from wbframe.io.read_runs import read_runs as _read_runs
-from wbframe.io.source import HistorySource, RunsSource
+from wbframe.io.client.default import client_or_default
+from wbframe.io.read.histories import read_histories as _read_histories
+from wbframe.io.read.outcome import hook_of
+from wbframe.io.read.runs import read_runs as _read_runs
+from wbframe.scans.source import HistorySource, RunsSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from wbframe.core.arguments import Filters, Overrides
     from wbframe.core.model import RunPath
-    from wbframe.io.client import Client
-    from wbframe.io.progress import Hook
-    from wbframe.io.read_runs import Read
+    from wbframe.io.client.client import Client
+    from wbframe.io.read.outcome import Hook
+    from wbframe.io.read.runs import Read
 
 __all__ = ["histories_reader", "read_buckets", "read_histories", "read_runs", "runs_reader"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from wbframe.core.arguments import check_bins, history_scan
-from wbframe.core.buckets import DEFAULT_BINS
+from wbframe.core.histories.buckets import DEFAULT_BINS
 from wbframe.core.model import DEFAULT_ORDER
 from wbframe.docs import documented
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from wbframe.core.arguments import Filters
     from wbframe.core.model import RunPath
-    from wbframe.io.buckets import BucketSource
-    from wbframe.io.client import Client
+    from wbframe.io.client.client import Client
+    from wbframe.scans.buckets import BucketSource
 
 __all__ = ["read_buckets", "scan_buckets"]
 
@@ -54,7 +54,7 @@ def scan_buckets(
     ------
     {raises}
     """
-    from wbframe.io.source import registered
+    from wbframe.scans.source import registered
 
     return registered(
         _source(
@@ -147,7 +147,7 @@ def _source(
     **which: Any,
 ) -> BucketSource:
     """Make what reads buckets."""
-    from wbframe.io.buckets import BucketSource
+    from wbframe.scans.buckets import BucketSource
 
     axis = x_axis or ("_timestamp" if stream == "system" else "_step")
     scan = history_scan(

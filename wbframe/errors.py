@@ -46,7 +46,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from wbframe.core.model import ScanReport
+    from wbframe.report import ScanReport
 
 __all__ = [
     "AccessError",

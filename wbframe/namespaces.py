@@ -8,24 +8,18 @@ import polars as pl
 
 from wbframe.buckets import read_buckets, scan_buckets
 from wbframe.core.arguments import INFER_SCHEMA_RUNS, check_scan_options, history_scan, runs_scan
-from wbframe.core.frames import paths_of
 from wbframe.core.model import DEFAULT_SAMPLES, RunPaths
+from wbframe.core.paths import paths_of
 from wbframe.docs import documented
-from wbframe.polars import (
-    read_histories,
-    read_runs,
-    report_of,
-    scan_histories,
-    scan_runs,
-)
+from wbframe.polars import read_histories, read_runs, report_of, scan_histories, scan_runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wbframe.core.arguments import Overrides
-    from wbframe.core.model import ScanReport
-    from wbframe.io.client import Client
-    from wbframe.io.progress import Hook
+    from wbframe.io.client.client import Client
+    from wbframe.io.read.outcome import Hook
+    from wbframe.report import ScanReport
 
 
 class FrameNamespace:
@@ -169,7 +163,7 @@ class LazyFrameNamespace:
         ------
         {raises}
         """
-        from wbframe.io.source import HistorySource, LeftSource, registered
+        from wbframe.scans.source import HistorySource, LeftSource, registered
 
         scan = history_scan(
             RunPaths(),
@@ -208,7 +202,7 @@ class LazyFrameNamespace:
         columns, schema_overrides, on_error, infer_schema_runs, on_new_key, client
             As of `scan_runs`, which says what comes back and what is raised.
         """
-        from wbframe.io.source import LeftSource, RunsSource, registered
+        from wbframe.scans.source import LeftSource, RunsSource, registered
 
         scan = runs_scan(
             RunPaths(), columns=columns, schema_overrides=schema_overrides, on_error=on_error

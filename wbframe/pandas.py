@@ -12,24 +12,24 @@ import pyarrow.compute as pc
 from wbframe.arrow import histories_reader, to_arrow
 from wbframe.arrow import read_buckets as _read_buckets
 from wbframe.core.arguments import history_scan, runs_scan
-from wbframe.core.buckets import DEFAULT_BINS
-from wbframe.core.frames import paths_of
+from wbframe.core.histories.buckets import DEFAULT_BINS
 from wbframe.core.model import DEFAULT_ORDER, DEFAULT_SAMPLES
+from wbframe.core.paths import paths_of
 from wbframe.docs import documented
 from wbframe.errors import one_of
-from wbframe.io.default_client import client_or_default
-from wbframe.io.progress import hook_of
-from wbframe.io.read_histories import read_histories as _read_histories
-from wbframe.io.read_runs import read_runs as _read_runs
+from wbframe.io.client.default import client_or_default
+from wbframe.io.read.histories import read_histories as _read_histories
+from wbframe.io.read.outcome import hook_of
+from wbframe.io.read.runs import read_runs as _read_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from wbframe.core.arguments import Filters, Overrides
     from wbframe.core.model import RunPath, RunPaths
-    from wbframe.io.client import Client
-    from wbframe.io.progress import Hook
-    from wbframe.io.read_runs import Read
+    from wbframe.io.client.client import Client
+    from wbframe.io.read.outcome import Hook
+    from wbframe.io.read.runs import Read
 
 __all__ = ["iter_histories", "read_buckets", "read_histories", "read_runs"]
 

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     import polars as pl
 
     from wbframe.core.arguments import Filters, Overrides
-    from wbframe.core.model import RunPath, ScanReport
-    from wbframe.io.client import Client
-    from wbframe.io.progress import Hook
-    from wbframe.io.read_runs import Read
+    from wbframe.core.model import RunPath
+    from wbframe.io.client.client import Client
+    from wbframe.io.read.outcome import Hook
+    from wbframe.io.read.runs import Read
+    from wbframe.report import ScanReport
 
 __all__ = ["read_histories", "read_runs", "report_of", "scan_histories", "scan_runs"]
 
@@ -68,9 +69,9 @@ def read_runs(
     >>> dict(runs.schema)
     {'run_id': String, 'state': String}
     """
-    from wbframe.io.default_client import client_or_default
-    from wbframe.io.progress import hook_of
-    from wbframe.io.read_runs import read_runs as read
+    from wbframe.io.client.default import client_or_default
+    from wbframe.io.read.outcome import hook_of
+    from wbframe.io.read.runs import read_runs as read
 
     scan = runs_scan(
         path,
@@ -138,9 +139,9 @@ def read_histories(
     >>> dict(rows.schema)
     {'run_id': String, '_step': Int64, 'train/loss': Float64}
     """
-    from wbframe.io.default_client import client_or_default
-    from wbframe.io.progress import hook_of
-    from wbframe.io.read_histories import read_histories as read
+    from wbframe.io.client.default import client_or_default
+    from wbframe.io.read.histories import read_histories as read
+    from wbframe.io.read.outcome import hook_of
 
     scan = history_scan(
         path,
@@ -220,8 +221,8 @@ def scan_runs(
     >>> found["state"].to_list()
     ['killed']
     """
-    from wbframe.counting import counting
-    from wbframe.io.source import RunsSource, registered
+    from wbframe.scans.counting import counting
+    from wbframe.scans.source import RunsSource, registered
 
     scan = runs_scan(
         path,
@@ -302,7 +303,7 @@ def scan_histories(
     >>> rows["_step"].to_list()
     [0, 1, 2]
     """
-    from wbframe.io.source import HistorySource, registered
+    from wbframe.scans.source import HistorySource, registered
 
     scan = history_scan(
         path,

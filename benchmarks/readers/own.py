@@ -17,10 +17,10 @@ import pandas as pd
 import polars as pl
 
 import wbframe
-import wbframe.api
-import wbframe.io.client
-import wbframe.io.stream
-import wbframe.io.whole
+import wbframe.dropin.api
+import wbframe.io.client.client
+import wbframe.io.read.whole
+import wbframe.scans.stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable

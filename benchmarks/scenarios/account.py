@@ -17,19 +17,19 @@ import wbframe
 from benchmarks.hosting import PATH, Host
 from benchmarks.measuring import OWN, Reader, Row, once, warm
 from benchmarks.options import Options, Scenario
-from wbframe.core.assembly import Assembly
-from wbframe.core.decode import decode_lists
-from wbframe.core.graphql import rows_at_once
-from wbframe.core.histories import TaskRows, read_answer
-from wbframe.io import reader as reading
+from wbframe.core.decode.rows import decode_lists
+from wbframe.core.histories.frame import Assembly
+from wbframe.core.histories.rows import TaskRows, read_answer
+from wbframe.core.protocol.rows import rows_at_once
+from wbframe.io.read import tasks as reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import msgspec
 
-    from wbframe.core.model import Request
-    from wbframe.core.plan import HistoryTask
+    from wbframe.core.histories.tasks import HistoryTask
+    from wbframe.core.protocol.request import Request
 
     Answer = tuple[HistoryTask, bytes, Request]
 

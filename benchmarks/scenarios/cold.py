@@ -49,7 +49,7 @@ def run(options: Options) -> list[Row]:
             ("import", "polars", sys.executable, "import polars"),
             ("import", "wbframe", sys.executable, "import wbframe"),
             ("import", "polars, gql, requests", sys.executable, "import polars, gql.transport.requests"),
-            ("import", "wbframe.io.client", sys.executable, "import wbframe.io.client"),
+            ("import", "wbframe.io.client.client", sys.executable, "import wbframe.io.client.client"),
             ("first request", "wbframe", sys.executable, first),
             ("second request", "wbframe", sys.executable, second),
             *(("import", peer, str(python_of(peer)), "import wandb; wandb.Api") for peer in options.peers),

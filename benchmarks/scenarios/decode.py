@@ -19,7 +19,7 @@ import pyarrow.json as pa_json
 
 from benchmarks.measuring import Row
 from benchmarks.options import Options, Scenario
-from wbframe.core.decode import decode_lists, decode_rows
+from wbframe.core.decode.rows import decode_lists, decode_rows
 from wbframe.server import synthetic
 
 _KEYS = 10

@@ -19,9 +19,9 @@ from benchmarks.hosting import PATH, ROOT, Host
 from benchmarks.measuring import Row
 from benchmarks.options import Options, Scenario
 from benchmarks.readers.own import client_of, memory
-from wbframe.core.exports import exports_answer, exports_request
 from wbframe.core.paths import parse_path
-from wbframe.io.storage import Storage
+from wbframe.core.protocol.exports import exports_answer, exports_request
+from wbframe.io.read.exports import Storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable

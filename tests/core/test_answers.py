@@ -7,8 +7,8 @@ import json
 import msgspec
 import pytest
 
-from wbframe.core import answers
-from wbframe.core.model import Request
+from wbframe.core.protocol import answers
+from wbframe.core.protocol.request import Request
 from wbframe.errors import AnswerError, QueryError
 
 ASKED = Request(document="query Q { viewer { id } }", variables={}, asked="something")

@@ -8,9 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from wbframe.core import assembly
-from wbframe.core.assembly import Assembly, assemble, repeated
-from wbframe.core.schema import HistorySchema
+from wbframe.core.histories import frame as assembly
+from wbframe.core.histories.frame import Assembly, assemble, repeated
+from wbframe.core.schema.histories import HistorySchema
 
 
 def frame(rows, *keys):

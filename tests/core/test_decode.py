@@ -11,8 +11,8 @@ import msgspec
 import polars as pl
 import pytest
 
-from wbframe.core.decode import Decoded, decode_rows, infer_types, join_texts
-from wbframe.core.exact import fits_float, narrow, read_columns
+from wbframe.core.decode.exact import fits_float, narrow, read_columns
+from wbframe.core.decode.rows import Decoded, decode_rows, infer_types, join_texts
 from wbframe.errors import AnswerError, SchemaMismatchError, UsageError
 
 F64, I64, TEXT, BOOL = pl.Float64(), pl.Int64(), pl.String(), pl.Boolean()
@@ -366,7 +366,7 @@ def test_a_hard_column_does_not_keep_polars_from_the_others(monkeypatch):
     read = []
     exact = read_columns
     monkeypatch.setattr(
-        "wbframe.core.decode.read_columns",
+        "wbframe.core.decode.rows.read_columns",
         lambda raw, columns, **rest: read.append(list(columns)) or exact(raw, columns, **rest),
     )
     raw = b'[{"_step":5,"loss":0.5,"h":{"_type":"histogram","bins":[0,1]},"ok":true,"big":9007199254740993,"acc":1.0}]'

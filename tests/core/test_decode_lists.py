@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from wbframe.core.decode import array_of, decode_lists, decode_rows
+from wbframe.core.decode.rows import array_of, decode_lists, decode_rows
 from wbframe.errors import AnswerError, SchemaMismatchError
 
 COLUMNS = {

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from wbframe.core.decode import decode_rows, infer_types, join_texts
+from wbframe.core.decode.rows import decode_rows, infer_types, join_texts
 from wbframe.errors import AnswerError, SchemaMismatchError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from wbframe.core.answers import RunNode
-from wbframe.core.entries import run_entry
+from wbframe.core.histories.entries import run_entry
 from wbframe.core.model import RunPath
+from wbframe.core.protocol.runs import RunNode
 
 PATH = RunPath(entity="e", project="p")
 

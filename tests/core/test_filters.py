@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wbframe.core import filters as f
-from wbframe.core.filters import MISSING, conjoin, matches, parse, to_dict, to_json
+from wbframe.core.filters import conjoin, parse, to_dict, to_json
 from wbframe.errors import FilterError
+from wbframe.server.api.matching import MISSING, matches
 
 BERLIN = dt.timezone(dt.timedelta(hours=2))
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from wbframe.core.frames import paths_of
 from wbframe.core.model import RunPath
+from wbframe.core.paths import paths_of
 from wbframe.errors import ColumnError, PathError, UsageError
 
 FULL = {"entity": "e", "project": "p", "run_id": "r"}

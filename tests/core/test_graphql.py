@@ -7,16 +7,25 @@ import json
 import graphql
 import pytest
 
-from wbframe.core import graphql as gq
 from wbframe.core.filters import EMPTY, parse
-from wbframe.core.listing import NamedListing, ProjectListing
-from wbframe.core.model import Request, RunPath
+from wbframe.core.model import RunPath
+from wbframe.core.protocol.project import (
+    VIEWER,
+    count_answer,
+    count_request,
+    fields_page,
+    fields_request,
+    viewer_entity,
+)
+from wbframe.core.protocol.request import FIELDS, PROJECTION, Request, refused_features
+from wbframe.core.protocol.rows import RowsOf, rows_answer, rows_request, spec
+from wbframe.core.protocol.runs import NamedListing, NodeFields, ProjectListing
 from wbframe.errors import AnswerError, ProjectNotFoundError
-from wbframe.server.schema import Features, sdl
+from wbframe.server.api.schema import Features, sdl
 
 PATH = RunPath(entity="e", project="p")
 ASKED = Request(document="query Q { viewer { id } }", variables={}, asked="something")
-FULL = gq.NodeFields(
+FULL = NodeFields(
     plain=("name", "state", "user { name username }"), config=("lr",), summary=("loss", "a.b")
 )
 
@@ -35,33 +44,33 @@ def listing(fields, sweep=None):
 REQUESTS = {
     "page": listing(FULL).request("cursor"),
     "page of a sweep": listing(FULL, "s").request(),
-    "page with all of config": listing(gq.NodeFields(config=None, summary=None)).request(),
+    "page with all of config": listing(NodeFields(config=None, summary=None)).request(),
     "named": NamedListing(path=PATH, names=("a", "b"), fields=FULL, per_page=5).request(),
-    "fields": gq.fields_request(PATH, "cursor"),
-    "count": gq.count_request(PATH, "{}"),
-    "rows": gq.rows_request(
+    "fields": fields_request(PATH, "cursor"),
+    "count": count_request(PATH, "{}"),
+    "rows": rows_request(
         PATH,
         [
-            gq.RowsOf(run_id="a", specs=("{}",)),
-            gq.RowsOf(run_id="b", specs=("{}", "x")),
-            gq.RowsOf(run_id="c", specs=("{}",)),
+            RowsOf(run_id="a", specs=("{}",)),
+            RowsOf(run_id="b", specs=("{}", "x")),
+            RowsOf(run_id="c", specs=("{}",)),
         ],
         samples=5,
     ),
-    "whole rows": gq.rows_request(
-        PATH, [gq.RowsOf(run_id="a", field="history")], samples=5, min_step=1, max_step=9
+    "whole rows": rows_request(
+        PATH, [RowsOf(run_id="a", field="history")], samples=5, min_step=1, max_step=9
     ),
-    "events": gq.rows_request(
+    "events": rows_request(
         PATH,
-        [gq.RowsOf(run_id="a", field="events"), gq.RowsOf(run_id="b", field="events")],
+        [RowsOf(run_id="a", field="events"), RowsOf(run_id="b", field="events")],
         samples=5,
     ),
-    "both": gq.rows_request(
+    "both": rows_request(
         PATH,
-        [gq.RowsOf(run_id="a", field="history"), gq.RowsOf(run_id="b", specs=("{}",))],
+        [RowsOf(run_id="a", field="history"), RowsOf(run_id="b", specs=("{}",))],
         samples=5,
     ),
-    "viewer": gq.VIEWER,
+    "viewer": VIEWER,
 }
 
 
@@ -84,35 +93,35 @@ def test_values_never_stand_in_a_document():
 
 
 def test_features_are_those_that_are_used():
-    assert REQUESTS["page"].features == {gq.PROJECTION}
+    assert REQUESTS["page"].features == {PROJECTION}
     assert REQUESTS["page with all of config"].features == frozenset()
-    assert REQUESTS["fields"].features == {gq.FIELDS}
+    assert REQUESTS["fields"].features == {FIELDS}
 
 
 def test_without_a_feature_more_is_selected():
     assert FULL.without(frozenset()) is FULL
-    old = FULL.without(frozenset({gq.PROJECTION}))
+    old = FULL.without(frozenset({PROJECTION}))
     assert (old.config, old.summary, old.variables()) == (None, None, {})
-    none = gq.NodeFields(config=(), summary=("a",)).without(frozenset({gq.PROJECTION}))
+    none = NodeFields(config=(), summary=("a",)).without(frozenset({PROJECTION}))
     assert (none.config, none.summary) == ((), None)
 
 
 @pytest.mark.parametrize(
     ("message", "refused"),
     [
-        ("Cannot query field 'fields' on type 'Project'.", {gq.FIELDS}),
-        ('Cannot query field "fields" on type "Project".', {gq.FIELDS}),
-        ("Unknown argument 'keys' on field 'Run.config'.", {gq.PROJECTION}),
+        ("Cannot query field 'fields' on type 'Project'.", {FIELDS}),
+        ('Cannot query field "fields" on type "Project".', {FIELDS}),
+        ("Unknown argument 'keys' on field 'Run.config'.", {PROJECTION}),
         ("Cannot query field 'other' on type 'Project'.", set()),
         ("rate limit", set()),
     ],
 )
 def test_what_a_server_refuses(message, refused):
     request = Request(
-        document="", variables={}, asked="x", features=frozenset({gq.FIELDS, gq.PROJECTION})
+        document="", variables={}, asked="x", features=frozenset({FIELDS, PROJECTION})
     )
-    assert gq.refused_features(request, message) == refused
-    assert gq.refused_features(ASKED, message) == set()
+    assert refused_features(request, message) == refused
+    assert refused_features(ASKED, message) == set()
 
 
 def fields_answer(fields):
@@ -126,43 +135,43 @@ def test_the_index_page_by_page():
         {"node": {"path": "x"}},
     ]
     answer = fields_answer({"edges": edges, "pageInfo": {"endCursor": "c", "hasNextPage": True}})
-    assert gq.fields_page(answer, ASKED, PATH) == ([("config.a.value", "number"), ("x", None)], "c")
-    assert gq.fields_page(fields_answer(None), ASKED, PATH) == ([], None)
-    assert gq.fields_page(
+    assert fields_page(answer, ASKED, PATH) == ([("config.a.value", "number"), ("x", None)], "c")
+    assert fields_page(fields_answer(None), ASKED, PATH) == ([], None)
+    assert fields_page(
         fields_answer({"edges": [], "pageInfo": {"hasNextPage": True, "endCursor": "c"}}),
         ASKED,
         PATH,
     ) == ([], None)
     with pytest.raises(ProjectNotFoundError):
-        gq.fields_page(b'{"data": {"project": null}}', ASKED, PATH)
+        fields_page(b'{"data": {"project": null}}', ASKED, PATH)
 
 
 def test_counts():
-    assert gq.count_answer(b'{"data": {"project": {"runCount": 7}}}', ASKED, PATH) == 7
+    assert count_answer(b'{"data": {"project": {"runCount": 7}}}', ASKED, PATH) == 7
     with pytest.raises(AnswerError, match="no runCount"):
-        gq.count_answer(b'{"data": {"project": {}}}', ASKED, PATH)
+        count_answer(b'{"data": {"project": {}}}', ASKED, PATH)
 
 
 def test_rows_of_each_run_in_order():
-    runs = [gq.RowsOf(run_id="a", specs=("{}",)), gq.RowsOf(run_id="b", field="history")]
+    runs = [RowsOf(run_id="a", specs=("{}",)), RowsOf(run_id="b", field="history")]
     answer = b'{"data": {"project": {"r1": {"history": null}, "r0": {"sampledHistory": [[{"_step": 0}]]}}}}'
-    rows = gq.rows_answer(answer, ASKED, PATH, runs)
+    rows = rows_answer(answer, ASKED, PATH, runs)
     assert [bytes(each) for each in rows] == [b'[[{"_step": 0}]]', b"[]"]
 
 
 def test_max_step_is_exclusive_here_and_inclusive_on_the_wire():
-    assert json.loads(gq.spec(["_step", "\u00e9"], 5, 0, 10)) == {
+    assert json.loads(spec(["_step", "\u00e9"], 5, 0, 10)) == {
         "keys": ["_step", "\u00e9"],
         "samples": 5,
         "minStep": 0,
         "maxStep": 9,
     }
-    assert json.loads(gq.spec(["a"], 5, None, None)) == {"keys": ["a"], "samples": 5}
+    assert json.loads(spec(["a"], 5, None, None)) == {"keys": ["a"], "samples": 5}
 
 
 @pytest.mark.parametrize(("content", "entity"), [(b'{"data": {"viewer": {"entity": "me"}}}', "me"), (b'{"data": {"viewer": null}}', None), (b'{"data": {"viewer": {}}}', None)])  # fmt: skip
 def test_the_viewer(content, entity):
-    assert gq.viewer_entity(content) == entity
+    assert viewer_entity(content) == entity
 
 
 def test_filters_are_sent_as_text():

@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wbframe.core.histories import (
+from wbframe.core.histories.rows import (
     TaskRows,
     by_step,
     merge_rows,
     merge_runs,
     merge_specs,
     read_answer,
-    row_lists,
 )
+from wbframe.core.histories.tasks import Group, HistoryTask, RunRead
 from wbframe.core.model import RunPath
-from wbframe.core.plan import Group, HistoryTask, RunRead
-from wbframe.core.schema import HistorySchema
+from wbframe.core.protocol.rows import row_lists
+from wbframe.core.schema.histories import HistorySchema
 from wbframe.errors import AnswerError, RunNotFoundError
 
 PATH = RunPath(entity="e", project="p")

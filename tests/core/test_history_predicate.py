@@ -7,7 +7,7 @@ import pytest
 
 from tests.core.test_predicate import T0, F, above, c, optimized, run_id
 from wbframe.core.filters import to_dict
-from wbframe.core.predicate import Pushdown, push_history
+from wbframe.core.pushdown.conjuncts import Pushdown, push_history
 
 HISTORY = {
     "run_id": pl.String(),

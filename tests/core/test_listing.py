@@ -7,19 +7,11 @@ import json
 import pytest
 
 from wbframe.core.filters import EMPTY, parse
-from wbframe.core.graphql import NodeFields
-from wbframe.core.listing import (
-    NamedListing,
-    ProjectListing,
-    describe,
-    listings,
-)
 from wbframe.core.model import RunPath, Selection
-from wbframe.errors import (
-    ProjectNotFoundError,
-    RunNotFoundError,
-    SweepNotFoundError,
-)
+from wbframe.core.paths import describe
+from wbframe.core.protocol.runs import NamedListing, NodeFields, ProjectListing
+from wbframe.core.runs.listing import listings
+from wbframe.errors import ProjectNotFoundError, RunNotFoundError, SweepNotFoundError
 
 PATH = RunPath(entity="e", project="p")
 FIELDS = NodeFields(plain=("name", "state"))

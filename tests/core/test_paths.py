@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wbframe.core.frames import paths_of
 from wbframe.core.model import RunPath, RunPaths
-from wbframe.core.paths import FORMS, parse_path, parse_paths
+from wbframe.core.paths import FORMS, parse_path, parse_paths, paths_of
 from wbframe.errors import ColumnError, PathError, UsageError
 
 

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wbframe.core.entries import RunEntry, index_of
 from wbframe.core.filters import EMPTY
-from wbframe.core.model import HistoryScan, RunPath, Selection
-from wbframe.core.plan import (
+from wbframe.core.histories.entries import RunEntry, index_of
+from wbframe.core.histories.tasks import (
     LOOK_AT_RUNS,
     RUNS_PER_REQUEST,
     Group,
@@ -23,7 +22,8 @@ from wbframe.core.plan import (
     runs_to_look_at,
     split_groups,
 )
-from wbframe.core.schema import HistorySchema, history_schema
+from wbframe.core.model import HistoryScan, RunPath, Selection
+from wbframe.core.schema.histories import HistorySchema, history_schema
 
 PATH = RunPath(entity="e", project="p")
 OTHER = RunPath(entity="e", project="q")

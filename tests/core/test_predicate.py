@@ -11,10 +11,10 @@ import polars as pl
 import pytest
 from polars.io.plugins import register_io_source
 
-from wbframe.core import nodes
-from wbframe.core.expression import read, without_dynamic
 from wbframe.core.filters import parse, to_dict, to_json
-from wbframe.core.predicate import HistoryPushdown, Pushdown, push_history, push_runs
+from wbframe.core.pushdown import tree
+from wbframe.core.pushdown.conjuncts import HistoryPushdown, Pushdown, push_history, push_runs
+from wbframe.core.pushdown.reader import read, without_dynamic
 
 UTC = dt.timezone.utc
 EAST = dt.timezone(dt.timedelta(hours=2))
@@ -477,7 +477,7 @@ READ = {
 
 @pytest.mark.parametrize(("expr", "value"), READ.values(), ids=READ)
 def test_reads_constants(expr, value):
-    assert read(expr) == nodes.Value(value)
+    assert read(expr) == tree.Value(value)
 
 
 @pytest.mark.parametrize(
@@ -507,45 +507,45 @@ def test_reads_constants(expr, value):
     ids=str,
 )
 def test_what_it_does_not_know_is_unknown(expr):
-    assert isinstance(read(expr), (nodes.Unknown, nodes.Cast))
+    assert isinstance(read(expr), (tree.Unknown, tree.Cast))
 
 
-@pytest.mark.parametrize("tree", [None, 1, [], {}, {"a": 1, "b": 2}, {"Column": 1}, {"BinaryExpr": 3},
+@pytest.mark.parametrize("serialized", [None, 1, [], {}, {"a": 1, "b": 2}, {"Column": 1}, {"BinaryExpr": 3},
     {"Function": {}}, {"Function": {"input": [], "function": {"Boolean": "IsNull"}}}, {"Literal": 1}, {"Cast": {}},
     {"Literal": {"Scalar": {"List": [1, 2]}}}, {"BinaryExpr": {"op": "And"}},
     {"Function": {"input": [{"Column": "a"}, {"Literal": {"Scalar": {"List": [1]}}}], "function": {"Boolean": {"IsIn": {"nulls_equal": 1}}}}}],
     ids=str)  # fmt: skip
-def test_another_version_of_the_json_is_unknown(tree):
+def test_another_version_of_the_json_is_unknown(serialized):
     class Meta:
         def serialize(self, **options):
             assert options == {"format": "json"}
-            return json.dumps(tree)
+            return json.dumps(serialized)
 
     class Expr:
         meta = Meta()
 
-    assert isinstance(read(Expr()), nodes.Unknown)
+    assert isinstance(read(Expr()), tree.Unknown)
 
 
 def test_what_lies_beside_a_deep_expression_is_read():
     deep = c("a")
     for _ in range(150):
         deep = deep.abs()
-    assert isinstance(read(deep), nodes.Unknown)
+    assert isinstance(read(deep), tree.Unknown)
     for each in (read((c("b") == 1) & (deep > 1)), read((deep + 1 > 1) & (c("b") == 1))):
-        assert nodes.Compare("==", nodes.Column("b"), nodes.Value(1)) in each.operands
+        assert tree.Compare("==", tree.Column("b"), tree.Value(1)) in each.operands
 
 
 def test_reading_what_it_does_not_know_takes_no_longer_the_deeper_it_lies():
     deep = c("a")
     for _ in range(40):  # each level read twice would be 2 ** 40 readings
         deep = deep.is_nan()
-    assert nodes.render(read(deep)).startswith("isnan(isnan(")
+    assert tree.render(read(deep)).startswith("isnan(isnan(")
 
 
 def test_reads_the_lists_of_is_in():
     cast = c("a").is_in(pl.lit([1, 2], dtype=pl.List(pl.Int64)).cast(pl.List(pl.Int32)))
-    assert read(cast) == nodes.IsIn(nodes.Column("a"), (1, 2), nulls_equal=False)
+    assert read(cast) == tree.IsIn(tree.Column("a"), (1, 2), nulls_equal=False)
 
 
 def test_enums_are_text():

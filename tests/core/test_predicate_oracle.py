@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from tests.core.test_history_predicate import HISTORY, step
 from tests.core.test_predicate import NAN, SCHEMA, T0, T1, c, optimized, run_id
-from wbframe.core.filters import MISSING, matches, parse, to_json
-from wbframe.core.predicate import push_history, push_runs
+from wbframe.core.filters import parse, to_json
+from wbframe.core.pushdown.conjuncts import push_history, push_runs
+from wbframe.server.api.matching import MISSING, matches
 
 # The oracle: whatever the predicate keeps of a frame, the server keeps of the runs, in both
 # readings and however it indexes what is not a plain number.

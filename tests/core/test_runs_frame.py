@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.readers.plain import SPELLED, assert_column, column, leaves
-from wbframe.core.answers import RunNode, UserNode
 from wbframe.core.model import RunPath
-from wbframe.core.runs_frame import RunsBuffer, leaf_types, run_leaves, runs_frame
-from wbframe.core.schema import RUN_COLUMNS, RunsSchema, runs_schema
+from wbframe.core.protocol.runs import RunNode, UserNode
+from wbframe.core.runs.frame import RunsBuffer, leaf_types, run_leaves, runs_frame
+from wbframe.core.schema.runs import RUN_COLUMNS, RunsSchema, runs_schema
 from wbframe.errors import AnswerError, SchemaMismatchError
 
 PATH = RunPath(entity="e", project="p")

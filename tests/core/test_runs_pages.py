@@ -11,13 +11,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from wbframe.core.answers import RunNode
 from wbframe.core.filters import EMPTY
 from wbframe.core.model import RunPath, RunsScan, Selection
-from wbframe.core.runs_frame import RunsBuffer, leaf_types, runs_frame
-from wbframe.core.runs_pages import GrowingPages, PromisedPages, RunsPage, RunsTaken, rows_where
-from wbframe.core.runs_plan import RunsPlan
-from wbframe.core.schema import merge_index
+from wbframe.core.protocol.runs import RunNode
+from wbframe.core.runs.frame import RunsBuffer, leaf_types, runs_frame
+from wbframe.core.runs.pages import GrowingPages, PromisedPages, RunsPage, RunsTaken, rows_where
+from wbframe.core.runs.plan import RunsPlan
+from wbframe.core.schema.types import merge_index
 from wbframe.errors import ColumnError, FilterError, SchemaMismatchError
 
 PATH = RunPath(entity="e", project="p")

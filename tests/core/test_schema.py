@@ -5,9 +5,11 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from wbframe.core import schema as sc
 from wbframe.core.filters import EMPTY
 from wbframe.core.model import HistoryScan, RunPath, Selection
+from wbframe.core.schema import histories as hs
+from wbframe.core.schema import runs as sc
+from wbframe.core.schema import types as ty
 from wbframe.errors import ColumnError, UsageError
 
 META = list(sc.RUN_COLUMNS)
@@ -31,12 +33,12 @@ NUMBER, TEXT, BOOL, NIL = (frozenset({kind}) for kind in ("number", "string", "b
     ],
 )
 def test_dtypes(types, dtype):
-    assert sc.dtype_of(frozenset(types)) == dtype
+    assert ty.dtype_of(frozenset(types)) == dtype
 
 
 @pytest.mark.parametrize(("types", "mixed"), [({"number", "string"}, True), ({"number", "string", "nil"}, True), ({"number"}, False), ({"string"}, False), ({"number", "string", "bool"}, False)])  # fmt: skip
 def test_mixed(types, mixed):
-    assert sc.is_mixed(frozenset(types)) is mixed
+    assert ty.is_mixed(frozenset(types)) is mixed
 
 
 @pytest.mark.parametrize(
@@ -63,19 +65,19 @@ def test_mixed(types, mixed):
     ],
 )
 def test_paths_of_the_index(path, column):
-    found = sc.index_of_fields([(path, "number")])
+    found = ty.index_of_fields([(path, "number")])
     assert found == ({} if column is None else {column: NUMBER})
 
 
 @pytest.mark.parametrize(("spelled", "kind"), [("number", "number"), ("Float", "number"), ("int64", "number"), ("text", "string"), ("boolean", "bool"), ("null", "nil"), ("histogram", "json"), (None, "json")])  # fmt: skip
 def test_types_of_the_index(spelled, kind):
-    assert sc.index_of_fields([("summary.a", spelled)]) == {"summary.a": frozenset({kind})}
+    assert ty.index_of_fields([("summary.a", spelled)]) == {"summary.a": frozenset({kind})}
 
 
 def test_an_index_unites_types():
-    index = sc.index_of_fields([("summary.a", "number"), ("summary.a", "string")])
+    index = ty.index_of_fields([("summary.a", "number"), ("summary.a", "string")])
     assert index == {"summary.a": NUMBER | TEXT}
-    sc.merge_index(index, {"summary.a": ["nil"], "summary.b": ["bool"]})
+    ty.merge_index(index, {"summary.a": ["nil"], "summary.b": ["bool"]})
     assert index == {"summary.a": NUMBER | TEXT | NIL, "summary.b": BOOL}
 
 
@@ -168,9 +170,9 @@ KEYS = {"_step": NUMBER, "b": NUMBER, "a": TEXT, "state": BOOL, "run_id": NUMBER
 
 
 def test_keys_are_sorted_unless_asked():
-    found = sc.history_schema(scan(), KEYS, {}, where="e/p")
+    found = hs.history_schema(scan(), KEYS, {}, where="e/p")
     assert list(found.columns) == ["run_id", "_step", "a", "b", "history.run_id", "state"]
-    found = sc.history_schema(scan(keys=("b", "a")), KEYS, {}, where="e/p")
+    found = hs.history_schema(scan(keys=("b", "a")), KEYS, {}, where="e/p")
     assert found.columns == {
         "run_id": pl.String(),
         "_step": pl.Int64(),
@@ -180,44 +182,44 @@ def test_keys_are_sorted_unless_asked():
 
 
 def test_names_that_are_taken():
-    found = sc.history_schema(scan(), KEYS, {"state": pl.String()}, where="e/p")
+    found = hs.history_schema(scan(), KEYS, {"state": pl.String()}, where="e/p")
     assert found.names == {"run_id": "history.run_id", "state": "history.state"}
     assert list(found.columns)[-1] == "state"
     index = {**KEYS, "history.run_id": TEXT}
-    found = sc.history_schema(scan(), index, {}, where="e/p")
+    found = hs.history_schema(scan(), index, {}, where="e/p")
     assert len(found.columns) == len(index) + 1
 
 
 def test_another_axis_leads():
-    found = sc.history_schema(scan(keys=("a",), x_axis="b"), KEYS, {}, where="e/p")
+    found = hs.history_schema(scan(keys=("a",), x_axis="b"), KEYS, {}, where="e/p")
     assert list(found.columns) == ["run_id", "_step", "b", "a"]
 
 
 def test_overrides_win_and_must_name_a_column():
-    found = sc.history_schema(scan(overrides={"b": pl.Int64()}), KEYS, {}, where="e/p")
+    found = hs.history_schema(scan(overrides={"b": pl.Int64()}), KEYS, {}, where="e/p")
     assert found.columns["b"] == pl.Int64()
-    sc.history_schema(scan(overrides={"config.lr": pl.Int64()}), KEYS, {}, where="e/p")
+    hs.history_schema(scan(overrides={"config.lr": pl.Int64()}), KEYS, {}, where="e/p")
     with pytest.raises(ColumnError, match="'bb'"):
-        sc.history_schema(scan(overrides={"bb": pl.Int64()}), KEYS, {}, where="e/p")
+        hs.history_schema(scan(overrides={"bb": pl.Int64()}), KEYS, {}, where="e/p")
 
 
 @pytest.mark.parametrize("options", [{"keys": ("c",)}, {"keys": ("c*",)}, {"x_axis": "c"}, {"stream": "system", "keys": ("cpu",)}])  # fmt: skip
 def test_unknown_keys_are_errors_only_where_that_is_known(options):
     with pytest.raises(ColumnError, match="no run of e/p has logged the key"):
-        sc.history_schema(scan(**options), KEYS, {}, where="e/p")
+        hs.history_schema(scan(**options), KEYS, {}, where="e/p")
     assert (
-        sc.history_schema(scan(**options), KEYS, {}, where="e/p", complete=False).columns["run_id"]
+        hs.history_schema(scan(**options), KEYS, {}, where="e/p", complete=False).columns["run_id"]
         == pl.String()
     )
-    assert sc.history_schema(scan(**options), {}, {}, where="e/p").columns["run_id"] == pl.String()
+    assert hs.history_schema(scan(**options), {}, {}, where="e/p").columns["run_id"] == pl.String()
 
 
 def test_machine_metrics():
     index = {"system.cpu": NUMBER, "system.gpu.0.gpu": NUMBER}
     for key in ("cpu", "system.cpu", "system/cpu"):
-        found = sc.history_schema(scan(stream="system", keys=(key,)), index, {}, where="e/p")
+        found = hs.history_schema(scan(stream="system", keys=(key,)), index, {}, where="e/p")
         assert list(found.columns) == ["run_id", "_runtime", "_timestamp", "system.cpu"]
-    found = sc.history_schema(
+    found = hs.history_schema(
         scan(stream="system", keys=("gpu*", "_runtime")), index, {}, where="e/p"
     )
     assert list(found.columns) == ["run_id", "_runtime", "_timestamp", "system.gpu.0.gpu"]
@@ -225,4 +227,4 @@ def test_machine_metrics():
 
 @pytest.mark.parametrize(("key", "column"), [("system/cpu", "system.cpu"), ("system.cpu", "system.cpu"), ("system/system.load1", "system.system.load1"), ("loss", "loss")])  # fmt: skip
 def test_columns_of_machine_metrics(key, column):
-    assert sc.system_column(key) == column
+    assert ty.system_column(key) == column

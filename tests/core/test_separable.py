@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from wbframe.core.separable import is_row_separable
+from wbframe.core.pushdown.reader import is_row_separable
 
 A, S = pl.col("a"), pl.col("s")
 

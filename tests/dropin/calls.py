@@ -19,7 +19,7 @@ class Call:
     projects
         Where it is made.
     differs
-        Release -> the row of the table of `wbframe.runs` that tells of the difference, and what it is:
+        Release -> the row of the table of `wbframe.dropin.runs` that tells of the difference, and what it is:
         ``"raises"`` (they do, we give a value), ``"error"`` (both raise, other classes),
         ``"rows"`` (the same rows in another order), ``"value"`` (other values).
     """

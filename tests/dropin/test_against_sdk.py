@@ -12,8 +12,8 @@ import wbframe
 from benchmarks.peers import run_peer
 from tests.dropin import shown
 from tests.dropin.calls import ALL, CALLS
-from wbframe import runs as runs_module
-from wbframe.io import sdk_clients
+from wbframe import dropin
+from wbframe.dropin import clients
 from wbframe.server import serve
 
 pytestmark = pytest.mark.referee
@@ -102,7 +102,7 @@ def without_order(found):
 
 @pytest.mark.parametrize("name", [name for name, call in CALLS.items() if call.differs])
 def test_a_difference_is_a_row_of_the_table(name):
-    firsts = [line.split("  ")[0].strip() for line in runs_module.__doc__.splitlines()]
+    firsts = [line.split("  ")[0].strip() for line in dropin.__doc__.splitlines()]
     for row, _ in CALLS[name].differs.values():
         assert any(first.startswith(row) for first in firsts if first), row
 
@@ -122,6 +122,6 @@ def main(args):
 
 def test_what_the_sdk_calls_a_client_names_server_and_key(sdk, local):
     env = {"WANDB_BASE_URL": local.url, "WANDB_API_KEY": local.api_key}
-    source = inspect.getsource(sdk_clients._server_and_key)
+    source = inspect.getsource(clients._server_and_key)
     found = run_peer(sdk, CLIENTS, env, {"source": source})
     assert found == [[local.url, local.api_key]] * 2

@@ -7,21 +7,21 @@ import math
 import polars as pl
 import pytest
 
-from wbframe import sdk_pandas
-from wbframe.core import sdk_frames
 from wbframe.core.model import RunPath
-from wbframe.core.sdk_columns import Columns
-from wbframe.core.sdk_rows import RowsAsked, StepWindows, rows_tasks
-from wbframe.core.sdk_values import objects
+from wbframe.dropin.asked import RowsAsked, StepWindows, rows_tasks
+from wbframe.dropin.columns import Columns
+from wbframe.dropin.pandas_frame import pandas_frame as as_pandas
+from wbframe.dropin.polars_frame import polars_frame as as_polars
+from wbframe.dropin.values import objects
 from wbframe.errors import AnswerError
 
 
 def polars_frame(rows, **options):
-    return sdk_frames.polars_frame(Columns(rows), **options)
+    return as_polars(Columns(rows), **options)
 
 
 def pandas_frame(rows, **options):
-    return sdk_pandas.pandas_frame(Columns(rows), **options)
+    return as_pandas(Columns(rows), **options)
 
 
 COLUMNS = [

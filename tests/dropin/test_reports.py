@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 import wbframe
+from wbframe.dropin.runs import Runs
 from wbframe.errors import IncompleteHistoryError, StatusError
-from wbframe.runs import Runs
 from wbframe.server import serve, synthetic
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import wbframe
 from wbframe import Runs, errors
-from wbframe.run import Run
+from wbframe.dropin.run import Run
 from wbframe.server import Exports, Features, History, Project, RunRecord, serve
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import wbframe
 from wbframe import Runs, errors
-from wbframe.run import Run
+from wbframe.dropin.run import Run
 from wbframe.server import Project, RunRecord, Sweep, serve, synthetic
 
 KEYS = ["train/loss", "eval/loss"]

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from wbframe import errors, sdk_pandas
-from wbframe.core import sdk_frames
-from wbframe.core.sdk_columns import MISSING, Columns, keys_of
-from wbframe.core.sdk_values import RowShape, objects, side_by_side, united
+from wbframe import errors
+from wbframe.dropin import pandas_frame, polars_frame
+from wbframe.dropin.columns import MISSING, Columns, keys_of
+from wbframe.dropin.values import RowShape, objects, side_by_side, united
 
 NUMBERS = st.one_of(
     st.integers(-3, 3),
@@ -84,8 +84,10 @@ def one_by_one(runs):
 def test_a_polars_frame_of_columns_is_that_of_values(runs, texts, text, known):
     named = {"a", "b"} if text else set()
     plain = one_by_one(runs)
-    columns = {key: sdk_frames.column(key, plain[key], text=key in named) for key in sorted(plain)}
-    found, lost = sdk_frames.polars_frame(
+    columns = {
+        key: polars_frame.column(key, plain[key], text=key in named) for key in sorted(plain)
+    }
+    found, lost = polars_frame.polars_frame(
         read(runs, texts=texts, expected=["a", "b"] if known else ()), text=named
     )
     assert_frame_equal(found, pl.DataFrame({key: each for key, (each, _) in columns.items()}))
@@ -97,8 +99,8 @@ def test_a_polars_frame_of_columns_is_that_of_values(runs, texts, text, known):
 def test_a_pandas_frame_of_columns_is_that_of_values(runs, texts, text, known):
     named = {"a", "b"} if text else set()
     plain = one_by_one(runs)
-    columns = {key: sdk_pandas._series(plain[key], text=key in named) for key in sorted(plain)}
-    found, lost = sdk_pandas.pandas_frame(
+    columns = {key: pandas_frame._series(plain[key], text=key in named) for key in sorted(plain)}
+    found, lost = pandas_frame.pandas_frame(
         read(runs, texts=texts, expected=["a", "b"] if known else ()), text=named, by_name=True
     )
     wanted = pd.DataFrame({key: each for key, (each, _) in columns.items()})

@@ -8,9 +8,9 @@ import zlib
 import pytest
 
 import wbframe
-from wbframe.core.graphql import VIEWER
+from wbframe.core.protocol.project import VIEWER
 from wbframe.errors import AnswerError, ConnectionFailedError
-from wbframe.io.retry import RetryPolicy
+from wbframe.io.client.retry import RetryPolicy
 
 BODY = b'{"data": {"viewer": {"entity": "' + b"me" * 4000 + b'"}}}'
 
@@ -18,7 +18,7 @@ BODY = b'{"data": {"viewer": {"entity": "' + b"me" * 4000 + b'"}}}'
 @pytest.fixture(params=["zlib", "isal.isal_zlib"])
 def client(server, monkeypatch, request):
     """A client that unpacks with one library or the other."""
-    monkeypatch.setattr("wbframe.io.http._zlib", pytest.importorskip(request.param))
+    monkeypatch.setattr("wbframe.io.client.session._zlib", pytest.importorskip(request.param))
     with wbframe.Client(server.url, server.api_key, retry=RetryPolicy(tries=1)) as made:
         yield made
 

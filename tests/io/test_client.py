@@ -15,8 +15,8 @@ import requests
 
 import wbframe
 from tests.clocks import FakeClock
-from wbframe.core.graphql import VIEWER, viewer_entity
-from wbframe.core.model import Request
+from wbframe.core.protocol.project import VIEWER, viewer_entity
+from wbframe.core.protocol.request import Request
 from wbframe.errors import (
     AccessError,
     AnswerError,
@@ -31,10 +31,10 @@ from wbframe.errors import (
     UsageError,
     WbframeError,
 )
-from wbframe.io.default_client import client_or_default
-from wbframe.io.retry import RetryPolicy
-from wbframe.io.traffic import Traffic
+from wbframe.io.client.default import client_or_default
+from wbframe.io.client.retry import RetryPolicy
 from wbframe.polars import read_runs
+from wbframe.report import Traffic
 from wbframe.server import Project, serve
 
 QUICK = RetryPolicy(tries=3, first_wait=0.0)

@@ -7,7 +7,7 @@ import pytest
 import wbframe
 from wbframe.core.paths import parse_paths
 from wbframe.errors import CredentialsError, MissingKeyError, PathError, UsageError
-from wbframe.io.credentials import (
+from wbframe.io.client.credentials import (
     app_hosts,
     find_base_url,
     find_default,
@@ -15,7 +15,7 @@ from wbframe.io.credentials import (
     netrc_path,
     read_settings,
 )
-from wbframe.io.reader import resolved
+from wbframe.io.read.tasks import resolved
 
 HERE = "http://127.0.0.1:8080"
 SAAS = "https://api.wandb.ai"

@@ -9,20 +9,19 @@ import polars as pl
 import pytest
 
 import wbframe
-from wbframe.core.answers import RunNode
 from wbframe.core.filters import EMPTY
-from wbframe.core.graphql import NodeFields
-from wbframe.core.listing import (
+from wbframe.core.model import RunPath, Selection
+from wbframe.core.protocol.runs import (
     NamedListing,
+    NodeFields,
     Page,
     ProjectListing,
+    RunNode,
     cursors_ahead,
-    listings,
-    page_size,
 )
-from wbframe.core.model import RunPath, Selection
+from wbframe.core.runs.listing import listings, page_size
 from wbframe.errors import StatusError
-from wbframe.io.retry import RetryPolicy
+from wbframe.io.client.retry import RetryPolicy
 from wbframe.server import serve, synthetic
 
 PROJECT = RunPath(entity="e", project="p")

@@ -10,12 +10,13 @@ import pytest
 
 import wbframe
 from tests.meeting import requests_meet
-from wbframe.core.graphql import FIELDS, fields_request
 from wbframe.core.model import RunPath
+from wbframe.core.protocol.project import fields_request
+from wbframe.core.protocol.request import FIELDS
 from wbframe.errors import NewKeyWarning, PrecisionWarning, QueryError, SchemaMismatchError
-from wbframe.io.overlap import side_by_side
-from wbframe.io.paging import send_or_refuse
-from wbframe.io.project import read_index
+from wbframe.io.read.paging import send_or_refuse
+from wbframe.io.read.project import read_index
+from wbframe.io.threads import side_by_side
 from wbframe.polars import read_histories, read_runs
 from wbframe.server import Features, History, Project, RunRecord, serve
 
@@ -111,7 +112,9 @@ def test_results_come_in_order_whatever_ends_first():
             second.set()
         return item * 10
 
-    assert list(side_by_side(client, work, range(9))) == [item * 10 for item in range(9)]
+    assert list(side_by_side(client.concurrency, work, range(9))) == [
+        item * 10 for item in range(9)
+    ]
 
 
 def test_items_are_taken_only_so_far_ahead():
@@ -123,7 +126,7 @@ def test_items_are_taken_only_so_far_ahead():
             taken.append(item)
             yield item
 
-    results = side_by_side(client, lambda item: item, items(), ahead=3)
+    results = side_by_side(client.concurrency, lambda item: item, items(), ahead=3)
     assert next(results) == 0
     assert len(taken) <= 4
     results.close()
@@ -140,7 +143,7 @@ def test_the_first_error_in_order_is_raised_and_the_rest_is_not_begun():
             raise ValueError(item)
         return item
 
-    results = side_by_side(client, work, range(50), ahead=4)
+    results = side_by_side(client.concurrency, work, range(50), ahead=4)
     assert next(results) == 0
     with pytest.raises(ValueError, match="1"):
         list(results)
@@ -150,7 +153,7 @@ def test_the_first_error_in_order_is_raised_and_the_rest_is_not_begun():
 def test_threads_end_with_the_iterator():
     client = wbframe.Client("http://127.0.0.1:9", "k" * 40, concurrency=4)
     before = threading.active_count()
-    results = side_by_side(client, lambda item: item, range(20))
+    results = side_by_side(client.concurrency, lambda item: item, range(20))
     next(results)
     assert threading.active_count() > before
     results.close()

@@ -12,17 +12,16 @@ from hypothesis import strategies as st
 
 from tests.clocks import FakeClock
 from wbframe.errors import StatusError, TimedOutError, UsageError, WbframeError
-from wbframe.io.budget import PointBudget
-from wbframe.io.problems import Problem
-from wbframe.io.progress import Progress, hook_of, silent
-from wbframe.io.retry import (
-    RetryPolicy,
+from wbframe.io.client.budget import PointBudget
+from wbframe.io.client.failures import (
+    Problem,
     TryAgainError,
     is_retried,
     is_too_big,
     retry_after_seconds,
-    retrying,
 )
+from wbframe.io.client.retry import RetryPolicy, retrying
+from wbframe.io.read.outcome import Progress, hook_of, silent
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 import urllib3
 
 import wbframe
-from wbframe.core.graphql import VIEWER
+from wbframe.core.protocol.project import VIEWER
 from wbframe.errors import ConnectionFailedError
 
 HERE = Path(__file__).parent / "certificates"

@@ -9,8 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from wbframe.core.schema import RUN_COLUMNS
-from wbframe.server.wire import encode
+from wbframe.core.schema.runs import RUN_COLUMNS
+from wbframe.server.projects.wire import encode
 
 
 def leaves(name: str, value: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 
 import wbframe
 from tests.readers.plain import assert_column, column, history_rows, outer_join, text
-from wbframe.core.plan import POINTS_PER_REQUEST, RUNS_PER_REQUEST
+from wbframe.core.histories.tasks import POINTS_PER_REQUEST, RUNS_PER_REQUEST
 from wbframe.errors import ColumnError, PrecisionWarning, SchemaMismatchError, StatusError
 from wbframe.polars import read_histories, read_runs, report_of
 from wbframe.server import Features, History, Project, RunRecord, serve, synthetic

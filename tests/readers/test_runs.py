@@ -11,7 +11,7 @@ from polars.testing import assert_frame_equal
 
 import wbframe
 from tests.readers.plain import META, assert_column, run_columns, run_rows
-from wbframe.core.schema import RUN_COLUMNS
+from wbframe.core.schema.runs import RUN_COLUMNS
 from wbframe.errors import CollisionWarning, PrecisionWarning, SchemaMismatchError
 from wbframe.polars import read_runs, report_of
 from wbframe.server import Features, History, Project, RunRecord, serve, synthetic

@@ -20,7 +20,7 @@ from wbframe.server.faults import Fault
 
 @pytest.fixture(autouse=True)
 def few_runs_a_task(monkeypatch):
-    monkeypatch.setattr("wbframe.core.plan.WHOLE_RUNS_PER_TASK", 3)
+    monkeypatch.setattr("wbframe.core.histories.tasks.WHOLE_RUNS_PER_TASK", 3)
 
 
 def small(client):

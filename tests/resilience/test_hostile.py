@@ -12,16 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.scripts import run_script
-from wbframe.core import answers, graphql
-from wbframe.core.decode import decode_rows, infer_types, is_shallow, join_texts
-from wbframe.core.entries import run_entry
+from wbframe.core.decode.rows import decode_rows, infer_types, is_shallow, join_texts
 from wbframe.core.filters import EMPTY
-from wbframe.core.histories import read_answer
-from wbframe.core.listing import ProjectListing
+from wbframe.core.histories.entries import run_entry
+from wbframe.core.histories.rows import read_answer
+from wbframe.core.histories.tasks import Group, HistoryTask, RunRead
 from wbframe.core.model import RunPath
-from wbframe.core.plan import Group, HistoryTask, RunRead
-from wbframe.core.runs_frame import run_leaves
-from wbframe.core.schema import HistorySchema
+from wbframe.core.protocol import answers, project, runs
+from wbframe.core.protocol.runs import ProjectListing
+from wbframe.core.runs.frame import run_leaves
+from wbframe.core.schema.histories import HistorySchema
 from wbframe.errors import WbframeError
 
 PATH = RunPath(entity="e", project="p")
@@ -29,7 +29,7 @@ SCHEMA = HistorySchema(
     lead={"_step": pl.Int64()}, keys={"a": pl.Float64(), "b": pl.String()}, run_columns={}, names={}
 )
 LISTING = ProjectListing(
-    path=PATH, filters=EMPTY, order="+created_at", fields=graphql.NodeFields(), per_page=2
+    path=PATH, filters=EMPTY, order="+created_at", fields=runs.NodeFields(), per_page=2
 )
 
 numbers = st.one_of(
@@ -77,10 +77,10 @@ def everything(content):
     for node in page.nodes if page else ():
         on_purpose(lambda node=node: run_entry(0, PATH, node))
         on_purpose(lambda node=node: run_leaves(node, where="it"))
-    on_purpose(lambda: graphql.fields_page(content, request, PATH))
-    on_purpose(lambda: graphql.count_answer(content, request, PATH))
-    on_purpose(lambda: graphql.viewer_entity(content))
-    on_purpose(lambda: graphql.keys_answer(content, request, PATH))
+    on_purpose(lambda: project.fields_page(content, request, PATH))
+    on_purpose(lambda: project.count_answer(content, request, PATH))
+    on_purpose(lambda: project.viewer_entity(content))
+    on_purpose(lambda: project.keys_answer(content, request, PATH))
     for field in ("sampledHistory", "history"):
         groups = (Group(keys=("a", "b")),) if field == "sampledHistory" else ()
         run = RunRead(ordinal=0, run_id="r", field=field, groups=groups)
@@ -180,7 +180,7 @@ def test_nesting_does_not_end_the_process():
     """In a process of its own, for what would end it is no exception."""
     script = """
 import polars as pl
-from wbframe.core.decode import decode_rows
+from wbframe.core.decode.rows import decode_rows
 from wbframe.errors import WbframeError
 depth = 300_000
 for raw in (b'[{"a":1,"z":' + b"[" * depth + b"]" * depth + b"}]", b'[{"a":1,"z":' + b'{"z":' * depth + b"1" + b"}" * depth + b"}]"):

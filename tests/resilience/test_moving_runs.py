@@ -80,7 +80,7 @@ READS = {
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch):
     """Names are listed in pages of five."""
-    monkeypatch.setattr("wbframe.io.paging.MOST_PER_PAGE", SIZE + 2)
+    monkeypatch.setattr("wbframe.io.read.paging.MOST_PER_PAGE", SIZE + 2)
 
 
 @pytest.mark.parametrize("order", ["+created_at", "-created_at"])

@@ -8,7 +8,7 @@ import pytest
 
 import wbframe
 from tests.clocks import FakeClock
-from wbframe.io.pace import Pace, Quota, read_quota
+from wbframe.io.client.pace import Pace, Quota, read_quota
 from wbframe.server import serve, synthetic
 from wbframe.server.faults import Fault
 

@@ -15,15 +15,15 @@ import pytest
 
 import wbframe
 from tests.scripts import run_script
-from wbframe.core.graphql import VIEWER
-from wbframe.io import stopping
+from wbframe.core.protocol.project import VIEWER
+from wbframe.io import threads
 from wbframe.polars import read_histories, scan_histories
 
 # Longer than a read may take to end, and over before the server is.
 SLOW = 5.0
 
 
-def threads():
+def alive():
     return {
         each.name
         for each in threading.enumerate()
@@ -40,7 +40,7 @@ def small(client):
 
 def quick(started):
     assert time.perf_counter() - started < 3.0
-    assert not threads()
+    assert not alive()
 
 
 @pytest.fixture
@@ -127,10 +127,10 @@ def test_waits_for_a_pause_are_stopped(server):
     with wbframe.Client(server.url, server.api_key, concurrency=2) as client:
         client.pace.refused(100.0)
         started = time.perf_counter()
-        with stopping.pool(2, "wbframe-test") as threads:
-            future = threads.submit(client.send, VIEWER)
-            threads.scope.stop()
-            with pytest.raises(stopping.StoppedError):
+        with threads.pool(2, "wbframe-test") as workers:
+            future = workers.submit(client.send, VIEWER)
+            workers.scope.stop()
+            with pytest.raises(threads.StoppedError):
                 future.result(3)
         quick(started)
 
@@ -207,7 +207,7 @@ def test_threads_share_a_client_and_its_budget(server, reader):
             pool.map(lambda _: scan_histories("e/p", keys=["a"], client=reader).collect(), range(8))
         )
     assert all(each.equals(frames[0]) for each in frames)
-    assert not threads()
+    assert not alive()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -215,7 +215,7 @@ def test_a_forked_process_has_connections_and_locks_of_its_own():
     script = """
 import os, warnings
 import wbframe
-from wbframe.core.graphql import (VIEWER)
+from wbframe.core.protocol.project import VIEWER
 from wbframe.server import serve
 with serve("empty") as server:
     client = wbframe.Client(server.url, server.api_key)

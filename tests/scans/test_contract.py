@@ -7,9 +7,9 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import wbframe
-from wbframe.core.narrow import Wanted
-from wbframe.io.source import Source
+from wbframe.core.pushdown.query import Wanted
 from wbframe.polars import read_histories, read_runs, scan_histories, scan_runs
+from wbframe.scans.source import Source
 from wbframe.server import serve, synthetic
 
 pytestmark = pytest.mark.filterwarnings("ignore::wbframe.errors.PrecisionWarning")

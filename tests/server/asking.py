@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from wbframe.server.catalog import Catalog
-from wbframe.server.engine import Engine
+from wbframe.server.api.catalog import Catalog
+from wbframe.server.api.engine import Engine
 
 
 def engine_of(*projects, features=None, null_reading="mongo") -> Engine:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from tests.server.asking import answer, engine_of, project_data
 from wbframe.server import Features, synthetic
-from wbframe.server.buckets import BucketSpec, bucketed
-from wbframe.server.rows import SpecError
+from wbframe.server.api.buckets import BucketSpec, bucketed
+from wbframe.server.projects.rows import SpecError
 
 NUMBERS = st.integers(-50, 50) | st.floats(-1e6, 1e6).map(lambda x: round(x, 3))
 CELLS = NUMBERS | st.none() | st.booleans() | st.text(max_size=2) | st.just(math.nan)

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wbframe.server import Exports, FileFormat, History, synthetic
-from wbframe.server.columns import file_table, parquet, values
-from wbframe.server.wire import spelled
+from wbframe.server.files.columns import file_table, parquet, values
+from wbframe.server.projects.wire import spelled
 
 BINS = {"_type": "histogram", "bins": [0.0, 0.5, 1.0], "values": [1, 2]}
 

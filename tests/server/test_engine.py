@@ -9,7 +9,7 @@ import pytest
 from tests.server.asking import answer, data, engine_of, names, project_data
 from wbframe.errors import UsageError
 from wbframe.server import Features, Project, RunRecord, Sweep, odd, synthetic
-from wbframe.server.select import cursor
+from wbframe.server.api.select import cursor
 
 FULL_RUN = """
   id tags name displayName sweepName state config group jobType commit readOnly createdAt

@@ -8,8 +8,8 @@ import pytest
 from tests.server.asking import engine_of, project_data
 from wbframe.errors import UsageError
 from wbframe.server import BUILT_IN, History, Project, RunRecord, built_in, ragged, serve, synthetic
+from wbframe.server.projects.store import COMPUTED
 from wbframe.server.serving import _projects
-from wbframe.server.store import COMPUTED
 
 
 def everything(project):

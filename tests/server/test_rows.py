@@ -8,8 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wbframe.server.rows import MOST_SAMPLED, History, Spec, SpecError, even, flatten, window
-from wbframe.server.wire import encode, spelled
+from wbframe.server.projects.rows import (
+    MOST_SAMPLED,
+    History,
+    Spec,
+    SpecError,
+    even,
+    flatten,
+    window,
+)
+from wbframe.server.projects.wire import encode, spelled
 
 KEYS = ("a", "b", "c/d", "e.f", "_step")
 

@@ -6,9 +6,9 @@ import math
 import pytest
 
 from tests.server.asking import engine_of, names
-from wbframe.core.filters import MISSING
 from wbframe.server import Project, RunRecord, ragged
-from wbframe.server.select import MOST_ON_PAGE, CursorError, cursor, lookup, ordered, page
+from wbframe.server.api.matching import MISSING
+from wbframe.server.api.select import MOST_ON_PAGE, CursorError, cursor, lookup, ordered, page
 
 
 def run(name, **fields):

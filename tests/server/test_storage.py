@@ -24,9 +24,9 @@ from wbframe.server import (
     serve,
     synthetic,
 )
-from wbframe.server.exports import ExportFile
-from wbframe.server.links import Links, RefusedLinkError, Shelf, StoredFile
-from wbframe.server.storage import cut_out
+from wbframe.server.files.links import Links, RefusedLinkError, Shelf, StoredFile
+from wbframe.server.files.storage import cut_out
+from wbframe.server.projects.exports import ExportFile
 
 ASK = """query P($project: String!, $run: String!, $keys: [String!]!) {
   project(name: $project, entityName: "wbframe") { run(name: $run) {
@@ -257,7 +257,7 @@ def test_a_file_that_cannot_be_made_is_a_500(stored, monkeypatch, caplog):
     def broken(*_arguments):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("wbframe.server.links.parquet", broken)
+    monkeypatch.setattr("wbframe.server.files.links.parquet", broken)
     assert get(url).status_code == 500
     assert "a bug" in caplog.text
 
@@ -306,7 +306,7 @@ def test_a_file_is_made_once_for_all_who_ask(monkeypatch):
     class Sized:
         size = 1
 
-    monkeypatch.setattr("wbframe.server.links.parquet", slow)
+    monkeypatch.setattr("wbframe.server.files.links.parquet", slow)
     shelf, file = Shelf(), stored_file(0, rows=1)
     got = []
     threads = [threading.Thread(target=lambda: got.append(shelf.get(file))) for _ in range(3)]
@@ -321,7 +321,7 @@ def test_a_file_is_made_once_for_all_who_ask(monkeypatch):
 
 
 def test_links_forget_the_oldest(monkeypatch):
-    monkeypatch.setattr("wbframe.server.links._LINKS_KEPT", 2)
+    monkeypatch.setattr("wbframe.server.files.links._LINKS_KEPT", 2)
     links = Links()
     urls = [links.sign([stored_file(0, rows=1)])[0] for _ in range(3)]
     sigs = [url.partition("sig=")[2] for url in urls]

@@ -24,7 +24,7 @@ from wbframe.server import (
     serve,
     synthetic,
 )
-from wbframe.server.columns import parquet
+from wbframe.server.files.columns import parquet
 
 ROWS = [{"_step": step, "loss": step / 2, "acc": step / 3} for step in range(300)]
 SMALL = RunRecord(name="r", history=History(ROWS), exports=Exports.all())

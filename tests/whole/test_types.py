@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.whole.truth import PATH, project_of
-from wbframe.core.promised import promised_column
+from wbframe.core.decode.parquet import promised_column
 from wbframe.errors import PrecisionWarning, SchemaMismatchError
 from wbframe.server import Exports, FileFormat, History, RunRecord, ragged
 

@@ -1,1 +1,6 @@
-"""The deciding half of wbframe: values in, values out; no socket, file, clock or thread."""
+"""The deciding half: from a call to a plan, from bytes to columns.
+
+Values in, values out. Nothing here opens a socket or a file, looks at a clock, or starts a thread; every module
+can be tested on values alone. Rooms, each may use those before it: `decode`, `protocol`, `schema`, `pushdown` and
+`histories`, `runs`; the modules beside them (`filters`, `model`, `paths`) are used by all.
+"""

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, get_args
 import polars as pl
 
 from wbframe.core import filters as flt
+from wbframe.core.histories.tasks import MOST_SAMPLES
 from wbframe.core.model import (
     DEFAULT_ORDER,
     DEFAULT_SAMPLES,
     MOST_PER_PAGE,
+    STEP,
     HistoryScan,
     Match,
     OnError,
@@ -24,8 +26,7 @@ from wbframe.core.model import (
     Stream,
 )
 from wbframe.core.paths import parse_paths
-from wbframe.core.plan import MOST_SAMPLES
-from wbframe.core.schema import RUN_COLUMNS, STEP, check_columns, unknown_column
+from wbframe.core.schema.runs import RUN_COLUMNS, check_columns, unknown_column
 from wbframe.errors import ColumnError, UsageError, did_you_mean, one_of
 
 if TYPE_CHECKING:

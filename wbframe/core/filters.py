@@ -1,40 +1,29 @@
 """The server's filter language for runs: a Mongo-like JSON document, as a small algebra.
 
 `parse` turns a mapping into frozen values and finds mistakes before any request; `to_json` spells
-them for the wire; `conjoin` joins them; `matches` says whether one run fits. What the official
-backend does with missing keys is documented nowhere, so `matches` has two readings: ``"mongo"``,
-where a missing key is a value that differs from every other, and ``"sql"``, where a comparison
-with it is unknown.
+them for the wire; `conjoin` joins them.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from decimal import Decimal
+from functools import lru_cache
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
-from wbframe.core.matching import (
-    MISSING,
-    Reading,
-    Truth,
-    all_of,
-    check_regex,
-    decide,
-    negate,
-)
 from wbframe.errors import FilterError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 __all__ = [
     "EMPTY",
     "FIELDS",
-    "MISSING",
     "OPERATORS",
     "And",
     "Field",
@@ -42,10 +31,9 @@ __all__ = [
     "Literal",
     "Nor",
     "Or",
-    "Reading",
     "Test",
+    "check_regex",
     "conjoin",
-    "matches",
     "parse",
     "server_name",
     "to_dict",
@@ -385,65 +373,38 @@ def _spell(value: Any) -> str:
     return json.dumps(value)
 
 
-def matches(
-    filter: Filter,  # noqa: A002 - the word of the protocol
-    lookup: Callable[[str], Any],
-    *,
-    reading: Reading = "mongo",
-) -> bool:
-    """Say whether one run fits a filter.
+# Python's `re` knows more than RE2: back-references, look-around, atomic and conditional groups,
+# comments, flags, possessive quantifiers and `\Z`.
+_FOREIGN: Final = re.compile(
+    r"\\[1-9Z]|\(\?P=|\(\?=|\(\?!|\(\?<[=!]|\(\?>|\(\?\(|\(\?#|\(\?[a-zA-Z]*[aLux]|[*+?}]\+"
+)
+_ATOM: Final = re.compile(r"\\(.)|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
 
-    Parameters
-    ----------
-    filter
-        What the run must fit.
-    lookup
-        Gives the stored value of a field, or `MISSING`. It is asked for the main spelling
-        (``displayName``, never ``display_name``) and for keys of the config and the summary as
-        the filter spells them (``config.lr`` or ``config.lr.value``).
-    reading
-        What a missing key or a null means. ``"mongo"``: it equals None only, so ``$ne`` and
-        ``$nin`` hold. ``"sql"``: every comparison with it is unknown, so is the negation of an
-        unknown, and a run fits only what is known to hold.
 
-    Returns
-    -------
-    bool
-        True when the run fits.
+def check_regex(field: str, pattern: str) -> None:
+    """Refuse a pattern that the server's RE2 cannot read.
 
-    Notes
-    -----
-    A list fits a test when one of its elements does, or when it equals a literal list. Values
-    compare with literals of their own kind only: numbers, text, booleans. Times compare as
-    times, whether or not they are spelled with a ``Z`` or a fraction; a time cut short, such as
-    ``2022-03-09T10``, means its beginning. Non-finite numbers are stored as the texts ``NaN``,
-    ``Infinity`` and ``-Infinity``.
-
-    Examples
-    --------
-    >>> run = {"state": "finished"}
-    >>> matches(parse({"group": {"$ne": "a"}}), lambda field: run.get(field, MISSING))
-    True
-    >>> matches(
-    ...     parse({"group": {"$ne": "a"}}), lambda field: run.get(field, MISSING), reading="sql"
-    ... )
-    False
+    Raises
+    ------
+    FilterError
+        The pattern looks around, refers back, or is no regular expression.
     """
-    return _truth(filter, lookup, reading) is True
+    outside = _ATOM.sub(lambda atom: atom[0] if atom[1] in tuple("123456789Z") else "_", pattern)
+    found = _FOREIGN.search(outside)
+    if found:
+        raise FilterError(
+            f"`$regex` on `{field}` uses `{found[0]}`, which RE2 does not have: "
+            "no look-around, back-reference, atomic group or possessive quantifier."
+        )
+    try:
+        compiled(pattern)
+    except (re.error, ValueError, OverflowError, RecursionError) as error:
+        raise FilterError(
+            f"`$regex` on `{field}` is no regular expression: {error} in {pattern!r:.80}."
+        ) from None
 
 
-def _truth(
-    filter: Filter,  # noqa: A002 - the word of the protocol
-    lookup: Callable[[str], Any],
-    reading: Reading,
-) -> Truth:
-    """Evaluate a filter; None is unknown."""
-    if isinstance(filter, Field):
-        field = server_name(filter.name)
-        value = lookup(field)
-        return all_of(decide(field, value, t.operator, t.literal, reading) for t in filter.tests)
-    truths = [_truth(each, lookup, reading) for each in filter.operands]
-    if isinstance(filter, And):
-        return all_of(truths)
-    holds = negate(all_of(negate(each) for each in truths))
-    return holds if isinstance(filter, Or) else negate(holds)
+@lru_cache(maxsize=256)
+def compiled(pattern: str) -> re.Pattern[str]:
+    """Compile as RE2 reads it: the digit and word classes are ASCII."""
+    return re.compile(pattern, re.ASCII)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus, urlsplit
 
 from wbframe.core.model import RunPath, RunPaths
-from wbframe.errors import PathError
+from wbframe.errors import ColumnError, PathError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["FORMS", "describe", "name_of", "parse_path", "parse_paths", "paths_of", "run_of"]
 
 FORMS = (
     "'entity/project'",
@@ -151,3 +153,66 @@ def _wrong(path: object) -> PathError:
 def name_of(path: RunPath) -> str:
     """Give `entity/project`."""
     return f"{path.entity}/{path.project}"
+
+
+def run_of(path: RunPath, run_id: str) -> str:
+    """Name a run."""
+    return f"{name_of(path)}/{run_id}"
+
+
+def describe(paths: Iterable[RunPath]) -> str:
+    """Name the projects of several paths."""
+    return ", ".join(dict.fromkeys(name_of(path) for path in paths))
+
+
+def paths_of(
+    rows: Iterable[Mapping[str, Any]], columns: Sequence[str], path: str | None
+) -> RunPaths:
+    """Give the paths of the runs that rows name.
+
+    Parameters
+    ----------
+    rows
+        Each with `run_id`, and with `entity` and `project` unless `path` is given.
+    columns
+        The names that the rows have.
+    path
+        ``"entity/project"`` for rows without these columns.
+
+    Raises
+    ------
+    ColumnError
+        If a column is missing.
+    UsageError
+        If a run id, or the name of its project, is null or no text.
+    """
+    if "run_id" not in columns:
+        raise ColumnError(
+            "the frame has no column 'run_id', which names the runs; keep it when you select columns"
+        )
+    base = None if path is None else parse_path(path)
+    if base is not None and (base.run or base.sweep):
+        raise UsageError(
+            f"`path` must be 'entity/project' here: the frame names the runs; got {path!r}"
+        )
+    needed = ["run_id"] if base is not None else ["entity", "project", "run_id"]
+    missing = " and ".join(repr(name) for name in needed if name not in columns)
+    if missing:
+        raise ColumnError(f"the frame lacks {missing}; pass path='entity/project'")
+    found = []
+    for row in rows:
+        for name in needed:
+            _check_text(name, row[name])
+        entity = row["entity"] if base is None else base.entity
+        project = row["project"] if base is None else base.project
+        found.append(RunPath(entity=entity, project=project, run=row["run_id"]))
+    return RunPaths(found)
+
+
+def _check_text(name: str, value: object) -> None:
+    """Refuse what cannot name a run."""
+    if value is None:
+        raise UsageError(f"the frame has a row whose {name!r} is null; drop it first")
+    if not isinstance(value, str):
+        kind = type(value).__name__
+        raise UsageError(f"the frame's {name!r} must be text; got {value!r} of {kind}")

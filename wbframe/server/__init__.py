@@ -11,16 +11,16 @@ the official SDK, from projects in memory; exported files are on a port of their
 
 from __future__ import annotations
 
-from wbframe.server.exports import Export, ExportFile, Exports, FileFormat
+from wbframe.server.api.schema import Features
 from wbframe.server.faults import LoggedRequest, StorageRequest
-from wbframe.server.folder import load_project
-from wbframe.server.growing import growing
-from wbframe.server.ragged import odd, ragged
-from wbframe.server.rows import History
-from wbframe.server.schema import Features
+from wbframe.server.projects.exports import Export, ExportFile, Exports, FileFormat
+from wbframe.server.projects.folder import load_project
+from wbframe.server.projects.growing import growing
+from wbframe.server.projects.ragged import odd, ragged
+from wbframe.server.projects.rows import History
+from wbframe.server.projects.store import Project, RunRecord, Sweep
+from wbframe.server.projects.synthetic import synthetic
 from wbframe.server.serving import API_KEY, BUILT_IN, built_in, serve, serve_forever
-from wbframe.server.store import Project, RunRecord, Sweep
-from wbframe.server.synthetic import synthetic
 
 __all__ = [
     "API_KEY",

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from aiohttp import web
 
 from wbframe.errors import UsageError
-from wbframe.server.engine import Answer, Engine, Question
+from wbframe.server.api.engine import Answer, Engine, Question
 from wbframe.server.faults import Fault, Faults, LoggedRequest, StorageRequest
-from wbframe.server.links import Shelf
+from wbframe.server.files.links import Shelf
+from wbframe.server.files.storage import Storage
 from wbframe.server.replies import Reply, errors_body, injected, send
-from wbframe.server.storage import Storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

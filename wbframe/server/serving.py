@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from wbframe.errors import UsageError, did_you_mean, one_of
-from wbframe.server.catalog import Catalog
-from wbframe.server.engine import Engine
-from wbframe.server.exports import Exports
-from wbframe.server.folder import load_project
-from wbframe.server.growing import growing
-from wbframe.server.ragged import odd, ragged
-from wbframe.server.store import Project
+from wbframe.server.api.catalog import Catalog
+from wbframe.server.api.engine import Engine
+from wbframe.server.projects.exports import Exports
+from wbframe.server.projects.folder import load_project
+from wbframe.server.projects.growing import growing
+from wbframe.server.projects.ragged import odd, ragged
+from wbframe.server.projects.store import Project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from wbframe.server.api.schema import Features
     from wbframe.server.http import Server
-    from wbframe.server.schema import Features
 
 __all__ = ["API_KEY", "BUILT_IN", "built_in", "serve", "serve_forever"]
 
@@ -35,7 +35,7 @@ ProjectLike: TypeAlias = "str | os.PathLike[str] | Project"
 
 def _demo_folder() -> Path:
     """Say where the demo's data lie."""
-    return Path(__file__).parent / "demo" / "data"
+    return Path(__file__).parent / "projects" / "demo" / "data"
 
 
 def built_in(name: str) -> Project:
@@ -127,7 +127,7 @@ def serve(
     features
         Which fields the server knows; all unless told.
     null_reading
-        How filters read missing keys and nulls, see `wbframe.core.filters.matches`.
+        How filters read missing keys and nulls, see `wbframe.server.api.matching.matches`.
     compress
         Whether answers over 1 kB are sent with gzip to clients that accept it.
     exports

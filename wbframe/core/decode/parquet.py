@@ -1,0 +1,279 @@
+"""Columns of exported files, whatever their types -> columns of the promised dtypes."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import polars as pl
+
+from wbframe.core.decode.exact import fits_float, narrow
+from wbframe.core.decode.rows import decode_rows
+from wbframe.core.model import STEP
+from wbframe.errors import SchemaMismatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import pyarrow.parquet as pq
+
+_NON_FINITE_JSON = {"NaN": '"NaN"', "inf": '"Infinity"', "-inf": '"-Infinity"'}
+_NON_FINITE = {"inf": "Infinity", "-inf": "-Infinity"}
+# One value in one of several types: a member a type, or its value beside the name of its type.
+_ALTERNATIVE = "_type_"
+_VALUE = "_val"
+_TAGGED = {"_type", _VALUE}
+
+
+def promised_frame(
+    frame: pl.DataFrame, columns: Mapping[str, pl.DataType], *, where: str
+) -> tuple[pl.DataFrame, frozenset[str]]:
+    """Give a file's rows the promised columns; one that the file lacks is null.
+
+    Parameters
+    ----------
+    frame
+        The rows as they stand in the file.
+    columns
+        Name -> promised dtype, in order.
+    where
+        What is read, for messages.
+
+    Returns
+    -------
+    tuple
+        The frame, and the columns in which Float64 lost digits.
+
+    Raises
+    ------
+    SchemaMismatchError
+        If a value does not fit its column.
+    """
+    found = {}
+    imprecise = set()
+    for name, dtype in columns.items():
+        if name not in frame.columns:
+            found[name] = pl.Series(name, [None], dtype=dtype).new_from_index(0, frame.height)
+            continue
+        series, lost = promised_column(frame[name], dtype, where=where)
+        found[name] = series
+        if lost:
+            imprecise.add(name)
+    if not found:
+        return frame.select(), frozenset()
+    return pl.DataFrame(found), frozenset(imprecise)
+
+
+def promised_column(series: pl.Series, dtype: pl.DataType, *, where: str) -> tuple[pl.Series, bool]:
+    """Cast one column; also tell whether Float64 lost digits of it.
+
+    Numbers are cast; everything else takes the way of the JSON that it stands for, by the rules that live
+    rows follow: text, dictionaries of text, JSON in binary, lists, structs, structs of alternatives.
+    """
+    if series.dtype == dtype and not isinstance(dtype, pl.Struct):
+        return series, False
+    if series.dtype.is_integer() and dtype == pl.Float64:
+        cast = series.cast(pl.Float64)
+        exact = fits_float(cast) or bool((cast.cast(pl.Int64, strict=False) == series).all())
+        return cast, not exact
+    if series.dtype.is_integer() and dtype.is_integer():
+        return _checked(series, series.cast(dtype, strict=False), dtype, where), False
+    if series.dtype.is_float() and (dtype.is_float() or dtype.is_integer()):
+        wide = series.cast(pl.Float64)
+        if dtype.is_float() or fits_float(wide):
+            narrowed = narrow(wide, dtype)
+            if narrowed is not None:
+                return narrowed, False
+        return _checked(series, wide.cast(dtype, strict=False), dtype, where), False
+    if series.dtype.is_float() and dtype == pl.String:
+        # JSON has no spelling for these three, so they would come out as null.
+        return series.cast(pl.String).replace(_NON_FINITE), False
+    decoded = decode_rows(_json_rows(series), {series.name: dtype}, where=where)
+    return decoded.frame[series.name], bool(decoded.imprecise)
+
+
+def _checked(series: pl.Series, cast: pl.Series, dtype: pl.DataType, where: str) -> pl.Series:
+    """Refuse a cast that changed a value."""
+    changed = cast.is_null() & series.is_not_null() | (
+        cast.cast(series.dtype, strict=False) != series
+    )
+    if changed.any():
+        value = series.filter(changed.fill_null(value=False))[0]
+        name = series.name
+        msg = (
+            f"the key {name!r} was promised as {dtype} but {where} holds {value!r};"
+            f" pass schema_overrides={{{name!r}: pl.Float64}}"
+        )
+        raise SchemaMismatchError(msg)
+    return cast
+
+
+def _json_rows(series: pl.Series) -> bytes:
+    """Spell a column as a JSON array of rows."""
+    if isinstance(series.dtype, pl.Categorical | pl.Enum):
+        series = series.cast(pl.String)
+    rows = _json_cells(series)
+    return b"[" + ",".join(rows.to_list()).encode() + b"]"
+
+
+def _json_cells(series: pl.Series) -> pl.Series:
+    """Spell each value as a JSON object with the column's name."""
+    name = series.name
+    if series.dtype == pl.Binary:
+        quoted = msgspec.json.encode(name).decode()
+        return "{" + quoted + ":" + series.cast(pl.String).fill_null("null") + "}"
+    dtype = series.dtype
+    members = (
+        alternatives([each.name for each in dtype.fields]) if isinstance(dtype, pl.Struct) else []
+    )
+    if members:
+        cells = [_json_cells(series.struct.field(each).alias(name)) for each in members]
+        held = [series.struct.field(each).is_not_null() for each in members]
+        chosen = cells[0]
+        for cell, there in zip(cells[1:], held[1:], strict=True):
+            chosen = cell.zip_with(there, chosen)
+        return chosen
+    if series.dtype.is_nested() and _has_non_finite(series):
+        return pl.Series(name, [as_json({name: value}).decode() for value in series.to_list()])
+    if series.dtype.is_float():
+        quoted = msgspec.json.encode(name).decode()
+        numbers = series.cast(pl.String).replace(_NON_FINITE_JSON).fill_null("null")
+        return "{" + quoted + ":" + numbers + "}"
+    return series.to_frame().select(pl.struct(pl.col(name)).struct.json_encode()).to_series()
+
+
+def _has_non_finite(series: pl.Series) -> bool:
+    """Tell whether a NaN or an infinity is somewhere in a column, for which polars' JSON has no spelling."""
+    if series.dtype.is_float():
+        return not series.is_finite().all()
+    if isinstance(series.dtype, pl.Struct):
+        return any(_has_non_finite(series.struct.field(each)) for each in series.struct.fields)
+    if isinstance(series.dtype, pl.List | pl.Array):
+        return _has_non_finite(series.explode().rename(""))
+    return False
+
+
+def as_json(value: Any) -> bytes:
+    """Spell a value as JSON.
+
+    Examples
+    --------
+    >>> as_json({"a": [1.5, float("nan")]})
+    b'{"a":[1.5,"NaN"]}'
+    """
+    return msgspec.json.encode(_spelled(value))
+
+
+def _spelled(value: Any) -> Any:
+    """Spell what is not finite in a nested value as servers do."""
+    if isinstance(value, dict):
+        return {key: _spelled(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_spelled(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def alternatives(names: Sequence[str]) -> list[str]:
+    """Name the members of a struct that hold one value in one of several types; none for other structs.
+
+    Examples
+    --------
+    >>> alternatives(["_type_number", "_type_string"]), alternatives(["_type", "_val"]), alternatives(["a"])
+    (['_type_number', '_type_string'], ['_val'], [])
+    """
+    if set(names) == _TAGGED:
+        return [_VALUE]
+    return list(names) if all(name.startswith(_ALTERNATIVE) for name in names) else []
+
+
+# Read at once from the end of a file: its footer, and all of it if it is small.
+TAIL_BYTES = 128 * 1024
+# Chunks of columns nearer than this are read as one range: a request costs more than so many bytes.
+NEAR_BYTES = 64 * 1024
+# A share of the file from which on it is read whole, in one request.
+WHOLE_SHARE = 0.6
+
+
+# ---------------------------------------------------------------- which bytes
+
+
+def ranges_needed(
+    metadata: pq.FileMetaData,
+    columns: Iterable[str],
+    size: int,
+    groups: Sequence[int],
+) -> list[tuple[int, int]]:
+    """Choose the ranges of bytes that hold some columns of some row groups.
+
+    Parameters
+    ----------
+    metadata
+        The file's footer.
+    columns
+        Top-level columns; all leaves of a nested one are needed.
+    size
+        The file's size.
+    groups
+        Row groups to read.
+
+    Returns
+    -------
+    list of (start, end)
+        Half-open, in order; near ones are joined, and if most of the file is needed it is one range.
+    """
+    wanted = set(columns)
+    found = []
+    for group in groups:
+        row_group = metadata.row_group(group)
+        for i in range(row_group.num_columns):
+            chunk = row_group.column(i)
+            if _root(chunk.path_in_schema, wanted):
+                start = chunk.data_page_offset
+                if chunk.has_dictionary_page and chunk.dictionary_page_offset is not None:
+                    start = min(start, chunk.dictionary_page_offset)
+                found.append((start, start + chunk.total_compressed_size))
+    joined: list[tuple[int, int]] = []
+    for start, end in sorted(found):
+        if joined and start - joined[-1][1] <= NEAR_BYTES:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    if sum(end - start for start, end in joined) >= WHOLE_SHARE * size:
+        return [(0, size)]
+    return joined
+
+
+def _root(path: str, wanted: set[str]) -> bool:
+    """Tell whether a leaf belongs to a wanted column; names may hold dots themselves."""
+    if path in wanted:
+        return True
+    parts = path.split(".")
+    return any(".".join(parts[:i]) in wanted for i in range(1, len(parts)))
+
+
+def groups_in_window(
+    metadata: pq.FileMetaData, min_step: int | None, max_step: int | None
+) -> list[int]:
+    """Choose the row groups that may hold steps of a half-open window; all where statistics do not say."""
+    chosen = []
+    for group in range(metadata.num_row_groups):
+        span = _step_span(metadata, group)
+        if span is None or (
+            (max_step is None or span[0] < max_step) and (min_step is None or span[1] >= min_step)
+        ):
+            chosen.append(group)
+    return chosen
+
+
+def _step_span(metadata: pq.FileMetaData, group: int) -> tuple[float, float] | None:
+    """Give the least and the greatest step of a row group, if its statistics have them."""
+    row_group = metadata.row_group(group)
+    for i in range(row_group.num_columns):
+        chunk = row_group.column(i)
+        if chunk.path_in_schema == STEP:
+            stats = chunk.statistics
+            return (stats.min, stats.max) if stats is not None and stats.has_min_max else None
+    return None

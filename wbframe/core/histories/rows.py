@@ -1,0 +1,364 @@
+"""The answer to a history task -> rows of the histories frame."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import msgspec
+import polars as pl
+
+from wbframe.core.decode.json import decode_any
+from wbframe.core.decode.rows import Decoded, array_of, decode_lists, infer_types, join_texts
+from wbframe.core.histories.frame import repeated
+from wbframe.core.histories.tasks import rows_asked, split_groups
+from wbframe.core.model import STEP
+from wbframe.core.paths import name_of
+from wbframe.core.protocol.rows import row_lists, rows_answer, rows_at_once
+from wbframe.core.schema.types import SYSTEM_PREFIXES, Index
+from wbframe.errors import AnswerError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from wbframe.core.histories.tasks import Group, HistoryTask, RunRead
+    from wbframe.core.protocol.request import Request
+
+__all__ = [
+    "TaskRows",
+    "by_step",
+    "halves",
+    "merge_rows",
+    "merge_runs",
+    "merge_specs",
+    "new_keys",
+    "put_together",
+    "read_answer",
+]
+
+_row_dicts = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+
+_RUN = "\0run"
+
+
+@dataclass(slots=True)
+class TaskRows:
+    """What one task gave.
+
+    Attributes
+    ----------
+    frames
+        Ordinal of the run -> its rows, with the columns that the run has (not yet those of the schema).
+    again
+        The task that reads what grouping got wrong, or None.
+    imprecise
+        Keys in which Float64 lost digits.
+    new_keys
+        Ordinal -> keys that the run's rows hold and the schema does not, with their types.
+    sampled
+        Ordinals of runs of which the server holds more rows than came.
+    left_out
+        Ordinals of runs that could not be read -> why, where the task allows it.
+    """
+
+    frames: dict[int, pl.DataFrame] = field(default_factory=dict)
+    again: HistoryTask | None = None
+    imprecise: set[str] = field(default_factory=set)
+    new_keys: dict[int, Index] = field(default_factory=dict)
+    sampled: set[int] = field(default_factory=set)
+    left_out: dict[int, str] = field(default_factory=dict)
+
+
+def read_answer(task: HistoryTask, content: bytes, request: Request) -> TaskRows:
+    """Decode the answer to a task.
+
+    Raises
+    ------
+    QueryError, AnswerError, RunNotFoundError, SchemaMismatchError
+        As the answer has it.
+    """
+    found = TaskRows()
+    again: list[RunRead] = []
+    specs: dict[int, list[pl.DataFrame]] = {}
+    opened = _open_rows(task, content, request)
+    decoded = _decode_together(task, opened)
+    for run, arrays, parts in zip(task.runs, opened, decoded, strict=True):
+        found.imprecise.update(*(each.imprecise for each in parts))
+        frames = [each.frame for each in parts]
+        if run.field == "sampledHistory":
+            if len(frames) > 1 and any(each[STEP].n_unique() < each.height for each in frames):
+                # Which of the rows of one step a key belongs to is not in the specs: read whole rows.
+                again.append(replace(run, field="history", groups=()))
+                continue
+            wrong = _wrong_groups(task, run, frames, found)
+            if wrong:
+                again.append(split_groups(run, wrong))
+                continue
+            specs[run.ordinal] = frames
+            continue
+        frame = _whole_rows(task, run, bytes(arrays[0]), frames[0], found)
+        if frame.height:
+            found.frames[run.ordinal] = frame
+    found.frames |= merge_runs(specs, tuple(task.schema.lead))
+    if again:
+        found.again = replace(task, runs=tuple(again))
+    return found
+
+
+def _open_rows(
+    task: HistoryTask, content: bytes, request: Request
+) -> list[Sequence[msgspec.Raw | bytes]]:
+    """Open an answer: the arrays of rows of each run, one a spec, or one of whole rows; no row is parsed."""
+    asked = task.rows_of()
+    found: list[Sequence[msgspec.Raw | bytes]] = []
+    rows = rows_at_once(content, request, asked)
+    if rows is not None:
+        for run, each in zip(task.runs, rows, strict=True):
+            if run.field == "sampledHistory":
+                found.append(each.sampled_history or [])
+            else:
+                texts = each.history if run.field == "history" else each.events
+                found.append([array_of(texts or [], where=_where(task, run))])
+    else:
+        raws = rows_answer(content, request, task.path, asked)
+        for run, raw in zip(task.runs, raws, strict=True):
+            specs = run.field == "sampledHistory"
+            found.append(row_lists(raw) if specs else [join_texts(raw, where=_where(task, run))])
+    for run, arrays in zip(task.runs, found, strict=True):
+        if run.field == "sampledHistory" and len(arrays) != len(run.groups):
+            msg = f"{len(run.groups)} specs were asked and {len(arrays)} answered"
+            raise AnswerError(f"could not read {_where(task, run)}: {msg}")
+    return found
+
+
+def _decode_together(
+    task: HistoryTask, opened: Sequence[Sequence[msgspec.Raw | bytes]]
+) -> list[list[Decoded]]:
+    """Decode all arrays, those with the same columns at once."""
+    alike: dict[tuple[str, ...] | None, list[tuple[int, int]]] = defaultdict(list)
+    for place, (run, arrays) in enumerate(zip(task.runs, opened, strict=True)):
+        for i in range(len(arrays)):
+            keys = run.groups[i].keys if run.field == "sampledHistory" else None
+            alike[keys].append((place, i))
+    decoded: list[dict[int, Decoded]] = [{} for _ in opened]
+    for keys, places in alike.items():
+        done = decode_lists(
+            [opened[place][i] for place, i in places],
+            _columns(task, keys),
+            where=[_where(task, task.runs[place]) for place, _ in places],
+        )
+        for (place, i), each in zip(places, done, strict=True):
+            decoded[place][i] = each
+    return [[each[i] for i in sorted(each)] for each in decoded]
+
+
+def _columns(task: HistoryTask, keys: Sequence[str] | None) -> dict[str, pl.DataType]:
+    """Give the columns of the rows of a spec, or of whole rows (no keys)."""
+    typed = task.schema.keys
+    if keys is not None:
+        return {**task.schema.lead, **{key: typed[key] for key in keys if key in typed}}
+    return {**dict.fromkeys(task.row_keys or (), pl.String()), **task.schema.lead, **typed}
+
+
+def _wrong_groups(
+    task: HistoryTask, run: RunRead, frames: Sequence[pl.DataFrame], found: TaskRows
+) -> list[int]:
+    """Tell which groups of a run were not logged together; note whether its rows are a sample."""
+    wrong = []
+    for i, (group, frame) in enumerate(zip(run.groups, frames, strict=True)):
+        promised = min(group.known or 0, rows_asked(task.samples))
+        if not group.proven and frame.height < promised:
+            wrong.append(i)
+        elif task.is_sampled(run.field, group.known, frame.height):
+            found.sampled.add(run.ordinal)
+    return wrong
+
+
+def _where(task: HistoryTask, run: RunRead) -> str:
+    """Name a run, for messages."""
+    return f"run {run.run_id!r} of {name_of(task.path)}"
+
+
+def merge_rows(into: TaskRows, more: TaskRows) -> TaskRows:
+    """Add what another task gave; of a run that both read, the later reading counts."""
+    into.frames |= more.frames
+    into.imprecise |= more.imprecise
+    into.sampled |= more.sampled
+    into.new_keys |= more.new_keys
+    into.left_out |= more.left_out
+    return into
+
+
+def merge_runs(
+    specs: Mapping[int, Sequence[pl.DataFrame]], lead: tuple[str, ...] = (STEP,)
+) -> dict[int, pl.DataFrame]:
+    """Join the rows of the specs of several runs, each as `merge_specs` does.
+
+    Those with the same columns at once: to begin a join takes longer than to do it.
+
+    Parameters
+    ----------
+    specs
+        By ordinal, what `merge_specs` takes of one run.
+    lead
+        The columns that every frame has; the first is `_step`.
+
+    Returns
+    -------
+    dict
+        Ordinal -> rows, of the runs that have any.
+    """
+    alike: dict[tuple[tuple[str, ...], ...], list[int]] = defaultdict(list)
+    for ordinal, frames in specs.items():
+        alike[tuple(tuple(each.columns) for each in frames)].append(ordinal)
+    found: dict[int, pl.DataFrame] = {}
+    for columns, ordinals in alike.items():
+        if len(columns) == 1 or len(ordinals) == 1:
+            found |= {each: merge_specs(specs[each], lead) for each in ordinals}
+            continue
+        stacked = [
+            pl.concat(parts).with_columns(
+                repeated(_RUN, ordinals, [part.height for part in parts], pl.Int64())
+            )
+            for parts in zip(*(specs[each] for each in ordinals), strict=True)
+        ]
+        merged = merge_specs(stacked, lead, within=(_RUN,))
+        runs = merged[_RUN].rle().struct.unnest()
+        merged, start = merged.drop(_RUN), 0
+        for length, ordinal in runs.rows():
+            found[ordinal] = merged.slice(start, length)
+            start += length
+    return {ordinal: frame for ordinal, frame in found.items() if frame.height}
+
+
+def merge_specs(
+    frames: Sequence[pl.DataFrame],
+    lead: tuple[str, ...] = (STEP,),
+    *,
+    within: tuple[str, ...] = (),
+) -> pl.DataFrame:
+    """Join the rows of several specs of one run on `_step`: every row that any of them has, once.
+
+    Parameters
+    ----------
+    frames
+        Each with `_step`, further lead columns (which coalesce), and keys of its own. If there are
+        several, no step stands twice in one of them.
+    lead
+        The columns that every frame has; the first is `_step`.
+    within
+        Columns that tell apart rows of the same step, if the frames are of several runs.
+    """
+    if len(frames) == 1:
+        return by_step(frames[0])
+    step, *axes = lead
+    merged = frames[0]
+    for frame in frames[1:]:
+        merged = merged.join(frame, on=[*within, step], how="full", coalesce=True, nulls_equal=True)
+        merged = merged.with_columns(pl.coalesce(axis, f"{axis}_right") for axis in axes).drop(
+            f"{axis}_right" for axis in axes
+        )
+    return merged.sort([*within, step])
+
+
+def by_step(frame: pl.DataFrame) -> pl.DataFrame:
+    """Put rows in the order of their steps, ties as they came."""
+    if STEP not in frame.columns or frame[STEP].is_sorted():
+        return frame
+    return frame.sort(STEP, maintain_order=True)
+
+
+def _whole_rows(
+    task: HistoryTask, run: RunRead, rows: bytes, frame: pl.DataFrame, found: TaskRows
+) -> pl.DataFrame:
+    """Keep of one run's `history` or `events` the rows that are wanted; note new keys and samples."""
+    # Only a run that has ended cannot have logged a new key since its keys were listed.
+    if task.row_keys is None and not task.narrowed and (not run.ended or run.field == "events"):
+        new = new_keys(infer_types(rows), _columns(task, None), system=run.field == "events")
+        if new:
+            found.new_keys[run.ordinal] = new
+    if task.is_sampled(run.field, run.known, frame.height):
+        found.sampled.add(run.ordinal)
+    if task.row_keys:
+        frame = frame.filter(_held(rows, task.row_keys, match_all=task.match_all))
+    axes = [axis for axis in task.schema.lead if axis != STEP and run.field == "history"]
+    if axes:
+        frame = frame.drop_nulls(axes)
+    return by_step(frame)
+
+
+def _held(rows: bytes, keys: Sequence[str], *, match_all: bool) -> pl.Series:
+    """Tell which rows hold any (or all) of the keys; a logged null is held, as it is by a spec."""
+    wanted = set(keys) - {STEP}
+    there = decode_any(_row_dicts, rows, where="")
+    if match_all:
+        return pl.Series([wanted <= row.keys() for row in there], dtype=pl.Boolean)
+    return pl.Series([not wanted.isdisjoint(row) for row in there], dtype=pl.Boolean)
+
+
+def new_keys(
+    types: Mapping[str, Mapping[str, int]], promised: Mapping[str, pl.DataType], *, system: bool
+) -> Index:
+    """Give the keys of the rows that the schema does not have."""
+    return {
+        key: frozenset(counts)
+        for key, counts in types.items()
+        if key not in promised
+        and key != "_wandb"
+        and (key.startswith(SYSTEM_PREFIXES) or not system)
+    }
+
+
+def halves(task: HistoryTask) -> tuple[HistoryTask, HistoryTask] | None:
+    """Cut a task in two: half of its runs, then half of the keys of its one run; None if that is one key.
+
+    Whole rows cannot be cut by keys, nor can rows that hold all of several keys.
+    """
+    if len(task.runs) > 1:
+        half = len(task.runs) // 2
+        return replace(task, runs=task.runs[:half]), replace(task, runs=task.runs[half:])
+    [run] = task.runs
+    groups = list(run.groups)
+    if len(groups) == 1 and not task.match_all:
+        groups = _by_key(groups[0])
+    if len(groups) <= 1:
+        return None
+    half = len(groups) // 2
+    first, second = (
+        replace(task, runs=(replace(run, groups=tuple(part)),))
+        for part in (groups[:half], groups[half:])
+    )
+    return first, second
+
+
+def _by_key(group: Group) -> list[Group]:
+    """Cut the keys of a group, which were logged together, in two groups."""
+    half = len(group.keys) // 2
+    parts = (group.keys[:half], group.keys[half:])
+    return [replace(group, keys=keys) for keys in parts if keys]
+
+
+def put_together(task: HistoryTask, first: TaskRows, second: TaskRows) -> TaskRows | None:
+    """Put together what the halves of a task gave; None if their rows cannot be told apart by steps."""
+    if len(task.runs) > 1:
+        return merge_rows(first, second)
+    [run] = task.runs
+    one, other = first.frames.get(run.ordinal), second.frames.get(run.ordinal)
+    merged = merge_rows(first, second)
+    if one is None or other is None:
+        return merged
+    lead = tuple(task.schema.lead)
+    if (set(one.columns) & set(other.columns)) - set(lead):
+        # One of them had to read whole rows, so it has everything.
+        merged.frames[run.ordinal] = max(one, other, key=_width)
+        return merged
+    if one[STEP].is_duplicated().any() or other[STEP].is_duplicated().any():
+        return None
+    merged.frames[run.ordinal] = merge_specs((one, other), lead)
+    return merged
+
+
+def _width(frame: pl.DataFrame) -> int:
+    """Count the columns."""
+    return frame.width

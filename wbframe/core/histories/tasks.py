@@ -1,0 +1,421 @@
+"""From a histories scan and what the server knows of its runs to a list of picklable tasks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from wbframe.core.model import STEP
+from wbframe.core.protocol.rows import RowsOf, rows_request, spec
+from wbframe.core.schema.types import system_column
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+
+    from wbframe.core.histories.entries import RunEntry
+    from wbframe.core.model import HistoryScan, OnError, OnIncomplete, RunPath
+    from wbframe.core.protocol.request import Request
+    from wbframe.core.schema.histories import HistorySchema
+
+Field = Literal["sampledHistory", "history", "events"]
+
+# Cells that one request asks for at the most, and runs: about 4-6 MB of JSON, a third of it on the wire.
+POINTS_PER_REQUEST = 200_000
+RUNS_PER_REQUEST = 100
+# Rows that servers give at the most, whatever is asked for.
+MOST_SAMPLES = 10_000
+# Of whole histories a task holds more runs and rows, since most come from files; it bounds memory.
+WHOLE_POINTS_PER_TASK = 1_000_000
+WHOLE_RUNS_PER_TASK = 16
+# Rows of machine metrics that no server exceeds, and columns where it names none; they size requests.
+_EVENTS_CAP = 1000
+_SYSTEM_KEYS = 20
+# Servers thin out longer answers whatever `samples` says: near 10,000 rows a spec, below 1000 events.
+_ROWS_AT_MOST = {"sampledHistory": 9_900, "history": 9_900, "events": 950}
+
+
+def rows_asked(samples: int | None) -> int:
+    """Give the rows to ask for where rows are sampled: for every row, what servers give at the most."""
+    return MOST_SAMPLES if samples is None else samples
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Keys that share a spec.
+
+    Attributes
+    ----------
+    keys
+        The spec's keys besides `_step`.
+    known
+        Rows that the server says hold all of them, or None.
+    proven
+        Whether the grouping needs no check against the rows that come back.
+    """
+
+    keys: tuple[str, ...]
+    known: int | None = None
+    proven: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRead:
+    """What is read of one run: a spec for each group of keys, or every key (no groups).
+
+    `width` is how many keys a row of every key has at the most, where it is known.
+    """
+
+    ordinal: int
+    run_id: str
+    field: Field = "sampledHistory"
+    groups: tuple[Group, ...] = ()
+    known: int | None = None
+    last_step: int | None = None
+    ended: bool = True
+    points: int = 0
+    width: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryTask:
+    """One request for the rows of several runs of one project; picklable, and complete in itself.
+
+    Attributes
+    ----------
+    path, runs
+        The project, and what is read of each run.
+    schema
+        The columns to decode.
+    samples, min_step, max_step, on_incomplete, on_error
+        As of the scan; `samples` is None for every row.
+    match_all
+        Whether a row must hold all keys.
+    row_keys
+        The keys that make a row of machine metrics; None for every row.
+    narrowed
+        Whether the schema leaves out keys on purpose, so that others are no news.
+    """
+
+    path: RunPath
+    runs: tuple[RunRead, ...]
+    schema: HistorySchema
+    samples: int | None
+    min_step: int | None = None
+    max_step: int | None = None
+    on_incomplete: OnIncomplete = "raise"
+    on_error: OnError = "raise"
+    match_all: bool = False
+    row_keys: tuple[str, ...] | None = None
+    narrowed: bool = False
+
+    def rows_of(self) -> list[RowsOf]:
+        """Give what the document asks of each run."""
+        return [
+            RowsOf(
+                run_id=run.run_id,
+                field=run.field,
+                specs=tuple(
+                    spec(
+                        (*self.schema.lead, *group.keys),
+                        rows_asked(self.samples),
+                        self.min_step,
+                        self.max_step,
+                    )
+                    for group in run.groups
+                ),
+            )
+            for run in self.runs
+        ]
+
+    def is_sampled(self, field: Field, known: int | None, came: int) -> bool:
+        """Tell whether the server may hold more of the rows asked for than came.
+
+        Parameters
+        ----------
+        field
+            What was asked of the run.
+        known
+            Rows that hold what is asked, in all steps of the run, or None.
+        came
+            Rows that came back.
+        """
+        if known is not None and known <= came:
+            return False
+        by_keys = field == "sampledHistory" and (self.match_all or len(self.schema.lead) > 1)
+        if known is None or by_keys or self.min_step is not None or self.max_step is not None:
+            return came >= self.rows_at_most(field)
+        return True
+
+    def rows_at_most(self, field: Field) -> int:
+        """Rows from which on an answer may have been thinned out."""
+        return min(rows_asked(self.samples), _ROWS_AT_MOST[field])
+
+    def request(self) -> Request:
+        """Build the request."""
+        return rows_request(
+            self.path,
+            self.rows_of(),
+            samples=rows_asked(self.samples),
+            min_step=self.min_step,
+            max_step=self.max_step,
+        )
+
+
+def history_tasks(
+    scan: HistoryScan,
+    entries: Iterable[RunEntry],
+    schema: HistorySchema,
+    budget: Callable[[], int] = lambda: POINTS_PER_REQUEST,
+) -> Iterator[HistoryTask]:
+    """Cut a scan into tasks, in the order of the runs.
+
+    Parameters
+    ----------
+    scan, entries, schema
+        What is read, of which runs, into which columns.
+    budget
+        Gives the cells that the next task may ask for; a single run may be above it.
+    """
+    batch: list[RunRead] = []
+    path: RunPath | None = None
+    points = 0
+    for entry in entries:
+        run = run_read(scan, entry, schema)
+        if run is None:
+            continue
+        most = budget() if scan.samples is not None else WHOLE_POINTS_PER_TASK
+        runs = RUNS_PER_REQUEST if scan.samples is not None else WHOLE_RUNS_PER_TASK
+        full = points + run.points > most or len(batch) >= runs
+        if batch and path is not None and (path != entry.path or full):
+            yield _task(scan, path, batch, schema)
+            batch, points = [], 0
+        path = entry.path
+        batch.append(run)
+        points += run.points
+    if batch and path is not None:
+        yield _task(scan, path, batch, schema)
+
+
+def _task(
+    scan: HistoryScan, path: RunPath, runs: Sequence[RunRead], schema: HistorySchema
+) -> HistoryTask:
+    """Make the task for a batch of runs."""
+    return HistoryTask(
+        path=path,
+        runs=tuple(runs),
+        schema=schema,
+        samples=scan.samples,
+        min_step=scan.min_step,
+        max_step=scan.max_step,
+        on_incomplete=scan.on_incomplete,
+        on_error=scan.selection.on_error,
+        match_all=scan.match == "all",
+        row_keys=scan.keys,
+        narrowed=scan.narrowed,
+    )
+
+
+def run_read(scan: HistoryScan, entry: RunEntry, schema: HistorySchema) -> RunRead | None:
+    """Decide what is read of one run; None if it holds nothing that was asked."""
+    samples = scan.samples
+    if samples is None:
+        return _every_row(scan, entry, schema)
+    if scan.stream == "system":
+        system = entry.types(system=True)
+        columns = max(len(system), _SYSTEM_KEYS)
+        rows = max(
+            (entry.count(key) for key in entry.keys or {} if system_column(key) in system),
+            default=None,
+        )
+        return _whole_read(scan, entry, "events", rows, columns)
+    if scan.keys is None:
+        if not entry.keys and (
+            entry.line_count == 0 or (entry.keys is not None and not entry.line_count)
+        ):
+            return None
+        groups = all_rows_groups(scan, entry, tuple(schema.keys)) if scan.narrowed else None
+        if groups is None:
+            return _whole_read(scan, entry, "history", entry.line_count, len(entry.keys or {}))
+    else:
+        groups = row_groups(scan, entry, schema.keys)
+        if not groups:
+            return None
+    return RunRead(
+        ordinal=entry.ordinal,
+        run_id=entry.run_id,
+        ended=entry.ended,
+        groups=groups,
+        known=max((group.known for group in groups if group.known is not None), default=None),
+        points=sum(min(samples, g.known or samples) * (len(g.keys) + 1) for g in groups),
+    )
+
+
+def _every_row(scan: HistoryScan, entry: RunEntry, schema: HistorySchema) -> RunRead | None:
+    """Decide whether a run is read whole; None if it holds nothing that was asked."""
+    empty = entry.line_count == 0 or (entry.keys is not None and not entry.keys)
+    held = entry.keys is None or (
+        (scan.keys is None or any(entry.count(key) for key in scan.keys))
+        and (scan.x_axis.startswith("_") or entry.count(scan.x_axis) > 0)
+    )
+    if (empty or not held) and entry.ended:
+        return None
+    return RunRead(
+        ordinal=entry.ordinal,
+        run_id=entry.run_id,
+        field="history",
+        ended=entry.ended,
+        known=entry.line_count,
+        last_step=entry.last_step,
+        points=(entry.line_count or 0) * (len(schema.keys) + 1),
+        width=len(entry.keys or {}),
+    )
+
+
+def _whole_read(
+    scan: HistoryScan, entry: RunEntry, field: Field, rows: int | None, columns: int
+) -> RunRead:
+    """Read all keys of a run."""
+    samples = rows_asked(scan.samples)
+    most = min(samples, _EVENTS_CAP) if field == "events" else samples
+    return RunRead(
+        ordinal=entry.ordinal,
+        run_id=entry.run_id,
+        field=field,
+        ended=entry.ended,
+        known=rows,
+        points=min(most, rows or most) * max(columns, 1),
+    )
+
+
+def all_rows_groups(
+    scan: HistoryScan, entry: RunEntry, keys: Sequence[str]
+) -> tuple[Group, ...] | None:
+    """Give groups that read some keys and yet every row of a run; None if all keys must be read for it.
+
+    Keys that are in every row do alone. Others need the bare steps beside them, and no down-sampling,
+    which would choose other rows for each spec.
+    """
+    total = entry.line_count
+    if entry.keys is None or total is None or not entry.ended:
+        return None
+    if scan.x_axis != STEP and not entry.count(scan.x_axis):
+        return None
+    if all(entry.count(key) == total for key in keys):
+        return (Group(keys=tuple(keys), known=total),)
+    if total > rows_asked(scan.samples):
+        return None
+    return (Group(keys=(), known=total), *group_keys(scan, entry, keys))
+
+
+def row_groups(scan: HistoryScan, entry: RunEntry, wanted: Container[str]) -> tuple[Group, ...]:
+    """Give the groups of the scan's keys that are needed for the wanted columns and for all rows.
+
+    A key makes rows even where its column is not wanted. Only where some key is in every row, and all rows
+    come, can the specs of unwanted keys be left out.
+    """
+    groups = group_keys(scan, entry, scan.keys or ())
+    if scan.match == "all" or entry.line_count is None:
+        return groups
+    every_row = [
+        g for g in groups if g.known == entry.line_count and g.known <= rows_asked(scan.samples)
+    ]
+    if not every_row or not entry.ended:
+        return groups
+    kept = tuple(group for group in groups if any(key in wanted for key in group.keys))
+    if any(group in every_row for group in kept):
+        return kept
+    return (Group(keys=(), known=entry.line_count), *kept)
+
+
+def group_keys(scan: HistoryScan, entry: RunEntry, keys: Sequence[str]) -> tuple[Group, ...]:
+    """Decide which keys of a run share a spec, so that no row is lost to the all-keys rule.
+
+    A key that is in every row of the run may stand with any other such key. Keys with equal counts
+    below `samples` may have been logged together; whether they were is checked against the number of
+    rows that comes back. Everything else gets a spec of its own: when rows are down-sampled, a wrong
+    guess could not be seen.
+    """
+    axis_everywhere = scan.x_axis == STEP or entry.count(scan.x_axis) == entry.line_count
+    if entry.keys is not None and scan.x_axis != STEP and not entry.count(scan.x_axis):
+        return ()
+    if not keys:
+        # Nothing beside the steps (and the axis) is asked, unless a glob matched no key.
+        only_lead = set(scan.keys or ()) <= {STEP, scan.x_axis}
+        known = entry.line_count if scan.x_axis == STEP else None
+        return (Group(keys=(), known=known),) if only_lead and entry.line_count != 0 else ()
+    if scan.match == "all":
+        counts = [entry.count(key) for key in keys]
+        if entry.keys is None:
+            return (Group(keys=tuple(keys)),)
+        return (Group(keys=tuple(keys), known=min(counts)),) if all(counts) else ()
+    if entry.keys is None:
+        return tuple(Group(keys=(key,)) for key in keys) if entry.line_count != 0 else ()
+    unbounded = scan.min_step is None and scan.max_step is None
+    shared: dict[int, list[str]] = defaultdict(list)
+    groups: list[Group] = []
+    for key in keys:
+        count = entry.count(key)
+        checkable = (
+            entry.ended and unbounded and axis_everywhere and count <= rows_asked(scan.samples)
+        )
+        if count and (count == entry.line_count or checkable):
+            shared[count].append(key)
+        elif count:
+            groups.append(Group(keys=(key,), known=count))
+    for count, together in shared.items():
+        checked = (
+            entry.ended and unbounded and axis_everywhere and count <= rows_asked(scan.samples)
+        )
+        proven = len(together) == 1 or not checked
+        groups.append(Group(keys=tuple(together), known=count, proven=proven))
+    return tuple(groups)
+
+
+def split_groups(run: RunRead, wrong: Sequence[int]) -> RunRead:
+    """Give each key of the wrong groups a spec of its own."""
+    groups = [group for i, group in enumerate(run.groups) if i not in wrong]
+    groups += [
+        Group(keys=(key,), known=run.groups[i].known) for i in wrong for key in run.groups[i].keys
+    ]
+    return replace(run, groups=tuple(groups))
+
+
+# ---------------------------------------------------------------- looking at rows where the index is silent
+
+LOOK_AT_RUNS = 20
+
+
+def runs_to_look_at(
+    entries: Iterable[RunEntry], mixed: Iterable[str]
+) -> list[tuple[RunEntry, tuple[str, ...]]]:
+    """Choose the runs whose rows tell what the index does not.
+
+    Parameters
+    ----------
+    entries
+        All runs.
+    mixed
+        Keys with text among numbers, which may be no more than spelled-out NaN.
+
+    Returns
+    -------
+    list
+        Runs, and the mixed keys to read of each (none: all its rows, since its keys are unknown);
+        at most `LOOK_AT_RUNS` for each key.
+    """
+    wanted = dict.fromkeys(mixed, LOOK_AT_RUNS)
+    unknown = LOOK_AT_RUNS
+    chosen: list[tuple[RunEntry, tuple[str, ...]]] = []
+    for entry in entries:
+        if entry.keys is None:
+            if unknown and (entry.line_count is None or entry.line_count):
+                unknown -= 1
+                chosen.append((entry, ()))
+            continue
+        here = tuple(key for key in wanted if wanted[key] and "string" in entry.keys.get(key, {}))
+        for key in here:
+            wanted[key] -= 1
+        if here:
+            chosen.append((entry, here))
+    return chosen

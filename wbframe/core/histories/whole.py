@@ -1,0 +1,280 @@
+"""Whole histories: which rows the exports lack, how both are put together, and whether that is all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from wbframe.core.histories.rows import by_step
+from wbframe.core.histories.windows import (
+    ROWS_PER_WINDOW,
+    SAMPLES_PER_WINDOW,
+    Window,
+    windows_among,
+    windows_over,
+)
+from wbframe.core.model import STEP
+from wbframe.core.paths import name_of
+from wbframe.core.protocol.request import Request, project_variables
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from wbframe.core.model import RunPath
+    from wbframe.core.protocol.exports import Export
+
+# Steps that are asked for to see where rows are; what servers give at the most.
+PROFILE_STEPS = 10_000
+# A step that none is above, which every JSON number holds.
+_BEHIND_ALL = 2**53
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """Asks which steps a run has, from one on."""
+
+    min_step: int | None = None
+    max_step: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is wanted of one run's rows.
+
+    Attributes
+    ----------
+    line_count
+        Rows that the server says it has, or None.
+    last_step
+        The last step that the server knows, or None.
+    ended
+        Whether no more are logged.
+    min_step, max_step
+        The window wanted, half-open.
+    rows_per_window
+        Rows that one window should hold at the most.
+    """
+
+    line_count: int | None
+    last_step: int | None
+    ended: bool
+    min_step: int | None = None
+    max_step: int | None = None
+    rows_per_window: int = ROWS_PER_WINDOW
+
+    @property
+    def countable(self) -> int | None:
+        """Rows that must come at the least; None where it cannot be told, as of a window."""
+        return None if self.min_step or self.max_step is not None else self.line_count
+
+    def is_met(self, rows: int) -> bool:
+        """Tell whether so many rows are all that the server has spoken of."""
+        return self.countable is not None and rows >= self.countable
+
+    def cut(self, window: Window) -> Window | None:
+        """Give the part of a window that is wanted."""
+        low = max(window.min_step, self.min_step or 0)
+        high = window.max_step if self.max_step is None else min(window.max_step, self.max_step)
+        return Window(low, high, window.rows) if low < high else None
+
+
+Ask = Profile | tuple[Window, ...]
+Answer = list[int] | list[pl.DataFrame]
+
+
+def live_rows(
+    wanted: Wanted, export: Export, exported: pl.Series
+) -> Generator[Ask, Answer, list[pl.DataFrame]]:
+    """Decide what to ask of the live rows of one run: yields what to ask, is sent what came, returns the rows.
+
+    Parameters
+    ----------
+    wanted
+        What is wanted.
+    export
+        What the server says of exports.
+    exported
+        The steps of exported rows, as far as they are wanted; sorted.
+    """
+    most = wanted.rows_per_window
+    frames: list[pl.DataFrame] = []
+    if export.live_steps:
+        frames += yield from _read(wanted, windows_among(export.live_steps, exported, most=most))
+    elif not export.urls:
+        return (yield from _profiled(wanted, None, wanted.countable))
+    elif export.live_steps is None and wanted.countable is None:
+        return (yield from _unexported(wanted, exported))
+    elif not (wanted.ended and wanted.is_met(len(exported))):
+        last = exported.max()
+        behind = last + 1 if isinstance(last, int) else None
+        known = wanted.countable
+        missing = None if known is None else max(known - len(exported), 0)
+        frames += yield from _profiled(wanted, behind, missing)
+    there = combined(exported.to_frame(), [frame.select(STEP) for frame in frames])[STEP]
+    if shortfall(wanted, there):
+        # Live rows may lie below exported ones, and not every server says which they are.
+        return (yield from _profiled(wanted, None, wanted.countable))
+    return frames
+
+
+def _unexported(wanted: Wanted, exported: pl.Series) -> Generator[Ask, Answer, list[pl.DataFrame]]:
+    """Read what is not exported of a window, where neither a count nor the server tells what that is."""
+    answer: list[int] = yield Profile(min_step=wanted.min_step, max_step=wanted.max_step)  # type: ignore[assignment]
+    if len(answer) * 2 > PROFILE_STEPS:  # a sample, so that any step may be missing
+        return (yield from _profiled(wanted, None, None))
+    missing = sorted((Counter(answer) - Counter(exported.to_list())).elements())
+    windows = windows_among(missing, exported, most=wanted.rows_per_window)
+    return (yield from _read(wanted, windows))
+
+
+def _profiled(
+    wanted: Wanted, min_step: int | None, rows: int | None
+) -> Generator[Ask, Answer, list[pl.DataFrame]]:
+    """Find where rows are, then read them."""
+    lows = [step for step in (min_step, wanted.min_step) if step is not None]
+    low = max(lows, default=None)
+    answer: list[int] = yield Profile(min_step=low, max_step=wanted.max_step)  # type: ignore[assignment]
+    steps = sorted(answer)
+    if not steps:
+        return []
+    end = None if wanted.last_step is None else wanted.last_step + 1
+    is_sample = len(steps) * 2 > PROFILE_STEPS if rows is None else len(steps) < rows
+    start, known = None, None
+    if is_sample:  # which need not have the first row, nor the last
+        start, end = low or 0, end or wanted.max_step or _BEHIND_ALL
+        known = rows or steps[-1] - steps[0] + 1
+    windows = windows_over(steps, rows=known, start=start, end=end, most=wanted.rows_per_window)
+    return (yield from _read(wanted, windows))
+
+
+def _read(wanted: Wanted, windows: Sequence[Window]) -> Generator[Ask, Answer, list[pl.DataFrame]]:
+    """Read windows, and cut those in two whose answers may have been thinned out."""
+    found: list[pl.DataFrame] = []
+    waiting = tuple(cut for each in windows if (cut := wanted.cut(each)) is not None)
+    while waiting:
+        frames: list[pl.DataFrame] = yield waiting  # type: ignore[assignment]
+        again: list[Window] = []
+        for window, frame in zip(waiting, frames, strict=True):
+            if window.is_whole(frame.height) or window.is_single:
+                found.append(frame)
+            else:
+                again.extend(window.halves(frame[STEP].to_list()))
+        waiting = tuple(again)
+    return found
+
+
+def united(files: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Put the rows of several files together, by step; rows of a step that is in several files once.
+
+    Parameters
+    ----------
+    files
+        With `_step`, all of the same columns; one at the least.
+    """
+    held = sorted((file for file in files if file.height), key=lambda file: file[STEP].min())  # type: ignore[arg-type, return-value]
+    apart = all(a[STEP].max() < b[STEP].min() for a, b in pairwise(held))  # type: ignore[operator]
+    if apart or len(held) < 2:  # noqa: PLR2004 -- one file is apart from itself
+        return by_step(pl.concat(held or files[:1]))
+    found = by_step(held[0])
+    for file in held[1:]:
+        found = combined(found, [file])
+    return found
+
+
+def every_row(
+    wanted: Wanted, files: Sequence[pl.DataFrame], live: Sequence[pl.DataFrame]
+) -> pl.DataFrame:
+    """Put the files and the live rows of a run together: every row once, in step order.
+
+    Rows of one step that come from several places are taken for the same, unless so few are left then that
+    they must be different ones.
+    """
+    exported, known = united(files), wanted.countable
+    if known and sum(frame.height for frame in live) >= known:
+        alone = by_step(pl.concat(live, how="diagonal"))
+        if exported.join(alone, on=STEP, how="anti").is_empty():
+            return alone
+    whole = combined(exported, live)
+    if known is not None and whole.height < known:
+        together = [*files, *live]
+        if sum(frame.height for frame in together) <= known:
+            return by_step(pl.concat(together, how="diagonal"))
+    return whole
+
+
+def combined(exported: pl.DataFrame, live: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Put exported and live rows together: every row once, in step order; of rows in both the exported one.
+
+    A step of which more live rows came is taken from these alone: servers give exported rows among them, and
+    which of the rows of a step those are cannot be told.
+
+    Parameters
+    ----------
+    exported
+        Rows in the order of their steps.
+    live
+        Rows in any order.
+    """
+    if not sum(frame.height for frame in live):
+        return exported
+    fresh = by_step(pl.concat(live, how="diagonal"))
+    if exported.height:
+        there = exported.group_by(STEP).len("\0there")
+        more = fresh.group_by(STEP).len("\0fresh").join(there, on=STEP, how="left")
+        more = more.filter(pl.col("\0there").is_null() | (pl.col("\0fresh") > pl.col("\0there")))
+        fresh = fresh.join(more, on=STEP, how="semi", maintain_order="left")
+        exported = exported.join(more, on=STEP, how="anti", maintain_order="left")
+    return by_step(pl.concat([exported, fresh], how="diagonal"))
+
+
+def shortfall(wanted: Wanted, steps: pl.Series) -> str | None:
+    """Say what is missing of one run, by the steps that came; None if nothing is, or if it cannot be told.
+
+    A run that logs on may have more rows than were known, and never fewer.
+    """
+    known = wanted.countable
+    if known is not None and len(steps) < known:
+        return f"{known} rows expected, {len(steps)} came"
+    last = wanted.last_step
+    within = (
+        last is not None
+        and last >= (wanted.min_step or 0)
+        and (wanted.max_step is None or last < wanted.max_step)
+    )
+    most = steps.max()
+    came = most if isinstance(most, int) else None
+    if last is not None and within and (came is None or came < last):
+        return f"rows up to step {last} expected, the last that came is {came}"
+    return None
+
+
+# ---------------------------------------------------------------- requests
+
+
+def windows_request(path: RunPath, asked: Sequence[tuple[str, Window]]) -> Request:
+    """Ask for the rows of several windows of several runs."""
+    declared, selections = [], []
+    variables = project_variables(path)
+    runs: dict[str, str] = {}
+    for i, (run_id, window) in enumerate(asked):
+        name = runs.setdefault(run_id, f"n{len(runs)}")
+        declared += [f"$a{i}: Int64", f"$b{i}: Int64"]
+        variables |= {name: run_id, f"a{i}": window.min_step, f"b{i}": window.max_step}
+        selections.append(
+            f"r{i}: run(name: ${name})"
+            f" {{ history(minStep: $a{i}, maxStep: $b{i}, samples: $samples) }}"
+        )
+    declared += [f"${name}: String!" for name in runs.values()]
+    variables["samples"] = SAMPLES_PER_WINDOW
+    document = (
+        f"query Windows($project: String!, $entity: String!, $samples: Int, {', '.join(declared)})"
+        f" {{ project(name: $project, entityName: $entity) {{ {' '.join(selections)} }} }}"
+    )
+    what = f"run {asked[0][0]!r}" if len(runs) == 1 else f"{len(runs)} runs"
+    return Request(
+        document=document, variables=variables, asked=f"the live rows of {what} of {name_of(path)}"
+    )

@@ -1,0 +1,168 @@
+"""Rows of many runs: the document that asks for them, and its answer; no row is parsed here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from wbframe.core.decode.json import decode_any
+from wbframe.core.paths import name_of
+from wbframe.core.protocol.answers import (
+    RAW_NULL,
+    answered,
+    decode_answer,
+    decoder_of,
+    found_project,
+    found_run,
+    open_answer,
+)
+from wbframe.core.protocol.request import BUCKETS, Request, project_variables
+from wbframe.errors import AnswerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wbframe.core.model import RunPath
+
+_NO_ROWS = msgspec.Raw(b"[]")
+
+
+@answered
+class _RowsData(msgspec.Struct):
+    project: dict[str, dict[str, msgspec.Raw] | None] | None = None
+
+
+class RunRows(msgspec.Struct, rename="camel", gc=False):
+    """The rows of a run as the protocol has them: a list of row objects a spec, or JSON texts."""
+
+    sampled_history: list[msgspec.Raw] | None = None
+    history: list[str] | None = None
+    events: list[str] | None = None
+
+
+class _RunsOfRows(msgspec.Struct):
+    project: dict[str, RunRows | None] | None = None
+
+
+@answered
+class _RowsEnvelope(msgspec.Struct):
+    data: _RunsOfRows | None = None
+    errors: list[Any] | None = None
+    error: Any = None
+
+
+# ---------------------------------------------------------------- rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowsOf:
+    """What rows are asked of one run: specs of sampledHistory, or all keys by history or events."""
+
+    run_id: str
+    field: str = "sampledHistory"
+    specs: tuple[str, ...] = ()
+
+
+_ROW_VARIABLES = {
+    "history": {"samples": "Int", "minStep": "Int64", "maxStep": "Int64"},
+    "events": {"samples": "Int"},
+}
+
+
+def rows_request(
+    path: RunPath,
+    runs: Sequence[RowsOf],
+    *,
+    samples: int,
+    min_step: int | None = None,
+    max_step: int | None = None,
+) -> Request:
+    """Ask for the rows of several runs; the window is half-open, and goes with `history`."""
+    given = {"samples": samples, "minStep": min_step, "maxStep": max_step}
+    declared: dict[str, str] = {}
+    variables = project_variables(path)
+    selections = []
+    shared: dict[tuple[str, ...], str] = {}
+    for i, run in enumerate(runs):
+        declared[f"r{i}"] = "String!"
+        variables[f"r{i}"] = run.run_id
+        if run.field in {"sampledHistory", "bucketedHistory"}:
+            name = shared.setdefault(run.specs, f"s{len(shared)}")
+            declared[name] = "[JSONString!]!"
+            variables[name] = list(run.specs)
+            arguments = f"specs: ${name}"
+        else:
+            declared |= _ROW_VARIABLES[run.field]
+            variables |= {name: given[name] for name in _ROW_VARIABLES[run.field]}
+            arguments = ", ".join(f"{name}: ${name}" for name in _ROW_VARIABLES[run.field])
+        selections.append(f"r{i}: run(name: $r{i}) {{ {run.field}({arguments}) }}")
+    extra = "".join(f", ${name}: {kind}" for name, kind in declared.items())
+    document = (
+        f"query Rows($project: String!, $entity: String!{extra})"
+        f" {{ project(name: $project, entityName: $entity) {{ {' '.join(selections)} }} }}"
+    )
+    what = f"run {runs[0].run_id!r}" if len(runs) == 1 else f"{len(runs)} runs"
+    asked = f"the {runs[0].field} of {what} of {name_of(path)}"
+    features = {BUCKETS} if any(run.field == "bucketedHistory" for run in runs) else ()
+    return Request(
+        document=document, variables=variables, asked=asked, features=frozenset(features)
+    )
+
+
+def rows_answer(
+    content: bytes, request: Request, path: RunPath, runs: Sequence[RowsOf]
+) -> list[msgspec.Raw]:
+    """Parse the answer to `rows_request`: the bytes of each run's rows, in order."""
+    data: _RowsData = decode_answer(open_answer(content, request), _RowsData, request)
+    project = found_project(data.project, path)
+    found = [found_run(project.get(f"r{i}"), run.run_id, path) for i, run in enumerate(runs)]
+    rows = [each.get(run.field, RAW_NULL) for each, run in zip(found, runs, strict=True)]
+    return [_NO_ROWS if raw == RAW_NULL else raw for raw in rows]
+
+
+def rows_at_once(content: bytes, request: Request, runs: Sequence[RowsOf]) -> list[RunRows] | None:
+    """Parse the answer to `rows_request` in one pass over its bytes.
+
+    Returns
+    -------
+    list of RunRows or None
+        In the order of the runs; None for an answer that is not as it should be, which `rows_answer` reads
+        or refuses step by step.
+    """
+    try:
+        answer: _RowsEnvelope = decode_any(decoder_of(_RowsEnvelope), content, where=request.asked)
+    except msgspec.ValidationError:
+        return None
+    if answer.errors or answer.error or answer.data is None or answer.data.project is None:
+        return None
+    project = answer.data.project
+    found = [project.get(f"r{i}") for i in range(len(runs))]
+    whole = [each for each in found if each is not None]
+    return whole if len(whole) == len(runs) else None
+
+
+def spec(keys: Sequence[str], samples: int, min_step: int | None, max_step: int | None) -> str:
+    """Spell one spec of sampledHistory; `max_step` is exclusive here and inclusive on the wire."""
+    content: dict[str, Any] = {"keys": list(keys), "samples": samples}
+    if min_step is not None:
+        content["minStep"] = min_step
+    if max_step is not None:
+        content["maxStep"] = max_step - 1
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=False)
+
+
+def row_lists(raw: msgspec.Raw) -> list[msgspec.Raw]:
+    """Open a `sampledHistory`: the row list of each spec, its bytes untouched.
+
+    Raises
+    ------
+    AnswerError
+        If it is no list.
+    """
+    try:
+        return msgspec.json.decode(raw, type=list[msgspec.Raw] | None) or []
+    except msgspec.DecodeError as error:
+        raise AnswerError(f"sampledHistory is not a list of row lists: {error}") from error

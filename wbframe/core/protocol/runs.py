@@ -1,0 +1,358 @@
+"""Pages of runs: what is selected of each, the documents that ask for them, and the answers."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, b64encode
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from wbframe.core import filters as flt
+from wbframe.core.paths import name_of
+from wbframe.core.protocol.answers import (
+    RAW_NULL,
+    PageInfo,
+    answered,
+    decode_answer,
+    found_project,
+    found_run,
+    open_answer,
+)
+from wbframe.core.protocol.request import PROJECTION, Request, project_variables
+from wbframe.errors import AnswerError, SweepNotFoundError
+
+if TYPE_CHECKING:
+    from wbframe.core.filters import Filter
+    from wbframe.core.model import RunPath
+
+
+# ---------------------------------------------------------------- what to select of a run
+
+
+_FEW_KEYS = 10
+_HEAVY = frozenset({"historyKeys", "systemMetrics"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFields:
+    """What is selected of each run.
+
+    Attributes
+    ----------
+    plain
+        GraphQL fields without arguments, as they stand in the document.
+    config, summary
+        Top-level keys to ask for; None for all, empty for none of it.
+    """
+
+    plain: tuple[str, ...] = ("name",)
+    config: tuple[str, ...] | None = ()
+    summary: tuple[str, ...] | None = ()
+
+    @property
+    def light(self) -> bool:
+        """Whether what is selected takes few bytes a run."""
+        keys = None if self.config is None or self.summary is None else self.config + self.summary
+        return keys is not None and len(keys) <= _FEW_KEYS and _HEAVY.isdisjoint(self.plain)
+
+    def features(self) -> frozenset[str]:
+        """Tell which features of newer servers the selection uses."""
+        return frozenset({PROJECTION} if self.config or self.summary else ())
+
+    def without(self, features: frozenset[str]) -> NodeFields:
+        """Select the same (or more) without `features`."""
+        if PROJECTION not in features:
+            return self
+        return replace(
+            self,
+            config=None if self.config else self.config,
+            summary=None if self.summary else self.summary,
+        )
+
+    def text(self) -> str:
+        """Spell the selection as it stands in a document."""
+        parts = list(self.plain)
+        parts += _blob("config", "configKeys", self.config)
+        parts += _blob("summaryMetrics", "summaryKeys", self.summary)
+        return " ".join(parts)
+
+    def variables(self) -> dict[str, tuple[str, Any]]:
+        """Give the variables that `text` uses: name -> (type, value)."""
+        found: dict[str, tuple[str, Any]] = {}
+        if self.config:
+            found["configKeys"] = ("[String!]", list(self.config))
+        if self.summary:
+            found["summaryKeys"] = ("[String!]", list(self.summary))
+        return found
+
+
+def _blob(name: str, variable: str, keys: tuple[str, ...] | None) -> list[str]:
+    """Spell the selection of one of the two JSON blobs."""
+    if keys is None:
+        return [name]
+    return [f"{name}(keys: ${variable})"] if keys else []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One page of runs; `cursor` is None when there is no further one."""
+
+    nodes: tuple[RunNode, ...]
+    cursor: str | None
+    run_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectListing:
+    """The runs of a project or sweep, page by page."""
+
+    path: RunPath
+    filters: Filter
+    order: str
+    fields: NodeFields
+    per_page: int
+
+    @property
+    def asked(self) -> str:
+        """What is read, in words."""
+        sweep = f"sweep {self.path.sweep!r} of " if self.path.sweep else ""
+        return f"the runs of {sweep}{name_of(self.path)}"
+
+    def request(self, cursor: str | None = None) -> Request:
+        """Ask for the page after `cursor`."""
+        extra = self.fields.variables()
+        select = ""
+        if self.path.sweep:
+            extra["sweep"] = ("String!", self.path.sweep)
+            select = "sweep(sweepName: $sweep) { name } "
+        declared = "".join(f", ${name}: {kind}" for name, (kind, _) in extra.items())
+        document = (
+            "query Runs($project: String!, $entity: String!, $filters: JSONString, $order: String,"
+            f" $first: Int!, $after: String{declared}) {{ project(name: $project, entityName: $entity) {{"
+            f" {select}runCount(filters: $filters)"
+            " runs(filters: $filters, order: $order, first: $first, after: $after) {"
+            f" edges {{ node {{ {self.fields.text()} }} cursor }}"
+            " pageInfo { endCursor hasNextPage } } } }"
+        )
+        variables = {
+            **project_variables(self.path),
+            "filters": flt.to_json(server_filters(self.filters, self.path)),
+            "order": self.order,
+            "first": self.per_page,
+            "after": cursor,
+            **{name: value for name, (_, value) in extra.items()},
+        }
+        return Request(
+            document=document,
+            variables=variables,
+            asked=self.asked,
+            features=self.fields.features(),
+        )
+
+    def page(self, content: bytes, request: Request) -> Page:
+        """Parse the answer to `request`.
+
+        Raises
+        ------
+        SweepNotFoundError
+            If the path names a sweep that is not there.
+        AnswerError
+            If the answer is not one of runs.
+        """
+        data: RunsData = decode_answer(open_answer(content, request), RunsData, request)
+        project = found_project(data.project, self.path)
+        if self.path.sweep and project.sweep is None:
+            msg = f"no sweep {self.path.sweep!r} in {name_of(self.path)}; its id is the last part of its address"
+            raise SweepNotFoundError(msg)
+        if project.runs is None:
+            raise AnswerError(f"could not read {self.asked}: the answer has no runs")
+        edges = project.runs.edges
+        info = project.runs.page_info
+        cursor = info.end_cursor or (edges[-1].cursor if edges and edges[-1] else None)
+        return Page(
+            nodes=tuple(edge.node for edge in edges if edge and edge.node),
+            cursor=cursor if info.has_next_page else None,
+            run_count=project.run_count,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedListing:
+    """Runs by their ids, `per_page` of them in one request."""
+
+    path: RunPath
+    names: tuple[str, ...]
+    fields: NodeFields
+    per_page: int
+
+    @property
+    def asked(self) -> str:
+        """What is read, in words."""
+        runs = f"run {self.names[0]!r}" if len(self.names) == 1 else f"{len(self.names)} runs"
+        return f"{runs} of {name_of(self.path)}"
+
+    def request(self, cursor: str | None = None) -> Request:
+        """Ask for the page that starts at index `cursor`."""
+        start = int(cursor or 0)
+        names = self.names[start : start + self.per_page]
+        extra = self.fields.variables()
+        declared = "".join(f", $r{i}: String!" for i in range(len(names)))
+        declared += "".join(f", ${name}: {kind}" for name, (kind, _) in extra.items())
+        runs = " ".join(
+            f"r{i}: run(name: $r{i}) {{ {self.fields.text()} }}" for i in range(len(names))
+        )
+        document = (
+            f"query NamedRuns($project: String!, $entity: String!{declared})"
+            f" {{ project(name: $project, entityName: $entity) {{ {runs} }} }}"
+        )
+        variables = {
+            **project_variables(self.path),
+            **{f"r{i}": name for i, name in enumerate(names)},
+            **{name: value for name, (_, value) in extra.items()},
+        }
+        return Request(
+            document=document,
+            variables=variables,
+            asked=self.asked,
+            features=self.fields.features(),
+        )
+
+    def page(self, content: bytes, request: Request) -> Page:
+        """Parse the answer to `request`."""
+        data: NamedRuns = decode_answer(open_answer(content, request), NamedRuns, request)
+        project = found_project(data.project, self.path)
+        names = [value for name, value in request.variables.items() if re.fullmatch(r"r\d+", name)]
+        nodes = [found_run(project.get(f"r{i}"), name, self.path) for i, name in enumerate(names)]
+        end = self.names.index(names[-1]) + 1
+        return Page(nodes=tuple(nodes), cursor=str(end) if end < len(self.names) else None)
+
+
+def server_filters(filters: Filter, path: RunPath) -> Filter:
+    """Add what the path itself filters by: its sweep."""
+    if path.sweep is None:
+        return filters
+    return flt.conjoin(flt.parse({"sweep": path.sweep}), filters)
+
+
+Listing = ProjectListing | NamedListing
+
+
+def cursors_ahead(listing: Listing, page: Page, most: int | None) -> list[str]:
+    """Foretell the cursors after the first page's own, so that pages can be asked for side by side.
+
+    A guess, to be checked: each page must end at the cursor with which the next was asked for.
+
+    Parameters
+    ----------
+    listing, page
+        What is listed, and its first page.
+    most
+        Runs that are wanted at the most; None for all.
+
+    Returns
+    -------
+    list of str
+        The page's cursor first; empty where none can be foretold: cursors are no plain offsets, the number of
+        runs is not known, or one page is left.
+    """
+    size = len(page.nodes)
+    if page.cursor is None:
+        return []
+    if isinstance(listing, NamedListing):
+        ends = range(int(page.cursor), len(listing.names), size)
+        return [str(end) for end in ends][: None if most is None else -(-most // size) - 1]
+    if page.run_count is None or not is_offset(page):
+        return []
+    begin, end = _offset(page.cursor) or ("", 0)
+    wanted = page.run_count if most is None else min(most, page.run_count)
+    return [_cursor(begin, offset) for offset in range(end, end + wanted - size, size)]
+
+
+def is_offset(page: Page) -> bool:
+    """Tell whether the cursor of a first page is no more than the number of runs before it."""
+    size = len(page.nodes)
+    found = None if page.cursor is None else _offset(page.cursor)
+    return found is not None and found[1] in {size - 1, size} and size > 1
+
+
+def one_earlier(cursor: str) -> str:
+    """Give the cursor of a page that begins one run earlier, for one that is an offset."""
+    found = _offset(cursor)
+    return cursor if found is None else _cursor(found[0], found[1] - 1)
+
+
+def _offset(cursor: str) -> tuple[str, int] | None:
+    """Open a cursor in base64 that ends in a number; None if it is not, or spells otherwise what we would."""
+    try:
+        text = b64decode(cursor, validate=True).decode()
+    except ValueError:
+        return None
+    match = re.fullmatch(r"(.*?)(\d+)", text)
+    if match is None or _cursor(match[1], int(match[2])) != cursor:
+        return None
+    return match[1], int(match[2])
+
+
+def _cursor(begin: str, offset: int) -> str:
+    """Spell a cursor."""
+    return b64encode(f"{begin}{offset}".encode()).decode()
+
+
+class UserNode(msgspec.Struct, rename="camel", gc=False):
+    """The user of a run."""
+
+    name: str | None = None
+    username: str | None = None
+
+
+class RunNode(msgspec.Struct, rename="camel", gc=False):
+    """One run, as far as it was selected."""
+
+    name: str
+    display_name: str | None = None
+    state: str | None = None
+    created_at: str | None = None
+    heartbeat_at: str | None = None
+    user: UserNode | None = None
+    group: str | None = None
+    job_type: str | None = None
+    sweep_name: str | None = None
+    tags: list[str] | None = None
+    notes: str | None = None
+    commit: str | None = None
+    history_line_count: int | float | None = None
+    history_keys: msgspec.Raw = RAW_NULL
+    config: msgspec.Raw = RAW_NULL
+    summary_metrics: msgspec.Raw = RAW_NULL
+
+
+class _Edge(msgspec.Struct, gc=False):
+    node: RunNode | None = None
+    cursor: str | None = None
+
+
+class _Connection(msgspec.Struct, rename="camel"):
+    edges: list[_Edge | None] = []
+    page_info: PageInfo = msgspec.field(default_factory=PageInfo)
+
+
+class _Project(msgspec.Struct, rename="camel"):
+    runs: _Connection | None = None
+    run_count: int | None = None
+    sweep: dict[str, Any] | None = None
+
+
+@answered
+class RunsData(msgspec.Struct):
+    """The data of a page of runs."""
+
+    project: _Project | None = None
+
+
+@answered
+class NamedRuns(msgspec.Struct):
+    """The data of runs by their names: alias -> run."""
+
+    project: dict[str, RunNode | None] | None = None

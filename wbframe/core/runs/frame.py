@@ -1,0 +1,269 @@
+"""Runs as the server gives them -> the runs frame: unwrapped, flattened, typed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+import polars as pl
+
+from wbframe.core.decode.cells import UTC_TIME
+from wbframe.core.decode.rows import decode_rows, infer_types
+from wbframe.core.paths import name_of
+from wbframe.core.protocol.answers import RAW_NULL, json_object, json_texts
+from wbframe.core.schema.runs import RUN_COLUMNS, RunsSchema
+from wbframe.core.schema.types import HIDDEN, Index, merge_index
+from wbframe.errors import AnswerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from wbframe.core.model import RunPath
+    from wbframe.core.protocol.runs import RunNode
+
+# Deeper objects stay JSON text: nobody's config nests so far, and recursion has an end.
+_MAX_DEPTH = 32
+_ROWS_AT_ONCE = 100
+
+
+class _Wrapped(msgspec.Struct):
+    """A value of a config."""
+
+    value: msgspec.Raw
+
+
+_wrapped = msgspec.json.Decoder(dict[str, _Wrapped])
+
+
+@dataclass(slots=True)
+class RunsBuffer:
+    """Runs in order, their config and summary already flattened to one JSON row each.
+
+    `names` are the columns of these, `collided` those that a run has two values for, by its place.
+    """
+
+    entities: list[str] = field(default_factory=list)
+    projects: list[str] = field(default_factory=list)
+    nodes: list[RunNode] = field(default_factory=list)
+    rows: list[bytes] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
+    collided: dict[int, set[str]] = field(default_factory=dict)
+
+    def add(self, path: RunPath, nodes: Iterable[RunNode]) -> None:
+        """Add runs of one project; config and summary are taken out of them."""
+        for node in nodes:
+            twice: set[str] = set()
+            leaves = run_leaves(node, where=f"run {node.name!r} of {name_of(path)}", collided=twice)
+            if twice:
+                self.collided[len(self.nodes)] = twice
+            self.entities.append(path.entity or "")
+            self.projects.append(path.project)
+            self.nodes.append(node)
+            self.names.update(leaves)
+            self.rows.append(msgspec.json.encode(leaves))
+            # They are views of the answer, and would hold all of it.
+            node.config = node.summary_metrics = RAW_NULL
+
+    def extend(self, other: RunsBuffer) -> None:
+        """Add the runs of another one."""
+        at = len(self)
+        self.collided.update({at + place: names for place, names in other.collided.items()})
+        self.names |= other.names
+        self.entities += other.entities
+        self.projects += other.projects
+        self.nodes += other.nodes
+        self.rows += other.rows
+
+    def only(self, places: Sequence[int]) -> RunsBuffer:
+        """Give some of the runs; `names` may be more than these have."""
+        return RunsBuffer(
+            entities=[self.entities[i] for i in places],
+            projects=[self.projects[i] for i in places],
+            nodes=[self.nodes[i] for i in places],
+            rows=[self.rows[i] for i in places],
+            names=self.names,
+            collided={at: self.collided[i] for at, i in enumerate(places) if i in self.collided},
+        )
+
+    def joined(self) -> Iterator[bytes]:
+        """Give the rows as JSON arrays, each of some rows: the memory to decode one is many times its size."""
+        for at in range(0, max(len(self.rows), 1), _ROWS_AT_ONCE):
+            yield b"[" + b",".join(self.rows[at : at + _ROWS_AT_ONCE]) + b"]"
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+
+def run_leaves(
+    node: RunNode, *, where: str, collided: set[str] | None = None
+) -> dict[str, msgspec.Raw]:
+    """Flatten config and summary of a run: column -> value as it stood in the bytes.
+
+    A key ``a.b`` and a key ``b`` inside ``a`` name the same column; the former counts, and the column is
+    added to `collided`.
+    """
+    collided = set() if collided is None else collided
+    leaves: dict[str, msgspec.Raw] = {}
+    if node.config != RAW_NULL:
+        of_config = f"the config of {where}"
+        text = json_texts(node.config, where=of_config)
+        flat = _flat_config(text)
+        if flat is not None:
+            leaves = flat
+        else:
+            config = json_object(msgspec.Raw(text), where=of_config)
+            for key, wrapped in sorted(config.items()):
+                if key not in HIDDEN["config"]:
+                    _flatten(leaves, collided, f"config.{key}", _unwrap(wrapped), 0)
+    if node.summary_metrics != RAW_NULL:
+        of_summary = f"the summary of {where}"
+        text = json_texts(node.summary_metrics, where=of_summary)
+        summary = json_object(msgspec.Raw(text), where=of_summary)
+        hidden = [summary[key] for key in HIDDEN["summary"] & summary.keys()]
+        if text.count(b"{") == 1 + _braces(hidden):
+            leaves.update(
+                {f"summary.{k}": v for k, v in summary.items() if k not in HIDDEN["summary"]}
+            )
+        else:
+            for key, value in sorted(summary.items()):
+                if key not in HIDDEN["summary"]:
+                    _flatten(leaves, collided, f"summary.{key}", value, 0)
+    return leaves
+
+
+def _flat_config(text: bytes) -> dict[str, msgspec.Raw] | None:
+    """Open a config in which nothing is nested, as most are; None for others."""
+    try:
+        found = _wrapped.decode(text)
+    except msgspec.DecodeError:
+        return None
+    hidden = [found.pop(key).value for key in HIDDEN["config"] & found.keys()]
+    if text.count(b"{") != 1 + len(found) + len(hidden) + _braces(hidden):
+        return None
+    return {f"config.{key}": wrapped.value for key, wrapped in found.items()}
+
+
+def _braces(values: Iterable[msgspec.Raw]) -> int:
+    """Count opening braces."""
+    return sum(bytes(each).count(b"{") for each in values)
+
+
+def _unwrap(value: msgspec.Raw) -> msgspec.Raw:
+    """Take the value out of ``{"value": ..., "desc": ...}``; others pass as they are."""
+    inner = _object(value)
+    return inner["value"] if inner is not None and "value" in inner else value
+
+
+def _object(value: msgspec.Raw) -> dict[str, msgspec.Raw] | None:
+    """Open a JSON object; None for anything else."""
+    if bytes(value).lstrip()[:1] != b"{":
+        return None
+    return msgspec.json.decode(value, type=dict[str, msgspec.Raw])
+
+
+def _flatten(
+    leaves: dict[str, msgspec.Raw], collided: set[str], name: str, value: msgspec.Raw, depth: int
+) -> None:
+    """Add the leaves below a value; media and histograms, which have a `_type`, are leaves."""
+    inner = _object(value) if depth < _MAX_DEPTH else None
+    if not inner or "_type" in inner:
+        if name in leaves:
+            collided.add(name)
+        leaves[name] = value
+        return
+    for key, each in sorted(inner.items()):
+        _flatten(leaves, collided, f"{name}.{key}", each, depth + 1)
+
+
+# ---------------------------------------------------------------- the frame
+
+
+def runs_frame(buffer: RunsBuffer, schema: RunsSchema) -> tuple[pl.DataFrame, frozenset[str]]:
+    """Build the frame of exactly the schema's columns.
+
+    Returns
+    -------
+    tuple
+        The frame, one row a run in order, and the columns in which Float64 lost digits.
+
+    Raises
+    ------
+    SchemaMismatchError
+        If a config or summary value does not fit its column.
+    """
+    leaves = schema.leaves()
+    found: dict[str, pl.Series] = {}
+    imprecise: frozenset[str] = frozenset()
+    if leaves:
+        decoded = [decode_rows(part, leaves, where="the runs") for part in buffer.joined()]
+        whole = pl.concat([each.frame for each in decoded])
+        found = {name: whole[name] for name in leaves}
+        imprecise = frozenset().union(*(each.imprecise for each in decoded))
+    found |= _meta_columns([name for name in schema.columns if name in RUN_COLUMNS], buffer)
+    for name, dtype in schema.columns.items():
+        if found[name].dtype != dtype:  # an override of metadata
+            found[name] = found[name].cast(dtype)
+    return pl.DataFrame([found[name] for name in schema.columns]), imprecise
+
+
+def leaf_types(buffer: RunsBuffer) -> Index:
+    """Give the config and summary columns that these runs have, and their types."""
+    found: Index = {}
+    for part in buffer.joined():
+        merge_index(found, {name: frozenset(types) for name, types in infer_types(part).items()})
+    return found
+
+
+def _meta_columns(names: Sequence[str], buffer: RunsBuffer) -> dict[str, pl.Series]:
+    """Build metadata columns."""
+    found: dict[str, pl.Series] = {}
+    times: dict[str, Sequence[object]] = {}
+    for name in names:
+        if name in _ATTRIBUTES:
+            take = _ATTRIBUTES[name]
+            values: Sequence[object] = [take(node) for node in buffer.nodes]
+        else:
+            values = buffer.entities if name == "entity" else buffer.projects
+        dtype = RUN_COLUMNS[name][0]
+        if dtype == UTC_TIME:
+            times[name] = values
+        elif dtype == pl.List(pl.String) and values:
+            # By JSON: from Python lists, polars makes a series a run, which takes ten times as long.
+            spelled = msgspec.json.encode([{name: each} for each in values])
+            found[name] = pl.read_json(spelled, schema={name: dtype})[name]
+        else:
+            found[name] = pl.Series(name, values, dtype=dtype)
+    return found | (_times(times) if times else {})
+
+
+_ATTRIBUTES: dict[str, Callable[[RunNode], object]] = {
+    "run_id": lambda node: node.name,
+    "name": lambda node: node.display_name,
+    "state": lambda node: node.state,
+    "created_at": lambda node: node.created_at,
+    "heartbeat_at": lambda node: node.heartbeat_at,
+    "user": lambda node: None if node.user is None else node.user.username or node.user.name,
+    "group": lambda node: node.group,
+    "job_type": lambda node: node.job_type,
+    "sweep": lambda node: node.sweep_name,
+    "tags": lambda node: node.tags or [],
+    "notes": lambda node: node.notes,
+    "commit": lambda node: node.commit,
+    "history_line_count": lambda node: None if node.history_line_count is None else int(node.history_line_count),
+}  # fmt: skip
+
+
+def _times(spelled: Mapping[str, Sequence[object]]) -> dict[str, pl.Series]:
+    """Parse the server's spellings of UTC times: with ``Z``, without, with fractions, with an offset."""
+    texts = [pl.Series(name, values, dtype=pl.String) for name, values in spelled.items()]
+    plain = pl.all().str.replace(r"(Z|[+]00:?00)$", "").str.replace(" ", "T")
+    times = plain.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
+    parsed = pl.DataFrame(texts).select(times.dt.replace_time_zone("UTC")).get_columns()
+    for text, column in zip(texts, parsed, strict=True):
+        if text.null_count() != column.null_count():
+            bad = text.filter(column.is_null() & text.is_not_null())
+            raise AnswerError(
+                f"`{text.name}`: cannot read the time {bad[0]!r}; expected the form 2026-01-31T10:15:30Z"
+            )
+    return {column.name: column for column in parsed}

@@ -1,0 +1,73 @@
+"""Listing the runs of a selection, page by page."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from wbframe.core import filters as flt
+from wbframe.core.model import LIGHT_PER_PAGE, PER_PAGE
+from wbframe.core.protocol.runs import Listing, NamedListing, ProjectListing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from wbframe.core.model import RunPath, Selection
+    from wbframe.core.protocol.runs import NodeFields
+
+
+# Runs named by id with a filter besides go into one `$in` each so many.
+_NAMES_PER_FILTER = 500
+NAMES_PER_PAGE = 100
+
+
+def listings(selection: Selection, fields: NodeFields) -> Iterator[Listing]:
+    """Cut a selection into listings, in the order of its paths."""
+    for (_, _, named), group in groupby(selection.paths, key=_kind):
+        paths = list(group)
+        if not named:
+            yield from (_project_listing(selection, path, fields) for path in paths)
+            continue
+        path = replace(paths[0], run=None)
+        names = tuple(each.run for each in paths if each.run is not None)
+        if selection.filters == flt.EMPTY:
+            yield NamedListing(
+                path=path,
+                names=names,
+                fields=fields,
+                per_page=min(page_size(selection, fields), NAMES_PER_PAGE),
+            )
+            continue
+        for start in range(0, len(names), _NAMES_PER_FILTER):
+            part = list(names[start : start + _NAMES_PER_FILTER])
+            only = replace(
+                selection,
+                filters=flt.conjoin(flt.parse({"name": {"$in": part}}), selection.filters),
+            )
+            yield _project_listing(only, path, fields)
+
+
+def _kind(path: RunPath) -> tuple[str | None, str, bool]:
+    return path.entity, path.project, path.run is not None
+
+
+def _project_listing(selection: Selection, path: RunPath, fields: NodeFields) -> ProjectListing:
+    return ProjectListing(
+        path=path,
+        filters=selection.filters,
+        order=selection.order,
+        fields=fields,
+        per_page=page_size(selection, fields),
+    )
+
+
+def page_size(selection: Selection, fields: NodeFields) -> int:
+    """Give the runs of a page: as told, else many where each takes few bytes; no more than are wanted."""
+    size = selection.per_page
+    if size is None:
+        size = LIGHT_PER_PAGE if fields.light else PER_PAGE
+    # A predicate may drop most of a page, so that a page of `limit` runs would be one of many.
+    if selection.limit is None or selection.predicate is not None:
+        return size
+    return max(min(size, selection.limit), 1)

@@ -1,0 +1,72 @@
+"""What is known of a runs scan before its pages are read."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from wbframe.core.paths import describe
+from wbframe.core.pushdown.query import predicate_columns
+from wbframe.core.pushdown.reader import is_row_separable
+from wbframe.core.schema.runs import runs_schema
+
+if TYPE_CHECKING:
+    from wbframe.core.model import RunsScan
+    from wbframe.core.schema.runs import RunsSchema
+    from wbframe.core.schema.types import Index
+
+
+@dataclass(frozen=True, slots=True)
+class RunsPlan:
+    """A runs scan with everything that must be known before its pages.
+
+    Attributes
+    ----------
+    scan
+        With default entities filled in.
+    columns
+        The names and globs of the scan and of its predicate; None for all.
+    index
+        The config and summary columns of the projects: empty where none is needed, None where the
+        server has no index.
+    sampled
+        Whether the index is that of some runs, so that others may have more columns.
+    """
+
+    scan: RunsScan
+    columns: tuple[str, ...] | None
+    index: Index | None
+    sampled: bool = False
+
+    def resolve(self, columns: tuple[str, ...] | None, index: Index | None) -> RunsSchema:
+        """Give the columns that names and globs mean."""
+        where = describe(self.scan.selection.paths)
+        complete = self.index is not None and not self.sampled
+        return runs_schema(columns, index, self.scan.overrides, where=where, complete=complete)
+
+    def of(self, scan: RunsScan) -> RunsPlan:
+        """Give the plan for a scan of the same projects: what it reads is what it and its predicate look at."""
+        return replace(self, scan=scan, columns=columns_of(scan))
+
+    def wanted(self, names: set[str]) -> set[str]:
+        """Give those of some names without a column that are wanted all the same: by a glob, or all."""
+        if not names or self.columns is None:
+            return names
+        return {
+            name for name in names if any(fnmatch.fnmatchcase(name, each) for each in self.columns)
+        }
+
+    @property
+    def in_one_piece(self) -> bool:
+        """Whether it takes all runs to tell the types, or which of them the predicate keeps."""
+        predicate = self.scan.selection.predicate
+        return self.index is None or not (predicate is None or is_row_separable(predicate))
+
+
+def columns_of(scan: RunsScan) -> tuple[str, ...] | None:
+    """Give the names and globs that a scan and its predicate look at; None for all."""
+    looked_at = predicate_columns(scan.selection.predicate)
+    if scan.columns is None or looked_at is None:
+        return None
+    return tuple(dict.fromkeys((*scan.columns, *looked_at)))

@@ -1,0 +1,119 @@
+"""The types of logged, config and summary keys as a server names them, and the dtypes that they become."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+# Logged keys that are metadata of the row rather than of the user, in historyKeys and in rows.
+SYSTEM_PREFIXES = ("system/", "system.")
+# The columns of machine metrics that stand in place of `_step`.
+SYSTEM_LEAD = ("_runtime", "_timestamp")
+
+_NUMBER = frozenset({"number"})
+_TEXT = frozenset({"string"})
+_BOOL = frozenset({"bool"})
+# Spellings of types in `project.fields` -> historyKeys' vocabulary.
+_FIELD_TYPES = {
+    "number": "number", "int": "number", "integer": "number", "float": "number", "int64": "number",
+    "string": "string", "text": "string", "boolean": "bool", "bool": "bool", "null": "nil", "nil": "nil",
+}  # fmt: skip
+
+# What the SDK itself keeps among the keys.
+HIDDEN = {"config": frozenset({"_wandb", "wandb_version"}), "summary": frozenset({"_wandb"})}
+
+Types = frozenset[str]
+Index = dict[str, Types]
+
+
+def dtype_of(types: Types) -> pl.DataType:
+    """Give the dtype of a key that was seen with these types.
+
+    Examples
+    --------
+    >>> dtype_of(frozenset({"number", "nil"}))
+    Float64
+    >>> dtype_of(frozenset({"number", "string"}))
+    String
+    """
+    kinds = types - {"nil"}
+    if kinds == _NUMBER or not kinds:
+        return pl.Float64()
+    return pl.Boolean() if kinds == _BOOL else pl.String()
+
+
+def is_mixed(types: Types) -> bool:
+    """Tell whether text among numbers may be no more than spelled-out NaN and infinities."""
+    return types - {"nil"} == _NUMBER | _TEXT
+
+
+def merge_index(into: Index, more: Mapping[str, Iterable[str]]) -> None:
+    """Add names and types to an index."""
+    for name, types in more.items():
+        into[name] = into.get(name, frozenset()) | frozenset(types)
+
+
+# ---------------------------------------------------------------- the runs frame
+
+
+def index_of_fields(pairs: Iterable[tuple[str, str | None]]) -> Index:
+    """Turn `project.fields` into column names of the runs frame and their types.
+
+    Examples
+    --------
+    >>> index_of_fields([("config.opt.value.name", "string")])
+    {'config.opt.name': frozenset({'string'})}
+    """
+    found: Index = {}
+    for path, kind in pairs:
+        name = _column_of_field(path)
+        if name is not None:
+            merge_index(found, {name: (_FIELD_TYPES.get((kind or "").lower(), "json"),)})
+    return found
+
+
+def _column_of_field(path: str) -> str | None:
+    """Give the column of one path of the index; None if it is no config or summary key."""
+    head, dot, rest = path.partition(".")
+    if not dot:
+        return None
+    if head == "config":
+        nested = ".value." in rest
+        rest = rest.replace(".value.", ".", 1) if nested else rest.removesuffix(".value")
+    elif head in {"summary_metrics", "summaryMetrics", "summary"}:
+        head = "summary"
+    else:
+        return None
+    return None if rest.split(".")[0] in HIDDEN[head] else f"{head}.{rest}"
+
+
+def system_column(key: str) -> str:
+    """Spell a machine metric of historyKeys as it stands in the rows: ``system.<name>``.
+
+    Examples
+    --------
+    >>> system_column("system/cpu"), system_column("system/system.load1")
+    ('system.cpu', 'system.system.load1')
+    """
+    for prefix in SYSTEM_PREFIXES:
+        if key.startswith(prefix):
+            return f"system.{key.removeprefix(prefix)}"
+    return key
+
+
+def system_spelling(key: str) -> str:
+    """Give the column (or glob) that a machine metric asked for in any spelling means.
+
+    Examples
+    --------
+    >>> system_spelling("cpu"), system_spelling("system/gpu*")
+    ('system.cpu', 'system.gpu*')
+    """
+    if key in SYSTEM_LEAD or key.startswith(SYSTEM_PREFIXES):
+        return system_column(key)
+    return f"system.{key}"

@@ -1,0 +1,64 @@
+"""The drop-in: the official SDK's `Api`, `Runs` and `Run`, reading many histories a request.
+
+Where code that worked with the SDK's `Runs` sees a difference, it is one of these. "0.18", "0.19.8" and "0.31"
+are releases of the wandb package; what is said of none of them holds for all three.
+
+=====================================  =================================  ==================================
+Where                                  The SDK                            Here
+=====================================  =================================  ==================================
+``histories`` of R runs                R requests, 0.19.8 2 R             a few a page of runs
+polars, runs with different columns    0.19.8, 0.31 raise                 the union, null where missing
+polars, int in one run, float in       raise                              Float64
+another; null in one, values in
+another
+polars, key first seen after row 100   dropped in silence                 kept
+polars, int for 100 rows, then 1.5     cut to 1 in silence                Float64
+polars, text among numbers             raise                              String
+``"NaN"`` among numbers, in frames     object, String                     float, a real NaN
+Integers that float64 cannot hold,     cut in silence                     Python integers, object
+beside missing ones, pandas
+pandas and polars, row order           0.18 sorts by ``run_id``           the order of the runs
+Objects without any field, polars      a Struct of no field               JSON text, ``{}``
+Errors of ``histories``, ``history``   `CommError`                        those of `wbframe.errors`, which
+                                                                          are ValueErrors for a wrong
+                                                                          `format` and a missing project
+Wrong `keys` of ``histories``          a message for every run            one message, no request
+``match="any"`` of ``histories``       does not exist                     rows that hold any of `keys`
+``runs[:]``, ``runs[5:]``,             TypeError, or a part of the        loads what it takes
+``runs[:-1]``                          runs that happen to be loaded
+`length`                               0.31 does not have it              as in 0.18, 0.19.8
+`per_page=None`                        0.31 sends null                    50
+Pages that ``histories`` loads         of `per_page` runs                  of 200 if `per_page` is from
+                                                                          50 to 199: fewer requests
+Runs a page in ``histories``           `per_page`                         200, if `per_page` is 50 to 199
+`cursor` of an empty page              0.18, 0.19.8 IndexError            None
+After "Could not find project"         0.31 gives a length of 0 and no    the same error again
+                                       run
+`order=None`                           0.31 makes it ``+created_at``      sent as it is: newest first
+`include_sweeps`                       0.31: False; the sweep is loaded   True; False leaves `run.sweep` None
+                                       when it is looked at
+`lazy`                                 0.31: True                         False: config and summary come
+                                                                          with the page
+Sweeps of a page                       a request each, 0.31 more          one request
+`name` of a sweep                      0.31: also a name given later      as in 0.18, 0.19.8
+`json_config`                          0.18 drops ``_wandb``              keeps it
+``run.user`` of a run without a user   0.18, 0.19.8 AttributeError;       None
+                                       0.31 TypeError for the page
+Config that is no object               0.18, 0.19.8 raise                 ``{}``
+``run.summary``                        can be written to                  a read-only mapping
+``run.metadata`` that fails to load    None                               raises; None if there is no file
+``run.lastHistoryStep``                always a request                   none for a run that has ended
+``scan_history``                       0.18, 0.19.8 lose and repeat rows  every row once
+                                       at page bounds with `keys`
+``scan_history`` of sparse steps       a request a 1000 steps             wider windows where little comes
+``scan_history`` without historyKeys   no rows                            all rows
+``scan_history`` values                0.31 turns 1.0 into 1, thins out   as they came, all; a row lacks
+                                       steps that stand in two rows,      what it lacks, and holds all
+                                       gives exported rows that lack      `keys`
+                                       `keys`, with None for them
+``scan_history``, rows that the        0.18, 0.19.8 end without them,     IncompleteHistoryError
+server gives in exported files only    0.31 reads the files
+``scan_history`` with wrong `keys`     0.31 raises                        an empty list and a message
+Files, artifacts, anything written     in the SDK                         not here: AttributeError
+=====================================  =================================  ==================================
+"""

@@ -1,0 +1,312 @@
+"""Rows as the official SDK gives them: what to ask for many runs at once, and the rows as Python objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from wbframe.core.decode.rows import join_texts
+from wbframe.core.histories.tasks import RUNS_PER_REQUEST
+from wbframe.core.model import STEP
+from wbframe.core.paths import name_of
+from wbframe.core.protocol.rows import (
+    RowsOf,
+    row_lists,
+    rows_answer,
+    rows_at_once,
+    rows_request,
+    spec,
+)
+from wbframe.dropin.columns import Columns
+from wbframe.dropin.values import RowShape, objects, side_by_side, united
+from wbframe.errors import AnswerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from wbframe.core.model import Match, RunPath, Stream
+    from wbframe.core.protocol.request import Request
+    from wbframe.dropin.values import Texts
+
+__all__ = [
+    "RowsAsked",
+    "RowsTask",
+    "StepWindows",
+    "known_size",
+    "open_rows",
+    "rows_holding",
+    "rows_tasks",
+]
+
+Row = dict[str, Any]
+# Keys and rows of a run of which the server says nothing.
+_KEYS = 20
+_DEFAULT_SAMPLES = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowsAsked:
+    """Which rows of each run.
+
+    Attributes
+    ----------
+    samples
+        Rows at the most, as the caller has it.
+    keys
+        The keys that rows hold besides `x_axis`; empty for whole rows.
+    x_axis
+        The first key of each spec.
+    stream
+        ``"default"``, or machine metrics.
+    match
+        ``"all"``: rows that hold every key, as the server gives them; ``"any"``: rows that hold one.
+    """
+
+    samples: int = _DEFAULT_SAMPLES
+    keys: tuple[str, ...] = ()
+    x_axis: str = STEP
+    stream: Stream = "default"
+    match: Match = "all"
+
+    def of(self, run_id: str) -> RowsOf:
+        """Give what is asked of one run."""
+        if not self.keys:
+            field = "history" if self.stream == "default" else "events"
+            return RowsOf(run_id=run_id, field=field)
+        specs = tuple(spec(keys, self.samples, None, None) for keys in self.spec_keys)
+        return RowsOf(run_id=run_id, specs=specs)
+
+    @property
+    def spec_keys(self) -> list[tuple[str, ...]]:
+        """The keys of each spec; none where whole rows are asked."""
+        if not self.keys:
+            return []
+        if self.match == "all":
+            return [(self.x_axis, *self.keys)]
+        lead = dict.fromkeys((STEP, self.x_axis))
+        own = dict.fromkeys(key for key in self.keys if key not in lead)
+        return [(*lead, key) for key in own or [STEP]]
+
+    @property
+    def unites(self) -> bool:
+        """Whether the rows of several specs are united by step."""
+        return bool(self.keys) and self.match == "any"
+
+    def shapes(self) -> list[RowShape]:
+        """Give the shape of each list of rows of a run."""
+        return [RowShape(keys) for keys in self.spec_keys] or [RowShape()]
+
+    def points(self, rows: int | None, keys: int | None) -> int:
+        """Estimate the cells that come back from a run of so many rows and keys."""
+        samples = self.samples or _DEFAULT_SAMPLES
+        if self.stream != "default":
+            return samples * _KEYS
+        width = len(self.keys) + 1 if self.keys else keys or _KEYS
+        return min(samples, samples if rows is None else rows) * width
+
+    def parse(self, lists: Sequence[Texts], *, where: str) -> list[Row]:
+        """Read the rows of one run, a list a spec."""
+        parts = [objects(part, where=where) for part in lists]
+        return united(parts) if self.unites else parts[0]
+
+
+def open_rows(
+    content: bytes, request: Request, path: RunPath, asked: Sequence[RowsOf]
+) -> Iterator[tuple[str, Sequence[Texts], str]]:
+    """Open an answer to `rows_request`; no row is parsed.
+
+    Yields
+    ------
+    tuple
+        Of each run, in order, its id, its rows, a list a spec, and what it is called in messages.
+
+    Raises
+    ------
+    QueryError, AnswerError, RunNotFoundError
+        As the answer has it.
+    """
+    known = rows_at_once(content, request, asked)
+    raws = [] if known else rows_answer(content, request, path, asked)
+    for i, of in enumerate(asked):
+        where = f"run {of.run_id!r} of {name_of(path)}"
+        lists: Sequence[Texts]
+        if known:
+            texts = known[i].history if of.field == "history" else known[i].events
+            lists = (known[i].sampled_history or []) if of.specs else [texts or []]
+        else:
+            lists = row_lists(raws[i]) if of.specs else [join_texts(raws[i], where=where)]
+        if of.specs and len(lists) != len(of.specs):
+            msg = f"{len(of.specs)} specs were asked and {len(lists)} answered"
+            raise AnswerError(f"{where}: {msg}")
+        yield of.run_id, lists, where
+
+
+# ---------------------------------------------------------------- many runs a request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowsTask:
+    """One request for the rows of several runs of one project."""
+
+    path: RunPath
+    runs: tuple[str, ...]
+    asked: RowsAsked
+
+    def request(self) -> Request:
+        """Build the request."""
+        return rows_request(self.path, self._rows_of(), samples=self.asked.samples)
+
+    def rows(self, content: bytes, request: Request) -> list[tuple[str, list[Row]]]:
+        """Read the answer: run id and rows of each run, in order.
+
+        Raises
+        ------
+        QueryError, AnswerError, RunNotFoundError
+            As the answer has it.
+        """
+        return [
+            (run, self.asked.parse(lists, where=where))
+            for run, lists, where in open_rows(content, request, self.path, self._rows_of())
+        ]
+
+    def columns(self, content: bytes, request: Request, shapes: Sequence[RowShape]) -> Columns:
+        """Read the answer as columns, with the run ids as `run_id`; else as `rows`."""
+        found = Columns()
+        for run, lists, where in open_rows(content, request, self.path, self._rows_of()):
+            parts = [
+                shape.cells(each, where=where) for shape, each in zip(shapes, lists, strict=True)
+            ]
+            cells = side_by_side(parts) if self.asked.unites else parts[0]
+            if cells is None:
+                found.add(self.asked.parse(lists, where=where), run_id=run)
+            else:
+                found.add_cells(cells[1], cells[0], run_id=run)
+        found.settle()
+        return found
+
+    def _rows_of(self) -> list[RowsOf]:
+        return [self.asked.of(run) for run in self.runs]
+
+
+def rows_tasks(
+    path: RunPath,
+    asked: RowsAsked,
+    pages: Iterable[Sequence[tuple[str, int]]],
+    budget: Callable[[], int],
+) -> Iterator[RowsTask]:
+    """Cut pages of runs into tasks, in order.
+
+    Parameters
+    ----------
+    path, asked
+        Which project, and what of each run.
+    pages
+        Run ids with the cells that each is estimated to give; no task waits for a later page.
+    budget
+        Gives the cells that the next task may ask for; a single run may be above it.
+    """
+    for page in pages:
+        batch: list[str] = []
+        points = 0
+        for run_id, size in page:
+            if batch and (points + size > budget() or len(batch) >= RUNS_PER_REQUEST):
+                yield RowsTask(path=path, runs=tuple(batch), asked=asked)
+                batch, points = [], 0
+            batch.append(run_id)
+            points += size
+        if batch:
+            yield RowsTask(path=path, runs=tuple(batch), asked=asked)
+
+
+def known_size(node: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """Give the rows and the number of keys of a run, as far as its node tells."""
+    rows = node.get("historyLineCount")
+    info = node.get("historyKeys")
+    keys = info.get("keys") if isinstance(info, Mapping) else None
+    return (
+        int(rows) if isinstance(rows, int | float) else None,
+        len(keys) if isinstance(keys, Mapping) else None,
+    )
+
+
+def rows_holding(keys: Sequence[str], node: Mapping[str, Any]) -> int | None:
+    """Give the rows of a run that hold all of the keys, by its node; None if it does not tell.
+
+    Examples
+    --------
+    >>> counts = {"loss": {"typeCounts": [{"type": "number", "count": 9}, {"type": "nil", "count": 1}]}}
+    >>> node = {"historyLineCount": 12, "historyKeys": {"keys": counts}}
+    >>> rows_holding([], node), rows_holding(["_step", "loss"], node), rows_holding(["loss", "f1"], node)
+    (12, 10, None)
+    """
+    own = [key for key in dict.fromkeys(keys) if key != STEP]
+    if not own:
+        return known_size(node)[0]
+    info = node.get("historyKeys")
+    known = info.get("keys") if isinstance(info, Mapping) else None
+    found = known.get(own[0]) if len(own) == 1 and isinstance(known, Mapping) else None
+    counts = found.get("typeCounts") if isinstance(found, Mapping) else None
+    return sum(int(each.get("count", 0)) for each in counts) if counts else None
+
+
+# ---------------------------------------------------------------- all rows of one run
+
+
+class StepWindows:
+    """Half-open windows of steps over a run, sized by what comes back.
+
+    A window begins `page` steps wide. Where steps are sparse it widens until about `page` rows come back;
+    where so many come that the server may have thinned them out, the same steps are asked again in
+    narrower windows.
+
+    Parameters
+    ----------
+    start, stop
+        The first step, and the one after the last.
+    page
+        Rows that a window should give.
+
+    Examples
+    --------
+    >>> windows = StepWindows(0, 5000, page=1000)
+    >>> windows.window
+    (0, 1000)
+    >>> windows.took(3), windows.window
+    (True, (1000, 5000))
+    """
+
+    # The server gives so many rows of one window at the most, whatever is asked.
+    MOST_SAMPLES = 10_000
+    _WIDER = 8
+
+    def __init__(self, start: int, stop: int, *, page: int) -> None:
+        self.at = start
+        self.stop = stop
+        self.page = min(max(page, 1), self.MOST_SAMPLES // 2)
+        self.width = self.page
+
+    @property
+    def samples(self) -> int:
+        """Rows to ask for: twice as many as should come, for steps that stand in several rows."""
+        return 2 * self.page
+
+    @property
+    def window(self) -> tuple[int, int] | None:
+        """The next window, or None at the end."""
+        if self.at >= self.stop:
+            return None
+        return self.at, min(self.at + self.width, self.stop)
+
+    def took(self, rows: int) -> bool:
+        """Tell whether the window's rows, so many, are surely all; go on, or make the window narrower."""
+        # What is thinned out to n rows may come back as a few less.
+        if rows > 0.9 * self.samples and self.width > 1:
+            self.width = max(min(self.width, self.stop - self.at) // 2, 1)
+            return False
+        self.at += self.width
+        if self._WIDER * rows <= self.page:
+            self.width *= self._WIDER
+        elif 2 * rows <= self.page:
+            self.width *= 2
+        return True

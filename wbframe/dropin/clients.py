@@ -1,0 +1,86 @@
+"""From what the official SDK calls a client to ours: the same server, the same key."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+from urllib.parse import urlsplit
+
+from wbframe.errors import UsageError
+from wbframe.io.client.client import Client
+from wbframe.io.client.default import client_or_default
+
+__all__ = ["app_url", "client_of"]
+
+_SAAS_APIS = {
+    "api.wandb.ai": "https://wandb.ai",
+    "api.forge.coreweave.com": "https://forge.coreweave.com/wandb",
+}
+
+_made: dict[tuple[str, str | None], Client] = {}
+_made_lock = threading.Lock()
+
+
+def client_of(given: object) -> Client:
+    """Give the client for what was passed as one.
+
+    Parameters
+    ----------
+    given
+        A `Client`; an object that has one as `client`; a ``wandb.Api()``, or what it hands to its own
+        classes (its ``client``, ``_service_api`` in newer releases); None for the environment's.
+
+    Raises
+    ------
+    UsageError
+        If it is none of these.
+    """
+    if given is None or isinstance(given, Client):
+        return client_or_default(given)
+    inner = getattr(given, "client", None)
+    if isinstance(inner, Client):
+        return inner
+    found = _server_and_key(given)
+    if found is None:
+        msg = (
+            f"`client` must be a wbframe.Client, a wandb.Api() or None; got {type(given).__name__}"
+        )
+        raise UsageError(msg)
+    with _made_lock:
+        if found not in _made:
+            _made[found] = Client(found[0], found[1])
+        return _made[found]
+
+
+def _server_and_key(given: Any) -> tuple[str, str | None] | None:
+    """Read the server and the key off an object of the SDK."""
+    settings = getattr(given, "settings", None)
+    if isinstance(settings, dict) and settings.get("base_url"):
+        return str(settings["base_url"]), getattr(given, "api_key", None)
+    settings = getattr(given, "_settings", None)
+    if getattr(settings, "base_url", None):
+        return str(getattr(settings, "base_url", "")), getattr(settings, "api_key", None)
+    transport = getattr(getattr(given, "_client", None), "transport", None)
+    url = getattr(transport, "url", None)
+    if url:
+        auth = getattr(getattr(transport, "session", None), "auth", None)
+        return str(url).removesuffix("/graphql"), auth[1] if isinstance(auth, tuple) else None
+    return None
+
+
+def app_url(base_url: str) -> str:
+    """Give the address of the web app of a server, without a slash at its end.
+
+    ``WANDB_APP_URL`` wins.
+
+    Examples
+    --------
+    >>> app_url("https://api.wandb.ai"), app_url("http://api.example.org")
+    ('https://wandb.ai', 'http://app.example.org')
+    """
+    named = os.environ.get("WANDB_APP_URL")
+    if named:
+        return named.rstrip("/")
+    found = _SAAS_APIS.get(urlsplit(base_url).netloc)
+    return found or base_url.replace("://api.", "://app.", 1)

@@ -1,0 +1,88 @@
+"""Rows of one run as Python objects from its exported files, for servers that give them nowhere else."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from pyarrow.types import is_struct
+
+from wbframe.core.decode.parquet import alternatives
+from wbframe.core.model import STEP
+from wbframe.io.read.exports import Storage, read_exports, read_file, signed_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    import pyarrow as pa
+
+    from wbframe.core.model import RunPath
+    from wbframe.io.client.client import Client
+
+Row = dict[str, Any]
+
+
+def exported_rows(
+    client: Client, path: RunPath, name: str, keys: Sequence[str], low: int, high: int
+) -> list[Row]:
+    """Read the rows of a half-open window of steps from the files of a run; none where it has no files.
+
+    Parameters
+    ----------
+    client, path, name
+        Which run.
+    keys
+        What rows must hold, and all that they are given with, besides `_step`; empty for whole rows.
+    low, high
+        The window.
+
+    Returns
+    -------
+    list of dict
+        By step, each step of one file only.
+    """
+    [export] = read_exports(client, path, [name])
+    storage = Storage(client)
+    found: dict[int, list[Row]] = {}
+    try:
+        for url in export.urls:
+            file = signed_file(client, storage, path, name, url)
+            table = read_file(file, list(keys) or None, min_step=low, max_step=high)
+            more: dict[int, list[Row]] = {}
+            for row in _rows(table):
+                if low <= row[STEP] < high and all(key in row for key in keys):
+                    more.setdefault(row[STEP], []).append(row)
+            found = {**more, **found}
+    finally:
+        storage.close()
+    return [row for step in sorted(found) for row in found[step]]
+
+
+def merged(exported: Iterable[Row], others: Iterable[Row]) -> list[Row]:
+    """Put exported rows and others together by step; of rows in both, the exported ones."""
+    found = list(exported)
+    there = {row[STEP] for row in found}
+    found += [row for row in others if row[STEP] not in there]
+    return sorted(found, key=lambda row: row[STEP])
+
+
+def _rows(table: pa.Table) -> Iterator[Row]:
+    """Give rows with what they hold; a step is a whole number."""
+    columns = {}
+    for field in table.schema:
+        values = table[field.name].to_pylist()
+        members = alternatives([each.name for each in field.type]) if is_struct(field.type) else []
+        columns[field.name] = [_value(value, members) for value in values]
+    for cells in zip(*columns.values(), strict=True):
+        row = {name: value for name, value in zip(columns, cells, strict=True) if value is not None}
+        yield {**row, STEP: int(row[STEP])}
+
+
+def _value(value: Any, members: Sequence[str]) -> Any:
+    """Take the value out of binary JSON, or of a struct of alternatives."""
+    if isinstance(value, bytes):
+        return json.loads(value)
+    if members and isinstance(value, dict):
+        held = [value[each] for each in members if value[each] is not None]
+        return _value(held[0], ()) if held else None
+    return value

@@ -1,0 +1,119 @@
+"""Rows as Python objects -> a pandas frame with the dtypes that pandas itself would give them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from wbframe.dropin.columns import (
+    ABSENT,
+    MISSING,
+    Chunk,
+    Columns,
+    all_names,
+    floats,
+    kinds_of,
+    plain,
+)
+from wbframe.dropin.polars_frame import column, loses_digits
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    import numpy as np
+    import pandas as pd
+
+__all__ = ["pandas_frame"]
+
+_NUMERIC = frozenset({int, float, str})
+
+
+def pandas_frame(
+    columns: Columns, *, text: Collection[str] = (), by_name: bool = False
+) -> tuple[pd.DataFrame, frozenset[str]]:
+    """Build a frame of the union of all keys.
+
+    Parameters
+    ----------
+    columns
+        The rows.
+    text
+        Keys known to hold text, in which ``"NaN"`` is a word and no number.
+    by_name
+        Whether columns are sorted by name, rather than in the order in which they first come.
+
+    Returns
+    -------
+    tuple
+        The frame with a fresh RangeIndex, 0 x 0 without rows, and the columns in which float64 lost
+        digits of an integer. Integers are int64, float64 where a row lacks the key (Python integers where
+        that would cost digits); numbers are float64, also beside the names of non-finite ones; anything
+        else is what pandas makes of the values, NaN where a row lacks the key.
+
+    Examples
+    --------
+    >>> frame, _ = pandas_frame(Columns([{"b": 1, "a": "NaN"}, {"b": 2, "a": 0.5}]))
+    >>> frame.dtypes.astype(str).to_dict()
+    {'b': 'int64', 'a': 'float64'}
+    """
+    import pandas as pd  # noqa: PLC0415 -- costs more to import than all the rest
+
+    found = {}
+    imprecise = set()
+    chunks = columns.chunks
+    for name in sorted(chunks) if by_name else chunks:
+        found[name], lost = _joined(chunks[name], text=name in text)
+        if lost:
+            imprecise.add(name)
+    return pd.DataFrame(found), frozenset(imprecise)
+
+
+def _joined(
+    chunks: Sequence[Chunk], *, text: bool
+) -> tuple[pd.Series[Any] | np.ndarray[Any, Any], bool]:
+    """Build one column of chunks, at once where pandas would make the same of their series."""
+    import pandas as pd  # noqa: PLC0415 -- as above
+
+    kinds = kinds_of(chunks)
+    known = kinds - ABSENT
+    quick = None
+    if len(kinds) == 1 and kinds <= {int, bool, str}:
+        quick = plain(chunks)
+        if quick is not None and kinds == {str}:
+            if text or not all_names(quick):
+                return pd.Series(quick.to_list()), False
+            quick = None
+    if quick is None and known and known <= (_NUMERIC - {str} if text else _NUMERIC):
+        quick = floats(chunks)
+    if quick is not None:
+        return quick.to_numpy(writable=True), False
+    return _series([cell for chunk in chunks for cell in chunk.cells], text=text)
+
+
+def _series(values: list[Any], *, text: bool) -> tuple[pd.Series[Any], bool]:
+    """Build one column; also tell whether float64 lost digits of an integer."""
+    import pandas as pd  # noqa: PLC0415 -- as above
+
+    kinds = set(map(type, values))
+    known = kinds - ABSENT
+    if not known:
+        return pd.Series(_filled(values, math.nan), dtype=object), False
+    if known == {float}:
+        plain = values if kinds == known else _filled(values, math.nan)
+        return pd.Series(plain, dtype="float64"), False
+    if kinds == {int}:
+        return pd.Series(values), False
+    if known <= _NUMERIC:
+        numbers, lost = column("", values, text=text)
+        if known == {int} and any(map(loses_digits, values)):
+            return pd.Series(_filled(values, None), dtype=object), False
+        if numbers.dtype.is_numeric():
+            return pd.Series(numbers.cast(pl.Float64).to_numpy()), lost
+    return pd.Series(_filled(values, math.nan) if kinds != known else values), False
+
+
+def _filled(values: list[Any], gap: Any) -> list[Any]:
+    """Put something where a row lacks the key."""
+    return [gap if value is MISSING else value for value in values]

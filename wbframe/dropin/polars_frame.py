@@ -1,0 +1,213 @@
+"""Columns of Python objects -> a polars frame, each column of the narrowest type that holds every value."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from wbframe.core.decode.cells import NON_FINITE
+from wbframe.dropin.columns import ABSENT, MISSING, all_names, floats, keys_of, kinds_of, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from wbframe.dropin.columns import Chunk, Columns
+
+__all__ = ["column", "dtype_of_values", "float_or_none", "loses_digits", "polars_frame"]
+
+Row = dict[str, Any]
+
+_NUMBERS = frozenset({int, float})
+_NUMERIC = frozenset({int, float, str})
+_INT64 = range(-(2**63), 2**63)
+_UINT64 = range(2**64)
+_EXACT = 2**53
+_NULL = pl.Null()
+_FLOAT = pl.Float64()
+_TEXT = pl.String()
+
+
+def polars_frame(
+    columns: Columns, *, text: Collection[str] = ()
+) -> tuple[pl.DataFrame, frozenset[str]]:
+    """Build a frame whose columns are sorted by name.
+
+    Parameters
+    ----------
+    columns
+        The rows.
+    text
+        Keys known to hold text, in which ``"NaN"`` is a word and no number.
+
+    Returns
+    -------
+    tuple
+        The frame, 0 x 0 without rows, and the columns in which Float64 lost digits of an integer.
+
+    Examples
+    --------
+    >>> from wbframe.dropin.columns import Columns
+    >>> frame, _ = polars_frame(Columns([{"b": 1}, {"b": 2.5, "a": "x"}]))
+    >>> frame.columns, frame.dtypes
+    (['a', 'b'], [String, Float64])
+    """
+    found = {}
+    imprecise = set()
+    for name, chunks in sorted(columns.chunks.items()):
+        found[name], lost = joined(name, chunks, text=name in text)
+        if lost:
+            imprecise.add(name)
+    return pl.DataFrame(found), frozenset(imprecise)
+
+
+def joined(name: str, chunks: Sequence[Chunk], *, text: bool = False) -> tuple[pl.Series, bool]:
+    """Do `column` for chunks, at once where they are of one type or numbers that Float64 holds."""
+    known = kinds_of(chunks) - ABSENT
+    quick = None
+    if len(known) == 1:
+        quick = plain(chunks)
+        if known == {str} and quick is not None and not text and all_names(quick):
+            quick = None
+    if quick is None and known - {int} and known <= (_NUMBERS if text else _NUMERIC):
+        quick = floats(chunks)
+    if quick is not None:
+        return quick.alias(name), False
+    return column(name, [cell for chunk in chunks for cell in chunk.cells], text=text)
+
+
+def column(name: str, values: Sequence[Any], *, text: bool = False) -> tuple[pl.Series, bool]:
+    """Build one column; also tell whether Float64 lost digits of an integer.
+
+    Integers are Int64 (UInt64 where they must be), Float64 beside fractions or beyond 64 bits;
+    numbers beside the names of non-finite ones are Float64; lists are List and objects Struct, of the
+    union of their items and fields; values of different kinds are String, each but text as JSON.
+    """
+    kinds = set(map(type, values))
+    if type(MISSING) in kinds:
+        values = [None if value is MISSING else value for value in values]
+    dtype = dtype_of_values(values, text=text)
+    lost = dtype == pl.Float64 and int in kinds and any(map(loses_digits, values))
+    if not (kinds - ABSENT <= _PLAIN.get(type(dtype), frozenset())):
+        values = [_fit(value, dtype) for value in values]
+    return pl.Series(name, values, dtype=dtype), lost
+
+
+# What a column of the dtype is made of without looking at each value.
+_PLAIN = {
+    pl.Null: frozenset[type](),
+    pl.Float64: frozenset({float}),
+    pl.Int64: frozenset({int}),
+    pl.UInt64: frozenset({int}),
+    pl.Boolean: frozenset({bool}),
+    pl.String: frozenset({str}),
+}
+
+
+def dtype_of_values(values: Sequence[Any], *, text: bool = False) -> pl.DataType:
+    """Give the narrowest dtype that holds all values.
+
+    Examples
+    --------
+    >>> dtype_of_values([1, 2.5, "NaN"]), dtype_of_values([1, "one"])
+    (Float64, String)
+    >>> dtype_of_values([[1], [], None])
+    List(Int64)
+    """
+    kinds = set(map(type, values)) - ABSENT
+    if not kinds:
+        return _NULL
+    if kinds == {int}:
+        return _integers(values)
+    if kinds <= {int, float}:
+        return _FLOAT
+    if kinds == {bool}:
+        return pl.Boolean()
+    if kinds <= {int, float, str} and not text and _are_numbers(values):
+        return _FLOAT
+    if kinds == {list}:
+        return pl.List(
+            dtype_of_values([item for each in values if type(each) is list for item in each])
+        )
+    if kinds == {dict}:
+        return _struct([each for each in values if type(each) is dict])
+    return _TEXT
+
+
+def _integers(values: Sequence[Any]) -> pl.DataType:
+    """Choose among the integer dtypes."""
+    known = [value for value in values if type(value) is int]
+    low, high = min(known), max(known)
+    if low in _INT64 and high in _INT64:
+        return pl.Int64()
+    return pl.UInt64() if low in _UINT64 and high in _UINT64 else _FLOAT
+
+
+def _are_numbers(values: Sequence[Any]) -> bool:
+    """Tell whether all text is the name of a non-finite number."""
+    return all(type(value) is not str or value in NON_FINITE for value in values)
+
+
+def _struct(values: Sequence[Row]) -> pl.DataType:
+    """Unite the fields of objects; objects without any field have no better type than text."""
+    names = keys_of(values)
+    if not names:
+        return _TEXT
+    return pl.Struct(
+        {name: dtype_of_values([value.get(name) for value in values]) for name in names}
+    )
+
+
+def loses_digits(value: Any) -> bool:
+    """Tell whether a value is an integer that no Float64 equals.
+
+    Examples
+    --------
+    >>> loses_digits(2**53 + 1), loses_digits(2**60), loses_digits(0.5)
+    (True, False, False)
+    """
+    if type(value) is not int or -_EXACT <= value <= _EXACT:
+        return False
+    try:
+        return int(float(value)) != value
+    except OverflowError:
+        return True
+
+
+def float_or_none(value: Any) -> float | None:
+    """Read a number or the name of a non-finite one; None for None.
+
+    Examples
+    --------
+    >>> float_or_none("-Infinity"), float_or_none(3)
+    (-inf, 3.0)
+    """
+    if value is None:
+        return None
+    if type(value) is str:
+        return NON_FINITE[value]
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf") if value > 0 else float("-inf")
+
+
+def _fit(value: Any, dtype: pl.DataType) -> Any:
+    """Turn a value into what a column of the dtype takes."""
+    if value is None:
+        return None
+    if dtype == pl.Float64:
+        return float_or_none(value)
+    if dtype == pl.String:
+        return (
+            value
+            if type(value) is str
+            else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        )
+    if isinstance(dtype, pl.List):
+        inner: Any = dtype.inner
+        return [_fit(item, inner) for item in value]
+    if isinstance(dtype, pl.Struct):
+        return {field.name: _fit(value.get(field.name), field.dtype) for field in dtype.fields}  # type: ignore[arg-type]
+    return value

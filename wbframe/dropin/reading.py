@@ -1,0 +1,234 @@
+"""Reading what the drop-in classes are made of: answers and rows as Python objects."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from wbframe.core.model import STEP
+from wbframe.core.protocol.answers import found_project, found_run, open_answer
+from wbframe.core.protocol.rows import RowsOf, rows_request, spec
+from wbframe.dropin import documents
+from wbframe.dropin.asked import RowsAsked, RowsTask, StepWindows, open_rows, rows_tasks
+from wbframe.dropin.columns import Columns
+from wbframe.dropin.values import from_json, objects
+from wbframe.errors import AnswerError
+from wbframe.io import threads
+from wbframe.io.read.parts import send_in_parts
+from wbframe.io.threads import side_by_side
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
+
+    from wbframe.core.model import RunPath
+    from wbframe.core.protocol.request import Request
+    from wbframe.dropin.values import Texts
+    from wbframe.io.client.client import Client
+
+__all__ = [
+    "Row",
+    "ask",
+    "find_last_step",
+    "last_step",
+    "read_columns",
+    "read_last_step",
+    "read_node",
+    "read_nodes",
+    "read_rows",
+    "read_run",
+    "read_run_file",
+    "read_sweeps",
+    "scan_rows",
+    "send_or_split",
+]
+
+Row = dict[str, Any]
+_Read = TypeVar("_Read")
+
+
+def ask(client: Client, request: Request, *, splittable: bool = False) -> dict[str, Any]:
+    """Send a request and give the `data` of its answer as Python objects.
+
+    Parameters
+    ----------
+    client, request, splittable
+        As of `Client.send`.
+
+    Raises
+    ------
+    WbframeError
+        As `Client.send`, and if the answer has errors or no data.
+    """
+    data = from_json(open_answer(client.send(request, splittable=splittable), request))
+    if not isinstance(data, dict):
+        raise AnswerError(f"could not read {request.asked}: the answer's data is no object")
+    return data
+
+
+def read_rows(
+    client: Client,
+    path: RunPath,
+    asked: RowsAsked,
+    pages: Iterable[Sequence[tuple[str, int]]],
+) -> Iterator[tuple[str, list[Row]]]:
+    """Read the rows of pages of runs, many runs a request, while the next page is on its way.
+
+    Yields
+    ------
+    tuple
+        Run id and rows, runs in order.
+    """
+    for result in _read_tasks(client, path, asked, pages, RowsTask.rows):
+        yield from result
+
+
+def read_run(
+    client: Client, path: RunPath, name: str, asked: RowsAsked
+) -> tuple[Sequence[Texts], str]:
+    """Ask for the rows of one run: its rows, a list a spec, none of them parsed, and what it is called."""
+    task = RowsTask(path=path, runs=(name,), asked=asked)
+    request = task.request()
+    [(_, lists, where)] = open_rows(client.send(request), request, path, [asked.of(name)])
+    return lists, where
+
+
+def read_columns(
+    client: Client,
+    path: RunPath,
+    asked: RowsAsked,
+    pages: Iterable[Sequence[tuple[str, int]]],
+) -> Columns:
+    """Do `read_rows`, and give the rows as columns."""
+    shapes = asked.shapes()
+
+    def read(task: RowsTask, content: bytes, request: Request) -> Columns:
+        return task.columns(content, request, shapes)
+
+    found = Columns()
+    for part in _read_tasks(client, path, asked, pages, read):
+        found.extend(part)
+    return found
+
+
+def _read_tasks(
+    client: Client,
+    path: RunPath,
+    asked: RowsAsked,
+    pages: Iterable[Sequence[tuple[str, int]]],
+    read: Callable[[RowsTask, bytes, Request], _Read],
+) -> Iterator[_Read]:
+    """Ask for the rows of pages of runs, read the answers, and give them in order.
+
+    One thread reads, since reading makes Python objects and two would wait for each other: those that send are
+    free to send again at once.
+    """
+    tasks = rows_tasks(path, asked, pages, lambda: client.budget.points)
+    ahead = client.concurrency + 2  # so many answers are in memory at the most
+    with threads.pool(1, "wbframe-rows") as reading:
+
+        def work(task: RowsTask) -> list[Future[_Read]]:
+            return [reading.submit(read, *answered) for answered in send_or_split(client, task)]
+
+        with closing(side_by_side(client.concurrency, work, tasks, ahead=ahead)) as results:
+            for result in results:
+                for each in result:
+                    yield threads.result_of(each)
+
+
+# ---------------------------------------------------------------- one run
+
+
+def read_node(client: Client, path: RunPath, name: str, *, lazy: bool = False) -> dict[str, Any]:
+    """Read what the server knows of one run.
+
+    Raises
+    ------
+    ProjectNotFoundError, RunNotFoundError
+        If there is none.
+    """
+    return read_nodes(client, path, [name], lazy=lazy)[0]
+
+
+def read_nodes(
+    client: Client, path: RunPath, names: Sequence[str], *, lazy: bool = False
+) -> list[dict[str, Any]]:
+    """Read what the server knows of several runs, in one request."""
+    request = documents.named_runs(path, names, lazy=lazy)
+    project = found_project(ask(client, request).get("project"), path)
+    return [found_run(project.get(f"r{i}"), name, path) for i, name in enumerate(names)]
+
+
+def read_sweeps(client: Client, path: RunPath, names: Sequence[str]) -> dict[str, Row | None]:
+    """Read several sweeps in one request; None for one that is not there."""
+    project = ask(client, documents.named_sweeps(path, names)).get("project") or {}
+    return {name: project.get(f"s{i}") for i, name in enumerate(names)}
+
+
+def read_last_step(client: Client, path: RunPath, name: str) -> int | None:
+    """Ask for the last step of a run's history: -1 without rows, None where the server does not say."""
+    request = documents.history_keys(path, name)
+    run = found_run(found_project(ask(client, request).get("project"), path).get("run"), name, path)
+    return last_step(run)
+
+
+def last_step(node: Row) -> int | None:
+    """Read the last step off a node; None where it does not say."""
+    info = node.get("historyKeys")
+    found = info.get("lastStep", -1) if isinstance(info, dict) else None
+    if found is None:
+        return None if node.get("historyLineCount") else -1
+    return int(found)
+
+
+def find_last_step(client: Client, path: RunPath, name: str) -> int:
+    """Find the last step of a run in its rows, for servers that have no index of keys."""
+    [texts], where = read_run(client, path, name, RowsAsked())
+    rows = objects(texts, where=where)
+    return max((int(row[STEP]) for row in rows if STEP in row), default=-1)
+
+
+def scan_rows(
+    client: Client, path: RunPath, name: str, keys: Sequence[str], windows: StepWindows
+) -> Iterator[Row]:
+    """Read every row of one run, window by window; with keys, the rows that hold all of them."""
+    samples = windows.samples
+    while (window := windows.window) is not None:
+        low, high = window
+        if keys:
+            asked = RowsOf(run_id=name, specs=(spec(keys, samples, low, high),))
+        else:
+            asked = RowsOf(run_id=name, field="history")
+        request = rows_request(path, [asked], samples=samples, min_step=low, max_step=high)
+        [(_, [texts], where)] = open_rows(client.send(request), request, path, [asked])
+        rows = objects(texts, where=where)
+        if windows.took(len(rows)):
+            yield from rows
+
+
+def read_run_file(client: Client, path: RunPath, name: str, file: str) -> bytes | None:
+    """Read a small file of a run; None if the run has no such file.
+
+    Raises
+    ------
+    ConnectionFailedError, StatusError
+        If the file is listed and does not come.
+    """
+    request = documents.run_file(path, name, file)
+    run = found_run(found_project(ask(client, request).get("project"), path).get("run"), name, path)
+    nodes = [edge["node"] for edge in (run.get("files") or {}).get("edges") or []]
+    addresses = [node.get("directUrl") or node.get("url") for node in nodes if node["name"] == file]
+    if not addresses or not addresses[0]:
+        return None
+    return client.download(addresses[0], asked=request.asked)
+
+
+def send_or_split(client: Client, task: RowsTask) -> Iterator[tuple[RowsTask, bytes, Request]]:
+    """Send the request of a task, or those of its parts; yields parts, answers and requests in order."""
+
+    def of(runs: Sequence[str]) -> Request:
+        return replace(task, runs=tuple(runs)).request()
+
+    for runs, content, request in send_in_parts(client, task.runs, of, client.send):
+        yield replace(task, runs=tuple(runs)), content, request

@@ -1,0 +1,476 @@
+"""The client: one server, one key, one pool of connections."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import warnings
+import weakref
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+import requests
+
+from wbframe._version import __version__
+from wbframe.core.protocol.project import VIEWER, viewer_entity
+from wbframe.errors import CredentialsError, PlainHttpWarning, UsageError
+from wbframe.io import threads
+from wbframe.io.client.budget import PageBudget, PointBudget
+from wbframe.io.client.clock import Clock
+from wbframe.io.client.credentials import find_base_url, find_default, find_key
+from wbframe.io.client.failures import on_answer, on_failure, on_file, retry_after
+from wbframe.io.client.pace import Pace, read_quota
+from wbframe.io.client.retry import RetryPolicy, persist
+from wbframe.io.client.session import Prepared, Session, Transport, Turn, read_body
+from wbframe.report import Traffic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from wbframe.core.protocol.request import Request
+    from wbframe.report import ScanReport
+
+_Got = TypeVar("_Got")
+_POOL = 32
+_TIMEOUT = 60.0
+_RETRY_SECONDS = 300.0
+_LARGEST_ANSWER = 1 << 30
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class Client:
+    """A connection to a W&B server, found and authorised as the official SDK does it.
+
+    Safe to share between threads. Making one sends nothing; the key is looked up at the first request.
+
+    Parameters
+    ----------
+    base_url
+        The API's address. Default: ``WANDB_BASE_URL``, the SDK's settings files, ``https://api.wandb.ai``.
+    api_key
+        Default: ``WANDB_API_KEY``, netrc, the SDK's settings files.
+    entity, project
+        Defaults for paths that lack them. Default: ``WANDB_ENTITY`` and ``WANDB_PROJECT``, the settings files;
+        for the entity then the viewer's own.
+    timeout
+        Seconds that one request may wait for the server. Default: ``WBFRAME_TIMEOUT``, else 60.
+    concurrency
+        Requests under way at once, at the most: fewer while the server asks for patience.
+    retry
+        How often and how long failed requests are sent again; see `RetryPolicy`.
+    requests_per_minute
+        Requests a minute at the most, over all threads and reads. Default:
+        ``WBFRAME_REQUESTS_PER_MINUTE``, else as many as the server takes.
+    largest_answer
+        Bytes of one answer at the most, decompressed; what is larger is an error, and is not held in memory.
+    verify
+        Whether TLS certificates are checked, or the path of a CA bundle.
+    proxies
+        As `requests` takes them; default: the environment's.
+    clock
+        What tells the time and waits between tries; for tests.
+
+    Attributes
+    ----------
+    last_report : ScanReport or None
+        What the last read through this client did, also one that failed.
+
+    Raises
+    ------
+    UsageError
+        If an argument, or an environment variable in place of one, is wrong.
+
+    Warns
+    -----
+    PlainHttpWarning
+        At the first request, if the key would go unencrypted to another machine.
+
+    Examples
+    --------
+    >>> client = Client("http://127.0.0.1:8080", api_key="k" * 40)
+    >>> client
+    <Client http://127.0.0.1:8080>
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        *,
+        entity: str | None = None,
+        project: str | None = None,
+        timeout: float | None = None,
+        concurrency: int = 6,
+        retry: RetryPolicy | None = None,
+        requests_per_minute: float | None = None,
+        largest_answer: int = _LARGEST_ANSWER,
+        verify: bool | str = True,
+        proxies: Mapping[str, str] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        timeout = _above_0("timeout", timeout, "WBFRAME_TIMEOUT") or _TIMEOUT
+        rate = _above_0("requests_per_minute", requests_per_minute, "WBFRAME_REQUESTS_PER_MINUTE")
+        patience = _above_0("seconds", None, "WBFRAME_RETRY_SECONDS") or _RETRY_SECONDS
+        if not isinstance(largest_answer, int) or largest_answer < 1:
+            raise UsageError(
+                f"`largest_answer` must be in bytes, at least 1; got {largest_answer!r}"
+            )
+        if not isinstance(concurrency, int) or concurrency < 1:
+            raise UsageError(
+                f"`concurrency` must be a whole number, at least 1; got {concurrency!r}"
+            )
+        if retry is not None and not isinstance(retry, RetryPolicy):
+            raise UsageError(
+                f"`retry` must be a wbframe.RetryPolicy, as in RetryPolicy(tries=5); got {retry!r}"
+            )
+        self.base_url = find_base_url(base_url)
+        self.timeout = timeout
+        self.concurrency = concurrency
+        self.retry = retry or RetryPolicy(seconds=patience)
+        self.clock = clock or Clock()
+        self.pace = Pace(concurrency, self.clock, rate)
+        self.largest_answer = largest_answer
+        self.last_report: ScanReport | None = None
+        # Features that this server has refused; each is tried once.
+        self.refused: frozenset[str] = frozenset()
+        self._api_key = api_key
+        self._entity = entity
+        self._project = project
+        self._verify = verify
+        self._proxies = dict(proxies) if proxies is not None else None
+        self._rate = rate
+        self.budget = PointBudget()
+        self.decoding = _turns_to_decode()
+        self.pages = PageBudget()
+        self._traffic = Traffic()
+        self._transport: Transport | None = None
+        self._lock = threading.Lock()
+        _clients.add(self)
+
+    def __repr__(self) -> str:
+        return f"<Client {self.base_url}>"
+
+    def __reduce__(self) -> tuple[Callable[..., Client], tuple[dict[str, Any]]]:
+        # The key stays here: a client that is pickled looks for its own where it is unpickled.
+        options = {
+            "base_url": self.base_url,
+            "entity": self._entity,
+            "project": self._project,
+            "timeout": self.timeout,
+            "concurrency": self.concurrency,
+            "retry": self.retry,
+            "requests_per_minute": self._rate,
+            "largest_answer": self.largest_answer,
+            "verify": self._verify,
+            "proxies": self._proxies,
+        }
+        return _restore, (options,)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; the next request opens new ones."""
+        with self._lock:
+            transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.close()  # type: ignore[no-untyped-call]
+
+    @property
+    def traffic(self) -> Traffic:
+        """What has gone over the wire since the client was made."""
+        # Waits for a turn, and waits to send again.
+        return replace(self._traffic, waited=self._traffic.waited + self.pace.waited)
+
+    def count(self, *, bytes_received: int = 0, retried: bool = False) -> None:
+        """Count a request that was sent."""
+        with self._lock:
+            old = self._traffic
+            self._traffic = Traffic(
+                old.requests + 1,
+                old.retries + retried,
+                old.bytes_received + bytes_received,
+                old.waited,
+            )
+
+    def count_wait(self, seconds: float) -> None:
+        """Count a wait before a request."""
+        with self._lock:
+            self._traffic = replace(self._traffic, waited=self._traffic.waited + seconds)
+
+    def http_options(self) -> dict[str, Any]:
+        """Give the options that requests to other hosts share with those to the server; no key among them."""
+        return {"timeout": self.timeout, "verify": self._verify, "proxies": self._proxies}
+
+    def refuse(self, features: frozenset[str]) -> None:
+        """Remember that the server does not have these features."""
+        with self._lock:
+            self.refused |= features
+
+    def default_entity(self) -> str:
+        """Find the entity for paths without one; asks the server at most once.
+
+        Raises
+        ------
+        CredentialsError
+            If neither the settings nor the viewer name one.
+        """
+        if self._entity is None:
+            found = find_default("entity") or viewer_entity(self.send(VIEWER))
+            if not found:
+                msg = "no default entity: write the path as 'entity/project', or set WANDB_ENTITY"
+                raise CredentialsError(msg)
+            self._entity = found
+        return self._entity
+
+    def default_project(self) -> str | None:
+        """Find the project for calls without one: argument, ``WANDB_PROJECT``, settings files."""
+        return find_default("project", given=self._project)
+
+    def send(
+        self, request: Request, *, splittable: bool = False, turn: Turn | None = None
+    ) -> bytes:
+        """Send a request and give the body of its answer.
+
+        Parameters
+        ----------
+        request
+            What to ask.
+        splittable
+            Whether the caller would rather cut the request in two than have it sent again
+            when the server finds it too big (413, 500, 504, a time-out).
+        turn
+            Taken before an answer is unpacked, and given back if it is none.
+
+        Raises
+        ------
+        MissingKeyError, RefusedKeyError, AccessError, QueryError
+            Never sent again.
+        ConnectionFailedError, RateLimitError, StatusError
+            After the retries.
+        """
+        prepared = Prepared(request)
+        transport = self._connected()
+
+        def once(again: bool) -> bytes:  # noqa: FBT001 -- called in one place
+            try:
+                with self.pace.turn():
+                    return self._once(
+                        transport, prepared, splittable=splittable, again=again, turn=turn
+                    )
+            except BaseException:
+                if turn is not None:
+                    turn.give_back()
+                raise
+
+        return self.persist(once, f"could not read {request.asked} from {self.base_url}")
+
+    def persist(self, once: Callable[[bool], _Got], where: str) -> _Got:
+        """Do `retry.persist` by the policy of this client, and count its waits."""
+        return persist(once, where, policy=self.retry, clock=self.clock, on_wait=self.count_wait)
+
+    def download(self, address: str, *, asked: str) -> bytes:
+        """Give what lies at an address that the server named; the key is shown to the server itself only.
+
+        Parameters
+        ----------
+        address
+            Absolute, or a path on the server.
+        asked
+            What is read, in words, for messages: a signed address is never told.
+
+        Raises
+        ------
+        ConnectionFailedError, StatusError
+            If it does not come, also after the retries.
+        """
+        transport = self._connected()
+        own = address.startswith((f"{self.base_url}/", "/"))
+        session: requests.Session = transport.session  # type: ignore[assignment]
+        target = f"{self.base_url}{address}" if address.startswith("/") else address
+
+        def once(again: bool) -> bytes:  # noqa: FBT001 -- called in one place
+            # Without an `auth` of its own, requests would look one up in netrc.
+            auth = transport.auth if own else _as_it_is
+            response, content = self.exchange(
+                lambda: session.get(target, auth=auth, stream=True, **self.http_options()),
+                again=again,
+            )
+            return on_file(response, content)
+
+        return self.persist(once, f"could not read {asked} from {self.base_url}")
+
+    def exchange(
+        self,
+        send: Callable[[], requests.Response],
+        *,
+        again: bool,
+        splittable: bool = False,
+        turn: Turn | None = None,
+    ) -> tuple[requests.Response, bytes]:
+        """Send, read the whole answer, and count both.
+
+        Raises
+        ------
+        TryAgainError, FailedError
+            If no whole answer came.
+        """
+        if threads.current() is not None:
+            return self._exchange(send, again=again, splittable=splittable, turn=turn)
+        # A thread that waits in a socket hears no Ctrl-C.
+        with threads.pool(1, "wbframe-send") as workers:
+            return threads.result_of(
+                workers.submit(
+                    lambda: self._exchange(send, again=again, splittable=splittable, turn=turn),
+                )
+            )
+
+    def _exchange(
+        self,
+        send: Callable[[], requests.Response],
+        *,
+        again: bool,
+        splittable: bool,
+        turn: Turn | None,
+    ) -> tuple[requests.Response, bytes]:
+        """Do so in a scope, which cuts the connection when it is stopped."""
+        threads.check()
+        content = b""
+        try:
+            response = send()
+            content = read_body(
+                response,
+                most=self.largest_answer,
+                seconds=self.timeout,
+                now=self.clock.now,
+                turn=turn,
+            )
+        except requests.RequestException as error:
+            threads.check()
+            self.count(retried=again)
+            raise on_failure(error, self.timeout, splittable=splittable) from None
+        except Exception:
+            # A connection that was cut may break in any way.
+            threads.check()
+            raise
+        finally:
+            threads.use(None)
+        self.count(bytes_received=len(content), retried=again)
+        return response, content
+
+    def _once(
+        self,
+        transport: Transport,
+        prepared: Prepared,
+        *,
+        splittable: bool,
+        again: bool,
+        turn: Turn | None,
+    ) -> bytes:
+        """Send once; what may pass is raised as TryAgainError."""
+        response, content = self.exchange(
+            lambda: transport.post(prepared, timeout=self.timeout),
+            again=again,
+            splittable=splittable,
+            turn=turn,
+        )
+        status, quota = response.status_code, read_quota(response.headers)
+        if status == requests.codes.too_many_requests:
+            self.pace.refused(retry_after(response), quota)
+        else:
+            self.pace.took(quota)
+        return on_answer(response, content, splittable=splittable)
+
+    def _connected(self) -> Transport:
+        """Open the transport once."""
+        with self._lock:
+            if self._transport is None:
+                self._warn_if_plain()
+                transport = Transport(
+                    f"{self.base_url}/graphql",
+                    auth=requests.auth.HTTPBasicAuth("api", find_key(self.base_url, self._api_key)),
+                    headers={"User-Agent": f"wbframe/{__version__}"},
+                    verify=self._verify,
+                    proxies=self._proxies,
+                )
+                transport.connect()  # type: ignore[no-untyped-call]
+                made: requests.Session = transport.session  # type: ignore[assignment]
+                made.close()
+                transport.session = Session(2, max(_POOL, self.concurrency))
+                self._transport = transport
+            return self._transport
+
+    def _warn_if_plain(self) -> None:
+        """Warn if the key is about to go over a network as it is."""
+        split = urlsplit(self.base_url)
+        host = split.hostname or ""
+        if split.scheme == "http" and host not in _LOOPBACK and not host.startswith("127."):
+            msg = f"the API key goes to {host} unencrypted; set `base_url` to its https:// address"
+            warnings.warn(msg, PlainHttpWarning, stacklevel=2)
+
+    def after_fork(self) -> None:
+        """Let go of what a forked process must not share: connections, and locks that may be held."""
+        self._lock = threading.Lock()
+        self._transport = None
+        self.pace = Pace(self.concurrency, self.clock, self._rate)
+        self.budget, self.pages = PointBudget(), PageBudget()
+        self.decoding = _turns_to_decode()
+
+
+def _turns_to_decode() -> threading.BoundedSemaphore:
+    """Limit how many threads decode at once: more take memory and save no time."""
+    return threading.BoundedSemaphore(max(os.cpu_count() or 1, 2))
+
+
+_clients: weakref.WeakSet[Client] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """Let all clients of a forked process begin anew."""
+    for client in list(_clients):
+        client.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Add no credentials to a request."""
+    return request
+
+
+def _restore(options: dict[str, Any]) -> Client:
+    """Make a pickled client anew."""
+    return Client(**options)
+
+
+def _above_0(name: str, given: float | None, variable: str) -> float | None:
+    """Give an argument, or the environment variable that stands for it; both must be above 0."""
+    value: object = given
+    if given is None:
+        text = os.environ.get(variable)
+        if not text:
+            return None
+        name = variable
+        try:
+            value = float(text)
+        except ValueError:
+            value = text
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        unit = "" if "minute" in name.lower() else " seconds"
+        raise UsageError(f"`{name}` must be above 0{unit}; got {value!r}")
+    return float(value)

@@ -1,0 +1,313 @@
+"""Exported files by ranges of bytes: no key goes to storage, and signed addresses stay out of messages."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import requests
+from pyarrow import ArrowInvalid
+from pyarrow.types import is_dictionary, is_map
+
+from wbframe.core.decode.parquet import TAIL_BYTES, as_json, groups_in_window, ranges_needed
+from wbframe.core.model import STEP
+from wbframe.core.protocol.exports import Export, exports_answer, exports_request, file_of
+from wbframe.core.protocol.request import EXPORTS, LIVE
+from wbframe.errors import AnswerError, StatusError
+from wbframe.io.client.failures import FailedError, Problem, of_file, on_status
+from wbframe.io.client.session import Session
+from wbframe.io.read.paging import send_or_refuse
+from wbframe.io.read.parts import send_in_parts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from wbframe.core.model import RunPath
+    from wbframe.core.protocol.request import Request
+    from wbframe.io.client.client import Client
+
+__all__ = [
+    "CONCURRENCY",
+    "ExpiredError",
+    "Part",
+    "SignedFile",
+    "Storage",
+    "read_exports",
+    "read_file",
+    "signed_file",
+]
+
+CONCURRENCY = 16
+# An address that expires is asked for anew, so many times for one range.
+_MOST_RENEWALS = 3
+# What storage answers to a range counted from the end where it does not know of such.
+_NO_SUFFIX = frozenset({400, 416, 501})
+
+
+class ExpiredError(StatusError):
+    """A signed address is no longer valid; it must be asked for anew. Never leaves the reader."""
+
+
+def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Keep netrc's entries for the storage host out of requests: the signature is all it takes."""
+    return request
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Bytes of a file, the size of all of it, and whether these are all of it."""
+
+    content: bytes
+    size: int
+    whole: bool
+
+
+class Storage:
+    """Connections to wherever exported files are; made by a client, without its key."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._session = Session(4, CONCURRENCY)
+        # A range of a file that is compressed on its way is a range of something else.
+        self._session.headers["Accept-Encoding"] = "identity"
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def get(self, url: str, byte_range: str | None) -> Part:
+        """Get a range of a file, or the file.
+
+        Raises
+        ------
+        ExpiredError
+            If the signature is no longer valid (403).
+        ConnectionFailedError, StatusError
+            After the retries.
+        """
+        headers = {} if byte_range is None else {"Range": f"bytes={byte_range}"}
+
+        def once(again: bool) -> Part:  # noqa: FBT001 -- called in one place
+            response, content = self._client.exchange(
+                lambda: self._session.get(
+                    url, headers=headers, auth=_no_auth, stream=True, **self._client.http_options()
+                ),
+                again=again,
+            )
+            return self._part(response, content)
+
+        return self._client.persist(once, f"could not read the exported file {file_of(url)}")
+
+    def _part(self, response: requests.Response, content: bytes) -> Part:
+        """Read an answer; one with another status than 200 or 206 is a failure."""
+        status = response.status_code
+        if status in {requests.codes.ok, requests.codes.partial_content}:
+            total = response.headers.get("Content-Range", "").rpartition("/")[2]
+            whole = status == requests.codes.ok
+            size = int(total) if not whole and total.isdigit() else len(content)
+            return Part(content, size, whole=whole)
+        if status == requests.codes.forbidden:
+            raise FailedError(Problem(kind=ExpiredError, said="HTTP 403", status=status))
+        raise on_status(of_file(status), response)
+
+
+@dataclass(slots=True)
+class _Sparse(io.RawIOBase):
+    """A file of which only some ranges are here."""
+
+    size: int
+    parts: list[tuple[int, bytes]]
+    at: int = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self.at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.at, io.SEEK_END: self.size}[whence]
+        self.at = base + offset
+        return self.at
+
+    def read(self, size: int = -1) -> bytes:
+        end = self.size if size < 0 else min(self.at + size, self.size)
+        for start, content in self.parts:
+            if start <= self.at and end <= start + len(content):
+                found = content[self.at - start : end - start]
+                self.at = end
+                return found
+        raise AnswerError(
+            f"bytes {self.at} to {end} of an exported file are needed and were not read"
+        )
+
+
+@dataclass(slots=True)
+class SignedFile:
+    """An exported file, whose address is asked for anew when it expires.
+
+    Attributes
+    ----------
+    storage, url
+        Where the file is.
+    renew
+        Gives the address anew.
+    """
+
+    storage: Storage
+    url: str
+    renew: Callable[[str], str]
+
+    @property
+    def name(self) -> str:
+        """What may be said of the address."""
+        return file_of(self.url)
+
+    def get(self, byte_range: str | None) -> Part:
+        """Get a range of the file, or the file.
+
+        Raises
+        ------
+        ConnectionFailedError, StatusError
+            After the retries, and if a fresh address is refused as well.
+        """
+        for _ in range(_MOST_RENEWALS):
+            try:
+                return self.storage.get(self.url, byte_range)
+            except ExpiredError:
+                self.url = self.renew(self.url)
+        try:
+            return self.storage.get(self.url, byte_range)
+        except ExpiredError as error:
+            msg = f"{error}, also after its address was asked for anew; check the clock, or read again"
+            raise StatusError(msg, requests.codes.forbidden) from None
+
+    def part(self, low: int, high: int) -> tuple[int, bytes]:
+        """Read a half-open range: where it begins, and its bytes; storage that knows no ranges gives all."""
+        part = self.get(f"{low}-{high - 1}")
+        return (0 if part.whole else low), part.content
+
+    def tail(self) -> tuple[int, tuple[int, bytes]]:
+        """Read the end of the file: the file's size, where the end begins, and its bytes."""
+        try:
+            part = self.get(f"-{TAIL_BYTES}")
+        except StatusError as error:
+            if error.status not in _NO_SUFFIX:
+                raise
+            # Not every storage knows ranges that are counted from the end.
+            size = self.get("0-0").size
+            return size, self.part(max(size - TAIL_BYTES, 0), size)
+        return part.size, (part.size - len(part.content), part.content)
+
+
+def read_file(
+    file: SignedFile,
+    columns: Sequence[str] | None,
+    *,
+    min_step: int | None = None,
+    max_step: int | None = None,
+) -> pa.Table:
+    """Read some columns of an exported file, and of these the row groups that may hold a window of steps.
+
+    A small file takes one request, others one for the footer and one for each range of columns that lie
+    together, or one for the whole where most of it is needed.
+
+    Parameters
+    ----------
+    file
+        Which.
+    columns
+        Columns wanted besides `_step`; those that the file lacks are left out. None for all.
+    min_step, max_step
+        The window, half-open; rows outside of it may come too.
+
+    Returns
+    -------
+    pyarrow.Table
+        With `_step`; no dictionaries, and JSON in binary for maps.
+
+    Raises
+    ------
+    AnswerError
+        If it is no Parquet file, or one of rows without steps.
+    """
+    size, tail = file.tail()
+    parts = [tail]
+    try:
+        metadata = _metadata(file, size, parts)
+        there = metadata.schema.to_arrow_schema().names
+        wanted = (STEP, *(there if columns is None else columns))
+        names = [name for name in dict.fromkeys(wanted) if name in there]
+        if STEP not in there and metadata.num_rows:
+            raise AnswerError(f"the exported file {file.name} has rows without {STEP!r}")
+        groups = groups_in_window(metadata, min_step, max_step)
+        start = parts[0][0]
+        if start > 0:
+            for low, high in ranges_needed(metadata, names, size, groups):
+                if low < start:
+                    parts.append(file.part(low, high))
+        opened = pq.ParquetFile(_Sparse(size, parts), metadata=metadata, pre_buffer=False)
+        table = opened.read_row_groups(groups, columns=names, use_threads=False)
+    except (ArrowInvalid, OSError) as error:
+        raise AnswerError(f"the exported file {file.name} is no Parquet file: {error}") from error
+    return _plain(table)
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Spell out dictionaries, which may be of anything, and maps, as the JSON that they stand for."""
+    for i, field in enumerate(table.schema):
+        if is_dictionary(field.type):
+            table = table.set_column(i, field.name, table[i].cast(field.type.value_type))
+        elif is_map(field.type):
+            cells = [None if each is None else as_json(dict(each)) for each in table[i].to_pylist()]
+            table = table.set_column(
+                i, field.name, pa.chunked_array([pa.array(cells, pa.binary())])
+            )
+    return table
+
+
+def _metadata(file: SignedFile, size: int, parts: list[tuple[int, bytes]]) -> pq.FileMetaData:
+    """Read the footer, which may be longer than the tail that was read."""
+    start, content = parts[0]
+    footer = int.from_bytes(content[-8:-4], "little") + 8
+    if footer > len(content) and start > 0:
+        parts[0] = file.part(max(size - footer, 0), size)
+    return pq.read_metadata(_Sparse(size, parts))
+
+
+def read_exports(client: Client, path: RunPath, run_ids: Sequence[str]) -> list[Export]:
+    """Ask where the exported files of runs are; nowhere, where a server has no exports."""
+    if EXPORTS in client.refused:
+        return [Export() for _ in run_ids]
+
+    def of(names: Sequence[str]) -> Request:
+        return exports_request(path, names, live=LIVE not in client.refused)
+
+    found: list[Export] = []
+    send = partial(send_or_refuse, client)
+    for names, content, request in send_in_parts(client, run_ids, of, send):
+        found += (
+            read_exports(client, path, names)
+            if content is None
+            else exports_answer(content, request, path, names)
+        )
+    return found
+
+
+def signed_file(
+    client: Client, storage: Storage, path: RunPath, run_id: str, url: str
+) -> SignedFile:
+    """Give a file of a run, whose address is asked for anew when it expires."""
+
+    def renew(old: str) -> str:
+        [export] = read_exports(client, path, [run_id])
+        return next((each for each in export.urls if file_of(each) == file_of(old)), old)
+
+    return SignedFile(storage, url, renew)

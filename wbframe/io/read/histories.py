@@ -1,0 +1,299 @@
+"""Reading the histories frame."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from wbframe.core.decode.rows import infer_types, join_texts
+from wbframe.core.histories.entries import RunEntry, index_of, key_types, run_entry
+from wbframe.core.histories.frame import Assembly
+from wbframe.core.histories.rows import merge_rows
+from wbframe.core.histories.tasks import (
+    POINTS_PER_REQUEST,
+    history_tasks,
+    rows_asked,
+    runs_to_look_at,
+)
+from wbframe.core.model import RunsScan
+from wbframe.core.paths import describe
+from wbframe.core.protocol.rows import RowsOf, row_lists, rows_answer, rows_request, spec
+from wbframe.core.schema.histories import HistorySchema, history_schema
+from wbframe.core.schema.types import is_mixed, merge_index
+from wbframe.errors import SchemaMismatchError
+from wbframe.io.read.outcome import Outcome, Progress, silent
+from wbframe.io.read.parts import in_parts, send_in_parts
+from wbframe.io.read.project import read_keys
+from wbframe.io.read.runs import Read, collect_runs, plan_runs, warn_imprecise
+from wbframe.io.read.tasks import read_tasks
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator, Sequence
+
+    import polars as pl
+
+    from wbframe.core.histories.rows import TaskRows
+    from wbframe.core.histories.tasks import Field, HistoryTask
+    from wbframe.core.model import HistoryScan, RunPath, Selection
+    from wbframe.core.protocol.request import Request
+    from wbframe.core.schema.types import Index
+    from wbframe.io.client.client import Client
+    from wbframe.io.read.outcome import Hook
+    from wbframe.report import LeftOut
+
+# What is selected of each run besides its run columns.
+ENTRY_FIELDS = ("state", "historyLineCount", "historyKeys")
+# A run that logs new keys faster than they are read is read anew so many times.
+_MOST_PASSES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPlan:
+    """A histories scan with everything that must be known before its rows.
+
+    Attributes
+    ----------
+    scan
+        With default entities filled in.
+    entries
+        What the server knows of each run, in order.
+    index
+        The keys of all of them, and their types.
+    schema
+        The columns of the frame.
+    beside
+        The run columns, a row an entry; None if none is asked.
+    complete
+        Whether a key outside the index is known to be logged by no run.
+    """
+
+    scan: HistoryScan
+    entries: tuple[RunEntry, ...]
+    index: Index
+    schema: HistorySchema
+    beside: pl.DataFrame | None
+    complete: bool = True
+
+
+def plan_histories(
+    client: Client,
+    scan: HistoryScan,
+    progress: Hook = silent,
+    *,
+    most: int | None = None,
+    losses: list[LeftOut] | None = None,
+) -> HistoryPlan:
+    """List the runs of a scan with their keys: a request a page, and one where types must be looked at.
+
+    Parameters
+    ----------
+    client, scan, progress
+        What is read, and how.
+    most
+        List no more runs than that.
+    losses
+        Takes what cannot be listed, where the scan allows it.
+
+    Raises
+    ------
+    ColumnError
+        If no run has logged a key that is asked for.
+    """
+    leaves = {k: v for k, v in scan.overrides.items() if k.startswith(("config.", "summary."))}
+    selection = scan.selection if most is None else replace(scan.selection, limit=most)
+    runs = RunsScan(selection=selection, columns=scan.run_columns or ("run_id",), overrides=leaves)
+    plan = plan_runs(client, runs)
+    collected = collect_runs(client, plan, progress, plain=ENTRY_FIELDS, losses=losses)
+    entries = tuple(run_entry(i, path, node) for i, (path, node) in enumerate(collected.runs))
+    scan = replace(scan, selection=plan.scan.selection)
+    index = index_of(entries, system=scan.stream == "system")
+    listed = is_listed(scan.selection)
+    if not listed and (scan.selection.predicate is not None or scan.selection.limit == 0):
+        # As a lazy scan promises it: by what the server filters, before the predicate is applied here; and
+        # for no run at all as it would be for all.
+        merge_index(index, united_index(client, scan) or {})
+    look(client, scan, entries, index)
+    beside = collected.frame if scan.run_columns else None
+    columns = dict(beside.schema) if beside is not None else {}
+    told = all(entry.keys is not None or entry.line_count == 0 for entry in entries)
+    complete = told and (most is None or len(entries) < most)
+    where = describe(scan.selection.paths)
+    schema = history_schema(scan, index, columns, where=where, complete=complete)
+    if scan.keys is not None:
+        scan = replace(scan, keys=tuple(schema.keys))
+    return HistoryPlan(
+        scan=scan, entries=entries, index=index, schema=schema, beside=beside, complete=complete
+    )
+
+
+def is_listed(selection: Selection) -> bool:
+    """Tell whether the keys of a selection are known by listing its runs, which are few."""
+    return bool(selection.limit) or any(path.run is not None for path in selection.paths)
+
+
+def united_index(client: Client, scan: HistoryScan) -> Index | None:
+    """Read the keys that all runs have logged, a request a project; None where a server does not unite them."""
+    found: Index = {}
+    for path in scan.selection.paths:
+        keys = read_keys(client, path, scan.selection.filters)
+        if keys is None:
+            return None
+        merge_index(found, key_types(keys, system=scan.stream == "system"))
+    return found
+
+
+def look(client: Client, scan: HistoryScan, entries: tuple[RunEntry, ...], index: Index) -> None:
+    """Find from rows what the index leaves open: keys of runs without one, and text that is only NaN."""
+    asked = index if scan.keys is None else [key for key in scan.keys if key in index]
+    mixed = [key for key in asked if is_mixed(index[key]) and key not in scan.overrides]
+    seen: Index = {}
+    for path, rows in _looks(scan, runs_to_look_at(entries, mixed)):
+        for types in _types_of(client, scan, path, rows):
+            merge_index(seen, types)
+    for key in mixed:
+        if key in seen and not is_mixed(index[key] & seen[key] | {"number"}):
+            index[key] = seen[key]
+    system = scan.stream == "system"
+    unknown = {
+        k: v
+        for k, v in seen.items()
+        if k not in index and k.startswith("system.") == system and k != "_wandb"
+    }
+    merge_index(index, unknown)
+
+
+def _types_of(
+    client: Client, scan: HistoryScan, path: RunPath, rows: Sequence[RowsOf]
+) -> Iterator[Index]:
+    """Look at rows, in smaller requests where they are too big, past runs that may be left out."""
+    samples = rows_asked(scan.samples)
+
+    def of(part: Sequence[RowsOf]) -> Request:
+        return rows_request(path, part, samples=samples)
+
+    def read(some: Sequence[RowsOf]) -> list[Index]:
+        return [
+            {key: frozenset(counts) for key, counts in infer_types(texts).items()}
+            for part, content, request in send_in_parts(client, some, of, client.send)
+            for asked_of, raw in zip(part, rows_answer(content, request, path, part), strict=True)
+            for texts in (row_lists(raw) if asked_of.specs else [join_texts(raw)])
+        ]
+
+    for _, found in in_parts(read, rows, scan.selection.on_error):
+        if isinstance(found, list):
+            yield from found
+
+
+def _looks(
+    scan: HistoryScan, chosen: Iterable[tuple[RunEntry, tuple[str, ...]]]
+) -> Iterator[tuple[RunPath, list[RowsOf]]]:
+    """Cut what is looked at into requests: some keys of several runs, or one run whose keys are unknown."""
+    samples = rows_asked(scan.samples)
+    whole: Field = "events" if scan.stream == "system" else "history"
+    for path, group in groupby(chosen, key=lambda each: each[0].path):
+        batch: list[RowsOf] = []
+        points = 0
+        for entry, keys in group:
+            more = len(keys) * samples if keys else POINTS_PER_REQUEST
+            if batch and points + more > POINTS_PER_REQUEST:
+                yield path, batch
+                batch, points = [], 0
+            specs = tuple(spec((key,), samples, None, None) for key in keys)
+            field: Field = "sampledHistory" if keys else whole
+            batch.append(RowsOf(run_id=entry.run_id, field=field, specs=specs))
+            points += more
+        yield path, batch
+
+
+def read_histories(client: Client, scan: HistoryScan, progress: Hook = silent) -> Read:
+    """Read the histories frame whole.
+
+    Raises
+    ------
+    WbframeError
+        Whatever kept it from being whole.
+    """
+    outcome = Outcome(client, scan.selection, "histories", progress, scan=scan)
+    with outcome:
+        frame = _read(client, scan, progress, outcome)
+        outcome.rows = frame.height
+    return Read(frame, outcome.report())
+
+
+def _read(client: Client, scan: HistoryScan, progress: Hook, outcome: Outcome) -> pl.DataFrame:
+    """Read the frame, and tell the outcome how it goes."""
+    plan = plan_histories(client, scan, progress, losses=outcome.losses)
+    outcome.scan, outcome.selection = plan.scan, plan.scan.selection
+    rows = outcome.seen
+    entries = outcome.entries = plan.entries
+    outcome.runs = len(entries)
+    assembly = Assembly()
+    for _ in range(_MOST_PASSES):
+        new = _read_entries(client, plan, entries, rows, assembly, progress)
+        if not new:
+            break
+        plan, entries = _with_new_keys(plan, new)
+    else:
+        names = sorted({key for keys in new.values() for key in keys})
+        raise SchemaMismatchError(
+            f"runs log new keys faster than they are read: {names}; name the `keys` to read"
+        )
+    warn_imprecise(rows.imprecise)
+    run_ids = {entry.ordinal: entry.run_id for entry in plan.entries}
+    return assembly.whole(run_ids, plan.schema, plan.beside)
+
+
+def _read_entries(
+    client: Client,
+    plan: HistoryPlan,
+    entries: tuple[RunEntry, ...],
+    seen: TaskRows,
+    assembly: Assembly,
+    progress: Hook,
+) -> dict[int, Index]:
+    """Read the rows of some runs; give the new keys of those that must be read again."""
+    tasks = history_tasks(plan.scan, entries, plan.schema, lambda: client.budget.points)
+    height = done = 0
+    new: dict[int, Index] = {}
+    with closing(read_any_tasks(client, plan.scan, tasks)) as results:
+        for result in results:
+            new |= result.new_keys
+            frames, result.frames = result.frames, {}
+            height += sum(frame.height for frame in frames.values())
+            done = max([done, *(ordinal + 1 for ordinal in frames)])
+            for ordinal in result.new_keys:
+                frames.pop(ordinal, None)
+            assembly.add(frames, plan.schema)
+            merge_rows(seen, result)
+            progress(Progress(kind="histories", done=done, total=len(plan.entries), rows=height))
+    progress(
+        Progress(kind="histories", done=len(plan.entries), total=len(plan.entries), rows=height)
+    )
+    return new
+
+
+def read_any_tasks(
+    client: Client, scan: HistoryScan, tasks: Iterable[HistoryTask], *, ahead: int | None = None
+) -> Generator[TaskRows]:
+    """Read the tasks of a scan: sampled, or every row."""
+    if scan.samples is not None:
+        return read_tasks(client, tasks, ahead=ahead)
+    from wbframe.io.read.whole import read_whole_tasks  # noqa: PLC0415 -- Parquet costs more to import than all the rest
+
+    return read_whole_tasks(client, tasks, ahead=ahead)
+
+
+def _with_new_keys(
+    plan: HistoryPlan, new: dict[int, Index]
+) -> tuple[HistoryPlan, tuple[RunEntry, ...]]:
+    """Widen the schema by keys that were logged since they were listed; give the runs to read again."""
+    index = dict(plan.index)
+    for keys in new.values():
+        merge_index(index, keys)
+    where = describe(plan.scan.selection.paths)
+    run_columns = plan.schema.run_columns
+    schema = history_schema(plan.scan, index, run_columns, where=where, complete=plan.complete)
+    again = tuple(entry for entry in plan.entries if entry.ordinal in new)
+    return replace(plan, index=index, schema=schema), again

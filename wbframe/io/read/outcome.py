@@ -1,0 +1,230 @@
+"""How a read went: the report that the client keeps, an error carries, and the progress hook and the log get."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from wbframe.core.filters import EMPTY
+from wbframe.core.histories.rows import TaskRows
+from wbframe.core.model import Selection
+from wbframe.core.paths import run_of
+from wbframe.errors import LeftOutWarning, UsageError, WbframeError
+from wbframe.report import LeftOut, ScanReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from wbframe.core.histories.entries import RunEntry
+    from wbframe.core.model import HistoryScan, RunPath
+    from wbframe.core.pushdown.conjuncts import Conjunct
+    from wbframe.io.client.client import Client
+    from wbframe.report import Traffic
+
+    Hook = Callable[["Progress"], object]
+
+
+__all__ = ["Outcome", "Progress", "hook_of", "silent", "warn_left_out"]
+
+
+_SHOWN = 3
+
+
+def warn_left_out(left_out: Sequence[LeftOut]) -> None:
+    """Warn of what was left out."""
+    if left_out:
+        shown = "; ".join(f"{each.what}: {each.why}" for each in left_out[:_SHOWN])
+        more = f"; and {len(left_out) - _SHOWN} more" if len(left_out) > _SHOWN else ""
+        msg = f"left out {len(left_out)}, which `left_out` of the report names: {shown}{more}"
+        warnings.warn(msg, LeftOutWarning, stacklevel=2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a read has come.
+
+    Attributes
+    ----------
+    kind
+        What is counted: ``"runs"`` listed, or runs whose ``"histories"`` have come.
+    done, total
+        Runs; `total` is None while it is unknown.
+    rows
+        Rows so far.
+    report
+        The report of the whole read, with its last progress; None before.
+    """
+
+    kind: Literal["runs", "histories"]
+    done: int
+    total: int | None = None
+    rows: int = 0
+    report: ScanReport | None = None
+
+
+def silent(_: Progress) -> None:
+    """Say nothing."""
+
+
+def hook_of(progress: bool | Hook | None) -> Hook:  # noqa: FBT001 -- the value of the argument `progress`
+    """Turn the argument `progress` into a function: True is a tqdm bar, False and None are silence.
+
+    Raises
+    ------
+    UsageError
+        If it is True and tqdm is not installed, or something else that cannot be called.
+    """
+    if progress is None or progress is False:
+        return silent
+    if progress is True:
+        return _bar()
+    if not callable(progress):
+        raise UsageError(f"`progress` must be True, False or a function; got {progress!r}")
+    return progress
+
+
+def _bar() -> Hook:
+    """Draw a bar for each kind of progress."""
+    try:
+        from tqdm.auto import tqdm  # noqa: PLC0415
+    except ImportError as error:
+        raise UsageError("progress=True needs tqdm: pip install 'wbframe[progress]'") from error
+    bars: dict[str, Any] = {}
+
+    def show(progress: Progress) -> None:
+        if progress.kind not in bars:
+            bars[progress.kind] = tqdm(desc=progress.kind, unit="run", total=progress.total)
+        bar = bars[progress.kind]
+        bar.update(progress.done - bar.n)
+        if progress.done == progress.total:
+            bar.close()
+
+    return show
+
+
+_log = logging.getLogger("wbframe.read")
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a read has done so far; as a context manager it reports when the read ends, however it ends.
+
+    Attributes
+    ----------
+    client, selection, kind, progress
+        What is read, and who is told.
+    losses
+        What could not be listed.
+    runs, rows
+        How many came back.
+    scan, entries, seen
+        Of histories: the scan, what the server knows of its runs, and what its tasks gave.
+    conjuncts
+        The conditions of a lazy query.
+    samples
+        Of histories without a scan: rows a run at the most, None for all.
+    """
+
+    client: Client
+    selection: Selection
+    kind: Literal["runs", "histories"]
+    progress: Hook = silent
+    losses: list[LeftOut] = field(default_factory=list)
+    runs: int = 0
+    rows: int = 0
+    scan: HistoryScan | None = None
+    entries: Sequence[RunEntry] = ()
+    seen: TaskRows = field(default_factory=TaskRows)
+    conjuncts: Sequence[Conjunct] = ()
+    samples: int | None = None
+    _started: float = 0.0
+    _before: Traffic | None = None
+    _done: ScanReport | None = None
+
+    @classmethod
+    def of_rows(cls, client: Client, path: RunPath, samples: int | None) -> Self:
+        """Begin a read of rows of runs that are known already."""
+        return cls(client, Selection(paths=(path,), filters=EMPTY), "histories", samples=samples)
+
+    def __enter__(self) -> Self:
+        self._started = time.perf_counter()
+        self._before = self.client.traffic
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        report = self.client.last_report = self._done = self._report()
+        facts = {
+            f"wbframe_{name}": getattr(report, name)
+            for name in ("runs", "rows", "requests", "retries", "bytes_received", "seconds")
+        }
+        what = ", ".join(report.projects)
+        if isinstance(error, WbframeError):
+            error.report = report
+            _log.info("read of the %s of %s failed: %s", self.kind, what, error, extra=facts)
+        if error is None:
+            _log.info(
+                "read the %s of %s: %d rows of %d runs in %d requests",
+                self.kind, what, report.rows, report.runs, report.requests, extra=facts,
+            )  # fmt: skip
+            if self.progress is not silent:
+                total = self.runs + len(report.left_out) if report.left_out else self.runs
+                last = Progress(
+                    kind=self.kind, done=total, total=total, rows=self.rows, report=report
+                )
+                self.progress(last)
+            warn_left_out(report.left_out)
+
+    def report(self) -> ScanReport:
+        """Give the report of a read that has ended."""
+        assert self._done is not None
+        return self._done
+
+    def _report(self) -> ScanReport:
+        """Say what was done until now."""
+        assert self._before is not None
+        traffic = self.client.traffic - self._before
+        entries = {entry.ordinal: entry for entry in self.entries}
+        unread = [
+            LeftOut(run_of(entries[i].path, entries[i].run_id), why)
+            for i, why in sorted(self.seen.left_out.items())
+            if i in entries
+        ]
+        return ScanReport(
+            kind=self.kind,
+            projects=tuple(
+                dict.fromkeys(f"{each.entity}/{each.project}" for each in self.selection.paths)
+            ),
+            runs=self.runs if self.scan is None else len(entries) - len(unread),
+            rows=self.rows,
+            rows_known=None if self.scan is None else _rows_known(self.scan, self.entries),
+            samples=self.samples if self.scan is None else self.scan.samples,
+            sampled_runs=len(self.seen.sampled),
+            growing_runs=sum(not entry.ended for entry in self.entries),
+            requests=traffic.requests,
+            retries=traffic.retries,
+            bytes_received=traffic.bytes_received,
+            replaced=tuple(sorted(self.client.refused)),
+            seconds=time.perf_counter() - self._started,
+            waited=traffic.waited,
+            left_out=(*self.losses, *unread),
+            pushed=tuple(each.text for each in self.conjuncts if each.status != "local"),
+            residual=tuple(each.text for each in self.conjuncts if each.status != "exact"),
+        )
+
+
+def _rows_known(scan: HistoryScan, entries: Sequence[RunEntry]) -> int | None:
+    """Count the rows that the server says the runs have logged; None where it does not say."""
+    counts = [entry.line_count for entry in entries]
+    unsaid = scan.stream == "system" or any(count is None for count in counts)
+    return None if unsaid else sum(filter(None, counts))

@@ -1,0 +1,234 @@
+"""Pages of runs, one after the other, and whether they are all the runs that there are."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from wbframe.core import filters as flt
+from wbframe.core.model import MOST_PER_PAGE
+from wbframe.core.protocol.answers import open_answer
+from wbframe.core.protocol.request import refused_features
+from wbframe.core.protocol.runs import (
+    NodeFields,
+    ProjectListing,
+    cursors_ahead,
+    is_offset,
+    one_earlier,
+)
+from wbframe.errors import AnswerError, IncompleteError, QueryError, WbframeError
+from wbframe.io.client.failures import is_too_big
+from wbframe.io.threads import side_by_side
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from wbframe.core.model import Selection
+    from wbframe.core.protocol.request import Request
+    from wbframe.core.protocol.runs import Listing, Page
+    from wbframe.io.client.client import Client
+
+__all__ = ["pages_of", "send_or_refuse", "send_page"]
+
+# A project whose runs move each time that they are listed is given up.
+_MOST_LISTINGS = 3
+_NAMES_A_FILTER = 500
+
+
+@dataclass(slots=True)
+class _Met:
+    """What the pages of one listing held, and whether these can be all its runs.
+
+    Attributes
+    ----------
+    names, last
+        The runs, and the one that came last.
+    counts
+        How many the server counted, each time.
+    joined, moved
+        Whether each page began with the last run of the one before, and whether one did not though it should.
+    """
+
+    names: set[str] = field(default_factory=set)
+    last: str | None = None
+    counts: list[int] = field(default_factory=list)
+    joined: bool = True
+    moved: bool = False
+
+    def meet(self, page: Page, *, overlaps: bool | None = None) -> Page:
+        """Take note of a page, and take off it what it has in common with the one before."""
+        if overlaps and page.nodes and page.nodes[0].name == self.last:
+            page = replace(page, nodes=page.nodes[1:])
+        elif overlaps:
+            self.moved = True
+        elif overlaps is not None:
+            self.joined = False
+        self.names.update(node.name for node in page.nodes)
+        self.last = page.nodes[-1].name if page.nodes else self.last
+        if page.run_count is not None:
+            self.counts.append(page.run_count)
+        return page
+
+    @property
+    def complete(self) -> bool:
+        """Whether no run was missed that was there all the time."""
+        if not self.counts:
+            return not self.moved
+        # Where all pages join, runs that came or went did so behind them.
+        still = self.joined or len(set(self.counts)) == 1
+        least = min(self.counts) if self.joined else self.counts[-1]
+        return still and not self.moved and len(self.names) >= least
+
+
+def pages_of(
+    client: Client, listing: Listing, selection: Selection
+) -> Generator[tuple[Listing, Page]]:
+    """Read the pages of a listing, in order; stop taking to stop reading.
+
+    Runs that come and go meanwhile move others from one page to the next, so that one may be given twice, or
+    never. Where cursors are plain offsets, each page is asked for from the last run of the one before it on,
+    and if that is another one by now, or else if the server's count changes or is above what came, all names
+    are listed again (a thousand a request), and the runs that were missed are read behind the others.
+
+    Raises
+    ------
+    AnswerError
+        If a cursor comes again.
+    IncompleteError
+        If the server still counts more runs than it gives, or they never stand still.
+    """
+    met = _Met()
+    # How many pages are wanted is not known where some of their runs are left out here.
+    foretell = selection.limit is None or selection.predicate is None
+    with closing(_pages(client, listing, met, selection.limit, foretell=foretell)) as pages:
+        yield from pages
+    if isinstance(listing, ProjectListing) and not met.complete:
+        yield from _missed(client, listing, met)
+
+
+def _pages(
+    client: Client, listing: Listing, met: _Met, most: int | None = None, *, foretell: bool = True
+) -> Generator[tuple[Listing, Page]]:
+    """Read pages; where the cursors of further ones can be foretold, side by side.
+
+    Each of these must end where the next one was asked to begin, so that what is sent is the same as one
+    after the other.
+    """
+    known, page, _ = _page(client, listing, None)
+    yield known, met.meet(page)
+    # Pages that had to be made smaller grow again, so that nobody knows where they will end.
+    as_asked = known.per_page == listing.per_page
+    overlap = (
+        isinstance(listing, ProjectListing)
+        and len(page.nodes) == listing.per_page
+        and is_offset(page)
+    )
+    ahead = cursors_ahead(known, page, most) if foretell and as_asked else []
+
+    def read(cursor: str) -> tuple[Listing, Page, bool]:
+        return _page(client, listing, cursor, overlap=overlap)
+
+    seen: set[str] = set()
+    if len(ahead) > 1:
+        with closing(
+            side_by_side(client.concurrency, read, ahead, ahead=client.concurrency)
+        ) as foretold:
+            for cursor, (known, following, overlaps) in zip(ahead, foretold, strict=True):
+                if page.cursor != cursor:
+                    break
+                seen.add(cursor)
+                page = following
+                yield known, met.meet(page, overlaps=overlaps)
+    while page.cursor is not None:
+        if page.cursor in seen:
+            raise AnswerError(
+                f"could not read {known.asked}: the server repeats the cursor of a page; try again"
+            )
+        seen.add(page.cursor)
+        known, page, overlaps = read(page.cursor)
+        yield known, met.meet(page, overlaps=overlaps)
+
+
+def _page(
+    client: Client, listing: Listing, cursor: str | None, *, overlap: bool = False
+) -> tuple[Listing, Page, bool]:
+    """Read one page; a smaller one where the server finds it too big, and again where it refuses a field.
+
+    If it may, it begins with the run before the cursor; the last of what comes back tells whether it does.
+    """
+    overlap = overlap and listing.per_page < MOST_PER_PAGE
+    wanted = listing.per_page + overlap
+    while True:
+        known = replace(listing, fields=listing.fields.without(client.refused))
+
+        def request_of(size: int, known: Listing = known) -> Request:
+            begin = one_earlier(cursor) if cursor and size > listing.per_page else cursor
+            return replace(known, per_page=size).request(begin)
+
+        content, request, size = send_page(client, wanted, request_of)
+        if content is not None:
+            known = replace(known, per_page=size)
+            return known, known.page(content, request), size > listing.per_page
+
+
+def _missed(client: Client, listing: ProjectListing, met: _Met) -> Iterator[tuple[Listing, Page]]:
+    """Read the runs that the pages missed."""
+    names = replace(listing, fields=NodeFields(), per_page=MOST_PER_PAGE - 1)
+    for _ in range(_MOST_LISTINGS):
+        there = _Met()
+        for _ in _pages(client, names, there):
+            pass
+        if not there.moved:
+            break
+    missed = sorted(there.names - met.names)
+    for start in range(0, len(missed), _NAMES_A_FILTER):
+        only = flt.parse({"name": {"$in": missed[start : start + _NAMES_A_FILTER]}})
+        late = replace(listing, filters=flt.conjoin(only, listing.filters))
+        yield from _pages(client, late, _Met())
+    counted = there.counts[-1] if there.counts else 0
+    if there.moved or len(there.names) < counted:
+        raise IncompleteError(
+            f"could not read {listing.asked} completely: the server counts {counted} and gives"
+            f" {len(there.names)}; try again, or set on_error='skip' to do without the others"
+        )
+
+
+def send_page(
+    client: Client, wanted: int, request_of: Callable[[int], Request]
+) -> tuple[bytes | None, Request, int]:
+    """Ask for a page of so many things, or a smaller one where the server finds that too big.
+
+    Returns
+    -------
+    tuple
+        The answer, None if the server refuses a feature, which is remembered; the request; the page's size.
+    """
+    while True:
+        size = client.pages.at_most(wanted)
+        request = request_of(size)
+        try:
+            content = send_or_refuse(client, request, splittable=size > 1)
+        except WbframeError as error:
+            if size <= 1 or not is_too_big(error):
+                raise
+            client.pages.shrink(size)
+            continue
+        if content is not None:
+            client.pages.grow()
+        return content, request, size
+
+
+def send_or_refuse(client: Client, request: Request, *, splittable: bool = False) -> bytes | None:
+    """Send a request that uses features; None, and remembered, if the server refuses one."""
+    try:
+        content = client.send(request, splittable=splittable)
+        if request.features and content[:200].find(b'"errors"') >= 0:
+            open_answer(content, request)
+    except QueryError as error:
+        refused = refused_features(request, str(error))
+        if not refused:
+            raise
+        client.refuse(refused)
+        return None
+    return content

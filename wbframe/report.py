@@ -1,0 +1,101 @@
+"""What a read did: its report, what it left out, and its traffic; imports nothing of the package."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What a read left out, since ``on_error="skip"`` allowed it.
+
+    Attributes
+    ----------
+    what
+        ``"entity/project/run"``; or ``"entity/project"`` where its further runs could not be listed.
+    why
+        The message of the error.
+    """
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanReport:
+    """What a read did.
+
+    Attributes
+    ----------
+    kind
+        ``"runs"`` or ``"histories"``.
+    projects
+        As ``entity/project``.
+    runs, rows
+        How many came back.
+    rows_known
+        Rows that the server says exist for what was asked, or None where it does not say.
+    samples
+        Rows a run (and group of keys) asked for at the most, or None.
+    sampled_runs
+        Runs of which the server holds more rows than it was asked for.
+    growing_runs
+        Runs that were still running, so that there may be more rows by now.
+    requests, retries
+        HTTP requests sent, and how many of them were second tries.
+    bytes_received
+        Bytes of answers, after decompression.
+    replaced
+        Server features that were refused and replaced by older queries.
+    seconds
+        Wall time.
+    waited
+        Seconds that requests waited for their turn or to be sent again, added up over all threads.
+    left_out
+        The runs that could not be read, with ``on_error="skip"``.
+    pushed, residual
+        The conditions of a lazy query that the server filtered by, and those that were applied here.
+    """
+
+    kind: Literal["runs", "histories"]
+    projects: tuple[str, ...]
+    runs: int
+    rows: int
+    rows_known: int | None = None
+    samples: int | None = None
+    sampled_runs: int = 0
+    growing_runs: int = 0
+    requests: int = 0
+    retries: int = 0
+    bytes_received: int = 0
+    replaced: tuple[str, ...] = ()
+    seconds: float = 0.0
+    waited: float = 0.0
+    left_out: tuple[LeftOut, ...] = ()
+    pushed: tuple[str, ...] = ()
+    residual: tuple[str, ...] = ()
+
+    @property
+    def sampled(self) -> bool:
+        """Whether some run has more rows than came back."""
+        return self.sampled_runs > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What has gone over the wire: requests sent, of which second tries, bytes of answers, seconds waited."""
+
+    requests: int = 0
+    retries: int = 0
+    bytes_received: int = 0
+    waited: float = 0.0
+
+    def __sub__(self, other: Traffic) -> Traffic:
+        """Give what came in between."""
+        return Traffic(
+            self.requests - other.requests,
+            self.retries - other.retries,
+            self.bytes_received - other.bytes_received,
+            self.waited - other.waited,
+        )

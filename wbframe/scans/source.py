@@ -1,0 +1,255 @@
+"""The sources that polars calls: they promise a schema, then read what a query wants of it.
+
+polars trusts a source: it applies neither the predicate nor the limit again. From 1.39 on it hands over both
+where a query takes rows before it filters them, so the limit comes first here, always.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from copy import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from wbframe.core.arguments import INFER_SCHEMA_RUNS
+from wbframe.core.explain import describe_scan
+from wbframe.core.paths import paths_of
+from wbframe.core.pushdown.query import Wanted, narrow_histories, narrow_runs
+from wbframe.core.pushdown.reader import without_dynamic
+from wbframe.io.client.default import client_or_default
+from wbframe.scans.probe import probe_of
+from wbframe.scans.stream import promise_histories, promise_runs, stream_histories, stream_runs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from wbframe.core.model import HistoryScan, OnNewKey, RunsScan
+    from wbframe.core.pushdown.query import NarrowedHistories, NarrowedRuns
+    from wbframe.io.client.client import Client
+    from wbframe.scans.stream import HistoryPromise, RunsPromise
+
+
+_Promise = TypeVar("_Promise")
+
+
+class Source(Generic[_Promise]):
+    """What polars calls. Pickles as plain data: no key, no connection, nothing that was read.
+
+    Parameters
+    ----------
+    client
+        The connection, or None for the default where it runs; a pickled one finds its key anew.
+    on_new_key
+        What to do with keys that the schema does not promise.
+    infer_schema_runs
+        Runs that are looked at for the schema where the server has no index.
+
+    Raises
+    ------
+    UsageError
+        If `client` is no client.
+    """
+
+    label = ""
+
+    def __init__(
+        self,
+        client: Client | None = None,
+        on_new_key: OnNewKey = "raise",
+        infer_schema_runs: int = INFER_SCHEMA_RUNS,
+    ) -> None:
+        self.client = None if client is None else client_or_default(client)
+        self.on_new_key = on_new_key
+        self.infer_schema_runs = infer_schema_runs
+        self._promise: _Promise | None = None
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return probe_of(self) or (_restored, (type(self), self._plain()))
+
+    def _plain(self) -> dict[str, Any]:
+        """Give what pickles."""
+        hidden = {"_promise", "_lock"}
+        return {name: value for name, value in vars(self).items() if name not in hidden}
+
+    def connection(self) -> Client:
+        """Give the client that reads."""
+        return client_or_default(self.client)
+
+    def promise(self) -> _Promise:
+        """Find what the schema takes; asks the server once, however many threads ask."""
+        with self._lock:
+            if self._promise is None:
+                self._promise = self.make_promise()
+            return self._promise
+
+    def detail(self) -> str:
+        """Describe the scan as it was made, on one line."""
+        raise NotImplementedError
+
+    def make_promise(self) -> _Promise:
+        """Ask the server."""
+        raise NotImplementedError
+
+    def schema(self) -> pl.Schema:
+        """Give the columns."""
+        raise NotImplementedError
+
+    def frames(self, wanted: Wanted) -> Iterable[pl.DataFrame]:
+        """Read what is wanted, or more."""
+        raise NotImplementedError
+
+    def __call__(
+        self,
+        with_columns: list[str] | None,
+        predicate: pl.Expr | None,
+        n_rows: int | None,
+        batch_size: int | None,
+    ) -> Iterator[pl.DataFrame]:
+        """Read what a query wants."""
+        wanted = Wanted(with_columns, own_predicate(predicate), n_rows)
+        yield from finished(self.frames(wanted), wanted, batch_size)
+
+
+def _restored(kind: type[Source[Any]], plain: dict[str, Any]) -> Source[Any]:
+    """Make a pickled source anew."""
+    return kind(**plain)
+
+
+class RunsSource(Source["RunsPromise"]):
+    """A runs scan as polars calls it."""
+
+    label = "WANDB RUNS"
+
+    def __init__(self, scan: RunsScan, *options: Any, **named: Any) -> None:
+        super().__init__(*options, **named)
+        self.scan = scan
+
+    def detail(self) -> str:
+        """Describe the scan as it was made."""
+        return describe_scan(self.scan)
+
+    def make_promise(self) -> RunsPromise:
+        """Ask for the index of columns."""
+        return promise_runs(self.connection(), self.scan, self.infer_schema_runs)
+
+    def schema(self) -> pl.Schema:
+        """Give the columns."""
+        return pl.Schema(self.promise().columns)
+
+    def narrowed(self, wanted: Wanted) -> NarrowedRuns:
+        """Decide what is read."""
+        promise = self.promise()
+        return narrow_runs(promise.plan.scan, promise.columns, wanted)
+
+    def frames(self, wanted: Wanted) -> Iterable[pl.DataFrame]:
+        """Read pages."""
+        narrowed = self.narrowed(wanted)
+        return stream_runs(self.connection(), self.promise(), narrowed, self.on_new_key)
+
+
+class HistorySource(Source["HistoryPromise"]):
+    """A histories scan as polars calls it."""
+
+    label = "WANDB HISTORIES"
+
+    def __init__(self, scan: HistoryScan, *options: Any, **named: Any) -> None:
+        super().__init__(*options, **named)
+        self.scan = scan
+
+    def detail(self) -> str:
+        """Describe the scan as it was made."""
+        return describe_scan(self.scan)
+
+    def make_promise(self) -> HistoryPromise:
+        """Ask for the keys of all runs."""
+        return promise_histories(self.connection(), self.scan, self.infer_schema_runs)
+
+    def schema(self) -> pl.Schema:
+        """Give the columns."""
+        return pl.Schema(self.promise().schema.columns)
+
+    def narrowed(self, wanted: Wanted) -> NarrowedHistories:
+        """Decide what is read."""
+        promise = self.promise()
+        return narrow_histories(promise.scan, promise.schema, wanted)
+
+    def frames(self, wanted: Wanted) -> Iterable[pl.DataFrame]:
+        """Read batches of rows."""
+        narrowed = self.narrowed(wanted)
+        client = self.connection()
+        return stream_histories(client, self.promise(), narrowed, self.on_new_key, wanted.n_rows)
+
+
+class LeftSource(Source["RunsSource | HistorySource"]):
+    """A scan of exactly the runs that a lazy frame names; the frame is collected when they are needed."""
+
+    def __init__(
+        self, left: pl.LazyFrame, path: str | None, inner: RunsSource | HistorySource
+    ) -> None:
+        super().__init__(inner.client, inner.on_new_key, inner.infer_schema_runs)
+        self.left = left
+        self.path = path
+        self.inner = inner
+        self.label = inner.label
+
+    def _plain(self) -> dict[str, Any]:
+        return {"left": self.left, "path": self.path, "inner": self.inner}
+
+    def detail(self) -> str:
+        """Describe the scan as it was made."""
+        return f"the runs of a lazy frame; {self.inner.detail()}"
+
+    def make_promise(self) -> RunsSource | HistorySource:
+        """Collect the frame as far as its run ids."""
+        there = self.left.collect_schema().names()
+        names = [each for each in ("entity", "project", "run_id") if each in there]
+        rows = self.left.select(names).unique(maintain_order=True).collect().to_dicts()
+        paths = tuple(paths_of(rows, names, self.path))
+        source = copy(self.inner)
+        source.scan = replace(source.scan, selection=replace(source.scan.selection, paths=paths))
+        return source
+
+    def schema(self) -> pl.Schema:
+        """Give the columns."""
+        return self.promise().schema()
+
+    def frames(self, wanted: Wanted) -> Iterable[pl.DataFrame]:
+        """Read what is wanted of these runs."""
+        return self.promise().frames(wanted)
+
+
+def registered(source: Source[Any]) -> pl.LazyFrame:
+    """Hand a source to polars; plans name it where polars lets them."""
+    labels: dict[str, Any] = {}
+    if "explain_name" in inspect.signature(register_io_source).parameters:
+        labels = {"explain_name": source.label, "explain_detail": source.detail()}
+    return register_io_source(source, schema=source.schema, is_pure=True, **labels)
+
+
+def own_predicate(predicate: pl.Expr | None) -> pl.Expr | None:
+    """Drop what some polars add for themselves to a top-k's predicate, and no source can evaluate."""
+    return None if predicate is None else without_dynamic(predicate)
+
+
+def finished(
+    frames: Iterable[pl.DataFrame], wanted: Wanted, batch_size: int | None
+) -> Iterator[pl.DataFrame]:
+    """Do what is left to do here: the limit, then the predicate, then the columns."""
+    left = wanted.n_rows
+    for frame in frames:
+        part = frame if left is None else frame.head(left)
+        left = None if left is None else left - part.height
+        if wanted.predicate is not None:
+            part = part.filter(wanted.predicate)
+        if wanted.columns is not None:
+            part = part.select(list(wanted.columns))
+        yield from (
+            part.iter_slices(batch_size) if batch_size and part.height > batch_size else (part,)
+        )
+        if left == 0:
+            return

@@ -1,0 +1,263 @@
+"""Reading what a lazy query wants, batch by batch, into columns promised beforehand."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from wbframe.core.histories.entries import RunEntry, run_entry
+from wbframe.core.histories.frame import assemble
+from wbframe.core.histories.rows import merge_rows
+from wbframe.core.histories.tasks import history_tasks
+from wbframe.core.model import RunsScan
+from wbframe.core.paths import describe
+from wbframe.core.schema.histories import choose_keys, history_schema
+from wbframe.core.schema.types import is_mixed
+from wbframe.errors import SchemaMismatchError
+from wbframe.io.read.histories import (
+    ENTRY_FIELDS,
+    is_listed,
+    plan_histories,
+    read_any_tasks,
+    united_index,
+)
+from wbframe.io.read.outcome import Outcome
+from wbframe.io.read.runs import collect_runs, iter_pages, plan_runs, warn_imprecise, warn_new_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping
+
+    from wbframe.core.model import HistoryScan, OnNewKey
+    from wbframe.core.pushdown.query import NarrowedHistories, NarrowedRuns
+    from wbframe.core.runs.plan import RunsPlan
+    from wbframe.core.schema.histories import HistorySchema
+    from wbframe.core.schema.types import Index, Types
+    from wbframe.io.client.client import Client
+    from wbframe.report import LeftOut
+
+# ---------------------------------------------------------------- runs
+
+
+@dataclass(frozen=True, slots=True)
+class RunsPromise:
+    """A runs scan whose columns are known."""
+
+    plan: RunsPlan
+    columns: dict[str, pl.DataType]
+
+
+def promise_runs(client: Client, scan: RunsScan, infer_schema_runs: int) -> RunsPromise:
+    """Find the columns of a scan: from the index of fields, or from some runs where there is none."""
+    plan = plan_runs(client, scan)
+    if plan.index is None:
+        few = replace(plan.scan.selection, predicate=None, limit=infer_schema_runs)
+        looked_at = collect_runs(client, replace(plan, scan=replace(plan.scan, selection=few)))
+        plan = replace(plan, index=looked_at.index or {}, sampled=True)
+    return RunsPromise(plan, dict(plan.resolve(plan.scan.columns, plan.index).columns))
+
+
+def stream_runs(
+    client: Client, promise: RunsPromise, narrowed: NarrowedRuns, on_new_key: OnNewKey
+) -> Generator[pl.DataFrame]:
+    """Read the narrowed scan page by page."""
+    scan = narrowed.scan
+    if promise.plan.scan.columns is None and set(scan.columns or ()) == promise.columns.keys():
+        scan = replace(scan, columns=None)
+    plan = promise.plan.of(scan)
+    outcome = Outcome(client, plan.scan.selection, "runs", conjuncts=narrowed.pushdown.conjuncts)
+    with outcome:
+        for page in iter_pages(client, plan, on_new_key=on_new_key, losses=outcome.losses):
+            outcome.rows += page.frame.height
+            outcome.runs = outcome.rows
+            yield page.frame
+
+
+# ---------------------------------------------------------------- histories
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPromise:
+    """A histories scan whose columns are known.
+
+    Attributes
+    ----------
+    scan
+        With entities and keys resolved.
+    schema
+        Its columns.
+    runs
+        The plan that lists its runs.
+    asked
+        The keys and globs as they were asked for; None for all.
+    """
+
+    scan: HistoryScan
+    schema: HistorySchema
+    runs: RunsPlan
+    asked: tuple[str, ...] | None
+
+
+def promise_histories(client: Client, scan: HistoryScan, infer_schema_runs: int) -> HistoryPromise:
+    """Find the columns of a scan without reading its rows.
+
+    A request a project for the united keys of its runs, and one a thousand config and summary keys where
+    run columns need them. Runs are listed only where they are few (a limit, or runs by name), where a key
+    has text among numbers, which only rows can tell from spelled-out NaN, or, some of them, where a server
+    does not unite keys.
+    """
+    leaves = {k: v for k, v in scan.overrides.items() if k.startswith(("config.", "summary."))}
+    columns = scan.run_columns or ("run_id",)
+    runs = promise_runs(
+        client,
+        RunsScan(selection=scan.selection, columns=columns, overrides=leaves),
+        infer_schema_runs,
+    )
+    asked, scan = scan.keys, replace(scan, selection=runs.plan.scan.selection)
+    few = is_listed(scan.selection)
+    index = None if few else united_index(client, scan)
+    sampled = index is None and not few
+    complete = True
+    if index is None or _mixed(scan, index):
+        most = infer_schema_runs if sampled else None
+        found = plan_histories(client, replace(scan, run_columns=()), most=most)
+        index, complete = dict(found.index), found.complete
+    schema = history_schema(
+        scan,
+        index,
+        runs.columns if scan.run_columns else {},
+        where=describe(scan.selection.paths),
+        complete=complete,
+    )
+    if asked is not None:
+        scan = replace(scan, keys=tuple(schema.keys))
+    return HistoryPromise(scan, schema, runs.plan, asked)
+
+
+def _mixed(scan: HistoryScan, index: Index) -> bool:
+    """Tell whether a wanted key has text among its numbers."""
+    mixed = [key for key, types in index.items() if is_mixed(types) and key not in scan.overrides]
+    return bool(choose_keys(scan.keys, mixed, where="", strict=False)) if mixed else False
+
+
+@dataclass(slots=True)
+class Entries:
+    """Lists runs page by page, and keeps their run columns for the rows that come later."""
+
+    client: Client
+    plan: RunsPlan
+    known: HistorySchema
+    system: bool
+    asked: tuple[str, ...] | None
+    on_new_key: OnNewKey
+    listed: list[RunEntry] = field(default_factory=list)
+    frames: list[pl.DataFrame] = field(default_factory=list)
+    new: Counter[str] = field(default_factory=Counter)
+    losses: list[LeftOut] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[RunEntry]:
+        for page in iter_pages(self.client, self.plan, plain=ENTRY_FIELDS, losses=self.losses):
+            self.frames.append(page.frame)
+            for path, node in page.runs:
+                entry = run_entry(len(self.listed), path, node)
+                self.listed.append(entry)
+                self.meet(entry.types(system=self.system))
+                yield entry
+
+    def meet(self, keys: Mapping[str, Types]) -> None:
+        """Take note of keys of one run that are wanted, all or by a glob, and were not promised."""
+        new = keys.keys() - self.known.keys.keys() - self.known.lead.keys()
+        if not new:
+            return
+        for key in new.intersection(choose_keys(self.asked, new, where="", strict=False)):
+            self.new[key] += 1
+        if self.new and self.on_new_key == "raise":
+            msg = (
+                f"runs have logged keys that the schema does not name: {sorted(self.new)};"
+                " scan again, or set on_new_key='ignore'"
+            )
+            raise SchemaMismatchError(msg)
+
+    def beside(self) -> pl.DataFrame | None:
+        """Give the run columns so far, a row an ordinal."""
+        if len(self.frames) > 1:
+            self.frames = [pl.concat(self.frames)]
+        return self.frames[0] if self.frames and self.known.run_columns else None
+
+
+def entries_of(
+    client: Client, promise: HistoryPromise, scan: HistoryScan, on_new_key: OnNewKey
+) -> Entries:
+    """List the runs of a promise, as far as the narrowed scan wants them."""
+    runs = replace(
+        promise.runs.scan, selection=scan.selection, columns=scan.run_columns or ("run_id",)
+    )
+    return Entries(
+        client=client,
+        plan=promise.runs.of(runs),
+        known=promise.schema,
+        system=scan.stream == "system",
+        asked=() if scan.narrowed else promise.asked,
+        on_new_key=on_new_key,
+    )
+
+
+def stream_histories(
+    client: Client,
+    promise: HistoryPromise,
+    narrowed: NarrowedHistories,
+    on_new_key: OnNewKey,
+    n_rows: int | None = None,
+) -> Generator[pl.DataFrame]:
+    """Read the narrowed scan, runs in order; listing, reading and decoding overlap."""
+    if narrowed.empty:
+        return
+    scan = narrowed.scan
+    entries = entries_of(client, promise, scan, on_new_key)
+    outcome = Outcome(
+        client,
+        scan.selection,
+        "histories",
+        scan=scan,
+        entries=entries.listed,
+        losses=entries.losses,
+        conjuncts=narrowed.conjuncts,
+    )
+    with outcome:
+        yield from _stream(client, narrowed, entries, outcome, n_rows)
+
+
+def _stream(
+    client: Client,
+    narrowed: NarrowedHistories,
+    entries: Entries,
+    outcome: Outcome,
+    n_rows: int | None,
+) -> Generator[pl.DataFrame]:
+    """Read the frames, and tell the outcome how it goes."""
+    scan, schema = narrowed.scan, narrowed.schema
+    width = len(schema.keys) + 1
+
+    def budget() -> int:
+        return client.budget.points if n_rows is None else min(client.budget.points, n_rows * width)
+
+    tasks = history_tasks(scan, entries, schema, budget)
+    with closing(
+        read_any_tasks(client, scan, tasks, ahead=None if n_rows is None else 1)
+    ) as results:
+        for result in results:
+            for keys in result.new_keys.values():
+                entries.meet(keys)
+            run_ids = {entry.ordinal: entry.run_id for entry in entries.listed}
+            part = assemble(result.frames, run_ids, schema, entries.beside())
+            outcome.rows += part.height
+            result.frames = {}
+            merge_rows(outcome.seen, result)
+            yield part
+            if n_rows is not None and outcome.rows >= n_rows:
+                break
+    warn_imprecise(outcome.seen.imprecise)
+    warn_new_keys(entries.new, "runs")

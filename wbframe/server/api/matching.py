@@ -1,0 +1,226 @@
+"""Whether a run fits a filter, in three-valued logic.
+
+What the official backend does with missing keys is documented nowhere, so `matches` has two readings:
+``"mongo"``, where a missing key is a value that differs from every other, and ``"sql"``, where a comparison with
+it is unknown.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import datetime, timedelta, timezone
+from enum import Enum
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from wbframe.core.filters import And, Field, Filter, Or, compiled, server_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["MISSING", "Reading", "Truth", "all_of", "decide", "matches", "negate", "time_key"]
+
+Reading: TypeAlias = Literal["mongo", "sql"]
+Truth: TypeAlias = "bool | None"  # None is unknown
+
+
+class Missing(Enum):
+    """The type of `MISSING`, so that it stays one object across pickling."""
+
+    MISSING = "missing"
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final = Missing.MISSING
+"""What a lookup gives for a key that a run does not have."""
+
+_TIMES: Final = frozenset({"createdAt", "heartbeatAt", "updatedAt"})
+_TIME: Final = re.compile(
+    r"(\d{4})-(\d\d)(?:-(\d\d)(?:[T ](\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d+))?)?)?)?)?"
+    r"(?:Z|([+-])(\d\d):?(\d\d))?",
+    re.ASCII,
+)
+
+
+def negate(truth: Truth) -> Truth:
+    """Negate; the negation of unknown is unknown."""
+    return None if truth is None else not truth
+
+
+def all_of(truths: Iterable[Truth]) -> Truth:
+    """Conjoin: False if one is False, else unknown if one is unknown."""
+    unknown = False
+    for each in truths:
+        if each is False:
+            return False
+        unknown = unknown or each is None
+    return None if unknown else True
+
+
+def decide(field: str, value: Any, operator: str, literal: Any, reading: Reading) -> Truth:
+    """Say whether a stored value passes one test; None is unknown.
+
+    Parameters
+    ----------
+    field
+        The main spelling of the field; times compare as times.
+    value
+        What is stored, or `MISSING`.
+    operator, literal
+        The test; lists are tuples.
+    reading
+        What a missing key or a null means.
+    """
+    if operator == "$exists":
+        absent = value is MISSING or (reading == "sql" and value is None)
+        return absent is not literal
+    if operator in ("$ne", "$nin"):
+        positive = "$eq" if operator == "$ne" else "$in"
+        return negate(decide(field, value, positive, literal, reading))
+    if value is MISSING:
+        value = None
+    wanted = literal if operator == "$in" else (literal,)
+    if reading == "sql" and value is None:
+        return None
+    if operator in ("$eq", "$in"):
+        found = any(_equals(field, value, each) for each in wanted)
+        return None if not found and reading == "sql" and None in wanted else found
+    candidates = value if isinstance(value, (list, tuple)) else (value,)
+    if operator == "$regex":
+        pattern = compiled(literal)
+        return any(isinstance(each, str) and bool(pattern.search(each)) for each in candidates)
+    return any(_ordered(field, each, operator, literal) for each in candidates)
+
+
+def _equals(field: str, value: Any, literal: Any) -> bool:
+    """Compare a stored value with a literal: itself, or one of its elements."""
+    if isinstance(value, (list, tuple)):
+        if isinstance(literal, tuple):
+            return len(value) == len(literal) and all(
+                _equals(field, each, other) for each, other in zip(value, literal, strict=True)
+            )
+        return any(_equals(field, each, literal) for each in value)
+    kind, stored = _kind(field, value)
+    return (kind, stored) == _kind(field, literal) and kind != "other"
+
+
+def _ordered(field: str, value: Any, operator: str, literal: Any) -> bool:
+    """Order a stored value and a literal of the same kind."""
+    kind, stored = _kind(field, value)
+    other, bound = _kind(field, literal)
+    if kind != other or kind in ("null", "other"):
+        return False
+    if operator == "$gt":
+        return bool(stored > bound)
+    if operator == "$gte":
+        return bool(stored >= bound)
+    return bool(stored < bound) if operator == "$lt" else bool(stored <= bound)
+
+
+def _kind(field: str, value: Any) -> tuple[str, Any]:
+    """Give the kind of a value and what to compare of it."""
+    if value is None:
+        return "null", None
+    if isinstance(value, bool):
+        return "bool", value
+    if isinstance(value, float) and not math.isfinite(value):
+        return "text", "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, (int, float)):
+        return "number", value
+    if isinstance(value, str):
+        return "text", time_key(value) if field in _TIMES else value
+    return "other", None
+
+
+@lru_cache(maxsize=4096)
+def time_key(text: str) -> str:
+    """Spell a time so that text order is time order; other text is given back.
+
+    Examples
+    --------
+    >>> time_key("2022-03-09 10:15:30.500+02:00"), time_key("2022-03-09T10")
+    ('2022-03-09T08:15:30.5', '2022-03-09T10:00:00')
+    """
+    found = _TIME.fullmatch(text)
+    if found is None:
+        return text
+    year, month, day, hour, minute, second, fraction, sign, hours, minutes = found.groups()
+    numbers = (int(each) if each else least for each, least in zip(
+        (year, month, day, hour, minute, second), (1, 1, 1, 0, 0, 0), strict=True))  # fmt: skip
+    try:
+        moment = datetime(*numbers, tzinfo=timezone.utc)  # type: ignore[arg-type,misc]
+        if sign:
+            offset = timedelta(hours=int(hours), minutes=int(minutes))
+            moment = moment - offset if sign == "+" else moment + offset
+    except (ValueError, OverflowError):  # the 30th of February, or before the year 1
+        return text
+    rest = (fraction or "").rstrip("0")
+    return moment.replace(tzinfo=None).isoformat() + (f".{rest}" if rest else "")
+
+
+def matches(
+    filter: Filter,  # noqa: A002 - the word of the protocol
+    lookup: Callable[[str], Any],
+    *,
+    reading: Reading = "mongo",
+) -> bool:
+    """Say whether one run fits a filter.
+
+    Parameters
+    ----------
+    filter
+        What the run must fit.
+    lookup
+        Gives the stored value of a field, or `MISSING`. It is asked for the main spelling
+        (``displayName``, never ``display_name``) and for keys of the config and the summary as
+        the filter spells them (``config.lr`` or ``config.lr.value``).
+    reading
+        What a missing key or a null means. ``"mongo"``: it equals None only, so ``$ne`` and
+        ``$nin`` hold. ``"sql"``: every comparison with it is unknown, so is the negation of an
+        unknown, and a run fits only what is known to hold.
+
+    Returns
+    -------
+    bool
+        True when the run fits.
+
+    Notes
+    -----
+    A list fits a test when one of its elements does, or when it equals a literal list. Values
+    compare with literals of their own kind only: numbers, text, booleans. Times compare as
+    times, whether or not they are spelled with a ``Z`` or a fraction; a time cut short, such as
+    ``2022-03-09T10``, means its beginning. Non-finite numbers are stored as the texts ``NaN``,
+    ``Infinity`` and ``-Infinity``.
+
+    Examples
+    --------
+    >>> from wbframe.core.filters import parse
+    >>> run = {"state": "finished"}
+    >>> matches(parse({"group": {"$ne": "a"}}), lambda field: run.get(field, MISSING))
+    True
+    >>> matches(
+    ...     parse({"group": {"$ne": "a"}}), lambda field: run.get(field, MISSING), reading="sql"
+    ... )
+    False
+    """
+    return _truth(filter, lookup, reading) is True
+
+
+def _truth(
+    filter: Filter,  # noqa: A002 - the word of the protocol
+    lookup: Callable[[str], Any],
+    reading: Reading,
+) -> Truth:
+    """Evaluate a filter; None is unknown."""
+    if isinstance(filter, Field):
+        field = server_name(filter.name)
+        value = lookup(field)
+        return all_of(decide(field, value, t.operator, t.literal, reading) for t in filter.tests)
+    truths = [_truth(each, lookup, reading) for each in filter.operands]
+    if isinstance(filter, And):
+        return all_of(truths)
+    holds = negate(all_of(negate(each) for each in truths))
+    return holds if isinstance(filter, Or) else negate(holds)

@@ -7,17 +7,18 @@ import sys
 from typing import ClassVar
 
 import pytest
+import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.clocks import FakeClock
-from wbframe.errors import StatusError, TimedOutError, UsageError, WbframeError
+from wbframe.errors import UsageError, WbframeError
 from wbframe.io.client.budget import PointBudget
 from wbframe.io.client.failures import (
-    Problem,
-    TryAgainError,
+    Failure,
     is_retried,
-    is_too_big,
+    of_no_answer,
+    of_status,
     retry_after_seconds,
 )
 from wbframe.io.client.retry import RetryPolicy, retrying
@@ -56,10 +57,12 @@ def test_which_statuses_are_tried_again():
     assert tried == {408, 425, 429, *range(500, 600)} - {501}
 
 
-def test_which_errors_mean_too_big():
-    assert is_too_big(TimedOutError("slow"))
-    assert {s for s in range(400, 600) if is_too_big(StatusError("no", s))} == {413, 500, 504}
-    assert not is_too_big(WbframeError("other"))
+def test_which_failures_mean_too_big():
+    assert of_no_answer(requests.ReadTimeout(), 1.0).error("it").too_big
+    assert not of_no_answer(requests.ConnectTimeout(), 1.0).error("it").too_big
+    big = {s for s in range(400, 600) if of_status(s, {}, b"").error("it").too_big}
+    assert big == {413, 500, 504}
+    assert not Failure(WbframeError, "other").error("it").too_big
 
 
 def test_the_loop_ends_with_the_last_error():
@@ -68,19 +71,21 @@ def test_the_loop_ends_with_the_last_error():
     tries = []
 
     def always():
-        for attempt in retrying(RetryPolicy(tries=4, first_wait=0.0), clock):
+        for attempt in retrying(
+            RetryPolicy(tries=4, first_wait=0.0), clock, lambda error: error.again
+        ):
             with attempt:
                 tries.append(attempt)
-                raise TryAgainError(Problem(kind=WbframeError, said="always"), 2.0)
+                raise Failure(WbframeError, "always", again=True, retry_after=2.0)
 
-    with pytest.raises(TryAgainError, match="always"):
+    with pytest.raises(Failure, match="always"):
         always()
     assert (len(tries), waits) == (4, [2.0, 2.0, 2.0])
 
 
 def test_other_errors_are_not_tried_again():
     def once():
-        for attempt in retrying(RetryPolicy(), clock):
+        for attempt in retrying(RetryPolicy(), clock, lambda error: isinstance(error, Failure)):
             with attempt:
                 raise KeyError
 

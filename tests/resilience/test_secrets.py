@@ -16,7 +16,8 @@ import requests
 import wbframe
 from tests.clocks import FakeClock
 from wbframe.errors import PlainHttpWarning, WbframeError
-from wbframe.io.client.session import Session, TooLargeError, read_body
+from wbframe.io.client.failures import TooLargeError
+from wbframe.io.client.session import Session, read_body
 from wbframe.polars import read_histories, read_runs, scan_histories
 from wbframe.server import serve
 

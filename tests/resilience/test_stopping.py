@@ -220,16 +220,16 @@ from wbframe.server import serve
 with serve("empty") as server:
     client = wbframe.Client(server.url, server.api_key)
     client.send(VIEWER)
-    kept = client._transport
+    kept = client._session
     client._lock.acquire()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         child = os.fork()
     if not child:
         client.send(VIEWER)
-        os._exit(0 if client._transport is not kept else 3)
+        os._exit(0 if client._session is not kept else 3)
     client._lock.release()
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), client._transport is kept, bool(client.send(VIEWER)))
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), client._session is kept, bool(client.send(VIEWER)))
 """
     ended = run_script(script)
     assert ended.stdout.strip() == "0 True True", ended.stderr

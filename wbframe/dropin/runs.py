@@ -25,7 +25,6 @@ from wbframe.errors import (
     UsageError,
     one_of,
 )
-from wbframe.io.client.failures import is_too_big
 from wbframe.io.read.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -244,7 +243,7 @@ class Runs(Iterator[Run]):
         try:
             page = reading.ask(self.client, request, splittable=True)
         except (StatusError, TimedOutError) as error:
-            if not is_too_big(error):
+            if not error.too_big:
                 raise
             self._narrow = True
             return None

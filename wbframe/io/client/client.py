@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import threading
+import time
 import warnings
 import weakref
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -20,19 +23,21 @@ from wbframe.io import threads
 from wbframe.io.client.budget import PageBudget, PointBudget
 from wbframe.io.client.clock import Clock
 from wbframe.io.client.credentials import find_base_url, find_default, find_key
-from wbframe.io.client.failures import on_answer, on_failure, on_file, retry_after
+from wbframe.io.client.failures import of_no_answer, on_answer, on_file, retry_after_seconds
 from wbframe.io.client.pace import Pace, read_quota
-from wbframe.io.client.retry import RetryPolicy, persist
-from wbframe.io.client.session import Prepared, Session, Transport, Turn, read_body
+from wbframe.io.client.retry import RetryPolicy, Try, persist
+from wbframe.io.client.session import Session, as_it_is, read_body
 from wbframe.report import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
+    from gql.transport.requests import RequestsHTTPTransport
     from typing_extensions import Self
 
     from wbframe.core.protocol.request import Request
+    from wbframe.io.client.session import Turn
     from wbframe.report import ScanReport
 
 _Got = TypeVar("_Got")
@@ -40,6 +45,7 @@ _POOL = 32
 _TIMEOUT = 60.0
 _RETRY_SECONDS = 300.0
 _LARGEST_ANSWER = 1 << 30
+_AGENT = f"wbframe/{__version__}"
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -72,6 +78,10 @@ class Client:
         Whether TLS certificates are checked, or the path of a CA bundle.
     proxies
         As `requests` takes them; default: the environment's.
+    transport
+        A ``gql.transport.requests.RequestsHTTPTransport`` through which documents go out, in place of `base_url`,
+        `api_key`, `verify` and `proxies`: its address, key, headers, cookies and options. Such a client does not
+        pickle. Default: none, and gql is not even imported.
     clock
         What tells the time and waits between tries; for tests.
 
@@ -111,6 +121,7 @@ class Client:
         largest_answer: int = _LARGEST_ANSWER,
         verify: bool | str = True,
         proxies: Mapping[str, str] | None = None,
+        transport: RequestsHTTPTransport | None = None,
         clock: Clock | None = None,
     ) -> None:
         timeout = _above_0("timeout", timeout, "WBFRAME_TIMEOUT") or _TIMEOUT
@@ -128,6 +139,8 @@ class Client:
             raise UsageError(
                 f"`retry` must be a wbframe.RetryPolicy, as in RetryPolicy(tries=5); got {retry!r}"
             )
+        if transport is not None:
+            base_url = _only_transport(transport, base_url, api_key)
         self.base_url = find_base_url(base_url)
         self.timeout = timeout
         self.concurrency = concurrency
@@ -148,7 +161,9 @@ class Client:
         self.decoding = _turns_to_decode()
         self.pages = PageBudget()
         self._traffic = Traffic()
-        self._transport: Transport | None = None
+        self._transport: RequestsHTTPTransport | None = transport
+        self._session: Session | None = None
+        self._auth: Any = None
         self._lock = threading.Lock()
         _clients.add(self)
 
@@ -157,6 +172,10 @@ class Client:
 
     def __reduce__(self) -> tuple[Callable[..., Client], tuple[dict[str, Any]]]:
         # The key stays here: a client that is pickled looks for its own where it is unpickled.
+        if self._transport is not None:
+            raise UsageError(
+                "a client with a `transport` holds a key, so it cannot be pickled; make it anew there"
+            )
         options = {
             "base_url": self.base_url,
             "entity": self._entity,
@@ -185,9 +204,9 @@ class Client:
     def close(self) -> None:
         """Close the connections; the next request opens new ones."""
         with self._lock:
-            transport, self._transport = self._transport, None
-        if transport is not None:
-            transport.close()  # type: ignore[no-untyped-call]
+            session, self._session = self._session, None
+        if session is not None:
+            session.close()
 
     @property
     def traffic(self) -> Traffic:
@@ -262,25 +281,18 @@ class Client:
         ConnectionFailedError, RateLimitError, StatusError
             After the retries.
         """
-        prepared = Prepared(request)
-        transport = self._connected()
-
-        def once(again: bool) -> bytes:  # noqa: FBT001 -- called in one place
-            try:
-                with self.pace.turn():
-                    return self._once(
-                        transport, prepared, splittable=splittable, again=again, turn=turn
-                    )
-            except BaseException:
-                if turn is not None:
-                    turn.give_back()
-                raise
-
-        return self.persist(once, f"could not read {request.asked} from {self.base_url}")
-
-    def persist(self, once: Callable[[bool], _Got], where: str) -> _Got:
-        """Do `retry.persist` by the policy of this client, and count its waits."""
-        return persist(once, where, policy=self.retry, clock=self.clock, on_wait=self.count_wait)
+        session = self._connected()
+        what = f"could not read {request.asked} from {self.base_url}"
+        return self.read(
+            Try(
+                what=what,
+                send=lambda: self._post(session, request),
+                take=on_answer,
+                paced=True,
+                splittable=splittable,
+                turn=turn,
+            )
+        )
 
     def download(self, address: str, *, asked: str) -> bytes:
         """Give what lies at an address that the server named; the key is shown to the server itself only.
@@ -297,121 +309,109 @@ class Client:
         ConnectionFailedError, StatusError
             If it does not come, also after the retries.
         """
-        transport = self._connected()
+        session = self._connected()
         own = address.startswith((f"{self.base_url}/", "/"))
-        session: requests.Session = transport.session  # type: ignore[assignment]
         target = f"{self.base_url}{address}" if address.startswith("/") else address
+        # Without an `auth` of its own, requests would look one up in netrc.
+        auth = self._auth if own else as_it_is
 
-        def once(again: bool) -> bytes:  # noqa: FBT001 -- called in one place
-            # Without an `auth` of its own, requests would look one up in netrc.
-            auth = transport.auth if own else _as_it_is
-            response, content = self.exchange(
-                lambda: session.get(target, auth=auth, stream=True, **self.http_options()),
-                again=again,
-            )
-            return on_file(response, content)
+        def send() -> requests.Response:
+            return session.get(target, auth=auth, stream=True, **self.http_options())
 
-        return self.persist(once, f"could not read {asked} from {self.base_url}")
+        return self.read(
+            Try(what=f"could not read {asked} from {self.base_url}", send=send, take=on_file)
+        )
 
-    def exchange(
-        self,
-        send: Callable[[], requests.Response],
-        *,
-        again: bool,
-        splittable: bool = False,
-        turn: Turn | None = None,
-    ) -> tuple[requests.Response, bytes]:
-        """Send, read the whole answer, and count both.
+    def read(self, tried: Try[_Got]) -> _Got:
+        """Try until it is answered, or the policy of this client says to give up; counts every try and wait.
 
         Raises
         ------
-        TryAgainError, FailedError
-            If no whole answer came.
+        WbframeError
+            What the last failure was.
         """
-        if threads.current() is not None:
-            return self._exchange(send, again=again, splittable=splittable, turn=turn)
-        # A thread that waits in a socket hears no Ctrl-C.
-        with threads.pool(1, "wbframe-send") as workers:
-            return threads.result_of(
-                workers.submit(
-                    lambda: self._exchange(send, again=again, splittable=splittable, turn=turn),
-                )
-            )
+        return persist(
+            self._once, tried, policy=self.retry, clock=self.clock, on_wait=self.count_wait
+        )
 
-    def _exchange(
-        self,
-        send: Callable[[], requests.Response],
-        *,
-        again: bool,
-        splittable: bool,
-        turn: Turn | None,
-    ) -> tuple[requests.Response, bytes]:
-        """Do so in a scope, which cuts the connection when it is stopped."""
+    def _once(self, tried: Try[_Got]) -> _Got:
+        """Do one try; raises `Failure` if it is not answered."""
+        try:
+            with self.pace.turn() if tried.paced else nullcontext():
+                response, content = self._exchange(tried)
+                if tried.paced:
+                    self._learn(response)
+                return tried.take(response, content)
+        except BaseException:
+            if tried.turn is not None:
+                tried.turn.give_back()
+            raise
+
+    def _exchange(self, tried: Try[Any]) -> tuple[requests.Response, bytes]:
+        """Send, read the whole answer, and count both."""
+        if threads.current() is None:
+            # A thread that waits in a socket hears no Ctrl-C.
+            with threads.pool(1, "wbframe-send") as workers:
+                return threads.result_of(workers.submit(self._exchange, tried))
         threads.check()
         content = b""
         try:
-            response = send()
+            response = tried.send()
             content = read_body(
                 response,
                 most=self.largest_answer,
                 seconds=self.timeout,
                 now=self.clock.now,
-                turn=turn,
+                turn=tried.turn,
             )
         except requests.RequestException as error:
             threads.check()
-            self.count(retried=again)
-            raise on_failure(error, self.timeout, splittable=splittable) from None
+            self.count(retried=tried.again)
+            raise of_no_answer(error, self.timeout) from None
         except Exception:
             # A connection that was cut may break in any way.
             threads.check()
             raise
         finally:
             threads.use(None)
-        self.count(bytes_received=len(content), retried=again)
+        self.count(bytes_received=len(content), retried=tried.again)
         return response, content
 
-    def _once(
-        self,
-        transport: Transport,
-        prepared: Prepared,
-        *,
-        splittable: bool,
-        again: bool,
-        turn: Turn | None,
-    ) -> bytes:
-        """Send once; what may pass is raised as TryAgainError."""
-        response, content = self.exchange(
-            lambda: transport.post(prepared, timeout=self.timeout),
-            again=again,
-            splittable=splittable,
-            turn=turn,
-        )
-        status, quota = response.status_code, read_quota(response.headers)
-        if status == requests.codes.too_many_requests:
-            self.pace.refused(retry_after(response), quota)
+    def _learn(self, response: requests.Response) -> None:
+        """Tell the pace what the server said of it."""
+        quota = read_quota(response.headers)
+        if response.status_code == requests.codes.too_many_requests:
+            said = response.headers.get("Retry-After")
+            self.pace.refused(retry_after_seconds(said, now=time.time()), quota)
         else:
             self.pace.took(quota)
-        return on_answer(response, content, splittable=splittable)
 
-    def _connected(self) -> Transport:
-        """Open the transport once."""
+    def _post(self, session: Session, request: Request) -> requests.Response:
+        """Send a document as it was written; redirects are not followed, since the key goes to one host only."""
+        body = {"query": request.document, "variables": dict(request.variables)}
+        options: dict[str, Any] = {"allow_redirects": False, "stream": True}
+        if self._transport is not None:
+            from wbframe.io.client.transport import post  # noqa: PLC0415 -- imports gql
+
+            return post(self._transport, session, body, {**options, "timeout": self.timeout})
+        headers = {"Content-Type": "application/json", "User-Agent": _AGENT}
+        options |= {"auth": self._auth, "headers": headers, **self.http_options()}
+        return session.post(f"{self.base_url}/graphql", data=json.dumps(body).encode(), **options)
+
+    def _connected(self) -> Session:
+        """Find the key and open the session, once."""
         with self._lock:
-            if self._transport is None:
+            if self._session is None:
                 self._warn_if_plain()
-                transport = Transport(
-                    f"{self.base_url}/graphql",
-                    auth=requests.auth.HTTPBasicAuth("api", find_key(self.base_url, self._api_key)),
-                    headers={"User-Agent": f"wbframe/{__version__}"},
-                    verify=self._verify,
-                    proxies=self._proxies,
-                )
-                transport.connect()  # type: ignore[no-untyped-call]
-                made: requests.Session = transport.session  # type: ignore[assignment]
-                made.close()
-                transport.session = Session(2, max(_POOL, self.concurrency))
-                self._transport = transport
-            return self._transport
+                self._auth = self._find_auth()
+                self._session = Session(2, max(_POOL, self.concurrency))
+            return self._session
+
+    def _find_auth(self) -> Any:
+        """Give what shows the key: basic authentication, or what the transport has."""
+        if self._transport is not None:
+            return self._transport.auth or as_it_is
+        return requests.auth.HTTPBasicAuth("api", find_key(self.base_url, self._api_key))
 
     def _warn_if_plain(self) -> None:
         """Warn if the key is about to go over a network as it is."""
@@ -424,7 +424,7 @@ class Client:
     def after_fork(self) -> None:
         """Let go of what a forked process must not share: connections, and locks that may be held."""
         self._lock = threading.Lock()
-        self._transport = None
+        self._session = None
         self.pace = Pace(self.concurrency, self.clock, self._rate)
         self.budget, self.pages = PointBudget(), PageBudget()
         self.decoding = _turns_to_decode()
@@ -448,14 +448,18 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Add no credentials to a request."""
-    return request
-
-
 def _restore(options: dict[str, Any]) -> Client:
     """Make a pickled client anew."""
     return Client(**options)
+
+
+def _only_transport(transport: RequestsHTTPTransport, *others: object) -> str:
+    """Give the address that a transport of gql's is for, which nothing else may name."""
+    from wbframe.io.client.transport import base_url_of  # noqa: PLC0415 -- imports gql
+
+    if any(each is not None for each in others):
+        raise UsageError("`transport` has an address and a key: leave out `base_url` and `api_key`")
+    return base_url_of(transport)
 
 
 def _above_0(name: str, given: float | None, variable: str) -> float | None:

@@ -1,4 +1,26 @@
-"""What went wrong with one request, and the error that it becomes once it counts."""
+"""Why a try at a request gave no answer, whether another may, and the error that it becomes once it counts.
+
+=====================================================  ==========================================================
+What went wrong                                        What is done
+=====================================================  ==========================================================
+no connection, connection reset, name not resolved     sent again
+a certificate that is not trusted                      an error at once
+no answer in time                                      halved; sent again once it is of one run and one key
+the body breaks off, or is no JSON                     sent again
+408, 425, 502, 503, and 5xx that are not named here    sent again; after `Retry-After` where the server says it
+429                                                    sent again; all threads of the client pause, then slow down
+413, 500, 504                                          halved; sent again once it is of one run and one key
+                                                       (413 then is an error)
+GraphQL errors: "deadline exceeded", "timed out"       as 504, also with status 200
+GraphQL errors: "too large", "too complex"             as 413, also with status 200
+GraphQL errors: "internal", "unavailable", "try again" sent again, also with status 200
+other GraphQL errors                                   an error at once
+400, 401, 403, 404, 409, 422, 501, other 4xx           an error at once
+3xx                                                    an error at once; the key goes to no other host
+a body above the client's `largest_answer`             halved; an error once it is of one run and one key
+an answer that is JSON, and not what the protocol says an error at once
+=====================================================  ==========================================================
+"""
 
 from __future__ import annotations
 
@@ -6,7 +28,6 @@ import email.utils
 import math
 import re
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -25,29 +46,20 @@ from wbframe.errors import (
     TimedOutError,
     WbframeError,
 )
-from wbframe.io.client.session import TooLargeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
 __all__ = [
-    "TOO_BIG",
-    "FailedError",
-    "Problem",
-    "TryAgainError",
+    "Failure",
+    "TooLargeError",
     "is_retried",
-    "is_too_big",
-    "of_failure",
     "of_file",
-    "of_messages",
-    "of_no_json",
+    "of_no_answer",
     "of_status",
     "on_answer",
-    "on_failure",
     "on_file",
-    "on_status",
     "read_message",
-    "retry_after",
     "retry_after_seconds",
     "said_in",
 ]
@@ -55,178 +67,210 @@ __all__ = [
 _MESSAGE = 500
 _ASK_LESS = "ask for fewer keys, runs or samples"
 _LATER = "try again later, or wait longer with `retry=wbframe.RetryPolicy(...)`"
+_NETWORK = "check the address and the network, or give a larger `timeout`"
+# Too slow, too early, too many; besides these whatever the server or a proxy before it did wrong.
+_RETRIED = frozenset({408, 425, 429})
+_SERVER_ERROR, _NOT_IMPLEMENTED = 500, 501
+# Said of a request that is too big; where it can be cut in two, that beats asking again. W&B answers 500 to
+# queries that its database gives up on.
+_TOO_BIG = frozenset({413, 500, 504})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_SLOW = re.compile(r"deadline exceeded|timed?[ -]?out", re.IGNORECASE)
+_LARGE = re.compile(
+    r"too large|too big|too complex|exceeds? the (maximum )?(size|complexity)", re.IGNORECASE
+)
+_PASSING = re.compile(
+    r"\binternal\b|unavailable|temporar|try again|connection (reset|refused)|too many requests|rate limit",
+    re.IGNORECASE,
+)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """A failed request.
+class TooLargeError(requests.RequestException):
+    """A body is larger than a client takes."""
 
-    Attributes
+
+class Failure(Exception):  # noqa: N818 -- no error before the policy has had its say
+    """A try that gave no answer; never leaves the client, which raises its `error` in the end.
+
+    Parameters
     ----------
     kind
-        The class of its error; a `StatusError` takes `status`.
+        The class of the error; a `StatusError` takes `status`.
     said
         What went wrong.
     advice
         What to do.
     status
         The HTTP status, or None without an answer.
+    again
+        Whether the same request may be answered later.
     too_big
-        Whether it may have been asked for too much.
-    lasting
-        Whether it stays so, however often it is tried.
+        Whether it may have asked for too much at once, so that a part of it may be answered.
+    retry_after
+        Seconds for which the server asks to be left alone, or None.
     cause
         The exception behind it.
     """
 
-    kind: Callable[..., WbframeError]
-    said: str
-    advice: str = ""
-    status: int | None = None
-    too_big: bool = False
-    lasting: bool = False
-    cause: BaseException | None = None
+    def __init__(
+        self,
+        kind: type[WbframeError],
+        said: str,
+        advice: str = "",
+        *,
+        status: int | None = None,
+        again: bool = False,
+        too_big: bool = False,
+        retry_after: float | None = None,
+        cause: BaseException | None = None,
+    ) -> None:
+        super().__init__(said)
+        self.kind = kind
+        self.said = said
+        self.advice = advice
+        self.status = status
+        self.again = again
+        self.too_big = too_big
+        self.retry_after = retry_after
+        self.cause = cause
 
     def error(self, where: str, *, tries: int = 1, seconds: float = 0.0) -> WbframeError:
         """Make the error: what was asked, what went wrong, how often it was tried, what to do."""
         tried = f"; gave up after {tries} tries in {seconds:.1f} s" if tries > 1 else ""
         advice = f"; {self.advice}" if self.advice else ""
-        text = f"{where}: {self.said}{tried}{advice}"
-        status_kind = isinstance(self.kind, type) and issubclass(self.kind, StatusError)
-        error = self.kind(text, self.status) if status_kind else self.kind(text)
+        told: list[Any] = [f"{where}: {self.said}{tried}{advice}"]
+        if issubclass(self.kind, StatusError):
+            told.append(self.status)
+        error = self.kind(*told)
         error.tries, error.seconds, error.too_big = tries, seconds, self.too_big
         error.__cause__ = self.cause
         return error
 
 
-def of_failure(error: requests.RequestException, timeout: float) -> Problem:
+# ---------------------------------------------------------------- what came of one try
+
+
+def on_answer(response: requests.Response, content: bytes) -> bytes:
+    """Give an answer of the API that is JSON, and without GraphQL errors that may pass.
+
+    Raises
+    ------
+    Failure
+        If it is none.
+    """
+    if response.status_code != requests.codes.ok:
+        raise of_status(response.status_code, response.headers, content)
+    ends = content[:64].lstrip()[:1] + content[-64:].rstrip()[-1:]
+    if ends not in {b"{}", b"[]"}:
+        raise _of_no_json(content)
+    messages = messages_of(content)
+    if messages:
+        passing, too_big = read_message("; ".join(messages))
+        if passing or too_big:
+            raise Failure(
+                QueryError,
+                f"the server answered: {'; '.join(messages)}",
+                _ASK_LESS if too_big else _LATER,
+                status=response.status_code,
+                again=passing,
+                too_big=too_big,
+            )
+    return content
+
+
+def on_file(response: requests.Response, content: bytes) -> bytes:
+    """Give a file.
+
+    Raises
+    ------
+    Failure
+        If it is not there.
+    """
+    if response.status_code != requests.codes.ok:
+        raise of_file(response)
+    return content
+
+
+# ---------------------------------------------------------------- descriptions
+
+
+def of_no_answer(error: requests.RequestException, timeout: float) -> Failure:
     """Describe a request that got no whole answer."""
-    cause = _without_request(error)
+    # Off the exception, which becomes a cause: its headers hold the key.
+    error.request = error.response = None
     if isinstance(error, TooLargeError):
         said = f"the answer is larger than `largest_answer`: {error}"
-        return Problem(kind=AnswerError, said=said, too_big=True, lasting=True, cause=cause)
+        return Failure(AnswerError, said, too_big=True, cause=error)
     if isinstance(error, requests.exceptions.SSLError) and "certificate" in str(error).lower():
-        return Problem(
-            kind=ConnectionFailedError,
-            said=_reason(error),
-            advice="name the file of its authority by `verify=` or REQUESTS_CA_BUNDLE",
-            lasting=True,
-            cause=cause,
-        )
+        advice = "name the file of its authority by `verify=` or REQUESTS_CA_BUNDLE"
+        return Failure(ConnectionFailedError, _reason(error), advice, cause=error)
     if isinstance(error, requests.Timeout):
-        return Problem(
-            kind=TimedOutError,
-            said=f"no answer within {timeout:g} s",
-            advice="check the address and the network, or give a larger `timeout`",
-            too_big=not isinstance(error, requests.ConnectTimeout),
-            cause=cause,
-        )
-    return Problem(
-        kind=ConnectionFailedError,
-        said=_reason(error),
-        advice="check the address and the network, or give a larger `timeout`",
-        cause=cause,
-    )
+        said = f"no answer within {timeout:g} s"
+        # Who cannot be reached was not asked for too much.
+        asked = not isinstance(error, requests.ConnectTimeout)
+        return Failure(TimedOutError, said, _NETWORK, again=True, too_big=asked, cause=error)
+    return Failure(ConnectionFailedError, _reason(error), _NETWORK, again=True, cause=error)
 
 
-def of_status(status: int, headers: Any, content: bytes) -> Problem:
-    """Describe an answer with an HTTP status that is not 200."""
+def of_status(status: int, headers: Mapping[str, str], content: bytes) -> Failure:
+    """Describe an answer of the API with an HTTP status that is not 200."""
     said = said_in(content)
     tail = f": {said}" if said else ""
+    kind: type[WbframeError] = StatusError
+    text, advice = f"HTTP {status}{tail}", _advice(status)
     if status == requests.codes.unauthorized:
-        return Problem(
-            kind=RefusedKeyError,
-            said="the API key was refused (HTTP 401)",
-            advice="run `wandb login` or set WANDB_API_KEY",
-            status=status,
-        )
-    if status == requests.codes.forbidden:
-        return Problem(
-            kind=AccessError,
-            said=f"the API key may not read it (HTTP 403){tail}",
-            advice="ask its owner for access",
-            status=status,
-        )
-    if status == requests.codes.too_many_requests:
-        return Problem(
-            kind=RateLimitError,
-            said="too many requests (HTTP 429)",
-            advice="lower `concurrency`, set `requests_per_minute`, or wait",
-            status=status,
-        )
-    if status in {301, 302, 303, 307, 308}:
+        kind, text = RefusedKeyError, "the API key was refused (HTTP 401)"
+        advice = "run `wandb login` or set WANDB_API_KEY"
+    elif status == requests.codes.forbidden:
+        kind, text = AccessError, f"the API key may not read it (HTTP 403){tail}"
+        advice = "ask its owner for access"
+    elif status == requests.codes.too_many_requests:
+        kind, text = RateLimitError, "too many requests (HTTP 429)"
+        advice = "lower `concurrency`, set `requests_per_minute`, or wait"
+    elif status in _REDIRECTS:
         target = urlsplit(headers.get("Location", "")).hostname
-        return Problem(
-            kind=StatusError,
-            said=f"the server redirects to {target!r}",
-            advice="set `base_url` to the API's address",
-            status=status,
-        )
-    if status in {400, 422} and said:
-        return Problem(kind=QueryError, said=f"the server answered: {said}", status=status)
-    gone = "check that `base_url` is the API's address"
-    return Problem(
-        kind=StatusError, said=f"HTTP {status}{tail}", advice=_advice(status, gone), status=status
+        text, advice = f"the server redirects to {target!r}", "set `base_url` to the API's address"
+    elif status in {400, 422} and said:
+        kind, text, advice = QueryError, f"the server answered: {said}", ""
+    return Failure(
+        kind,
+        text,
+        advice,
+        status=status,
+        again=is_retried(status),
+        too_big=status in _TOO_BIG,
+        retry_after=retry_after_seconds(headers.get("Retry-After"), now=time.time()),
     )
 
 
-def of_file(status: int) -> Problem:
+def of_file(response: requests.Response) -> Failure:
     """Describe the answer of a storage that does not give a file."""
-    advice = _advice(status, "the file is not there any more: read again")
-    return Problem(kind=StatusError, said=f"HTTP {status}", advice=advice, status=status)
+    status = response.status_code
+    return Failure(
+        StatusError,
+        f"HTTP {status}",
+        _advice(status, gone="the file is not there any more: read again"),
+        status=status,
+        again=is_retried(status),
+        retry_after=retry_after_seconds(response.headers.get("Retry-After"), now=time.time()),
+    )
 
 
-def _advice(status: int, gone: str) -> str:
+def _of_no_json(content: bytes) -> Failure:
+    """Describe an answer that is no JSON."""
+    begins = " ".join(content[:40].decode("utf-8", "replace").split())
+    said = f"not JSON: it begins with {begins!r}" if begins else "empty, not JSON"
+    advice = "check that `base_url` is the API's address"
+    return Failure(AnswerError, f"the answer is {said}", advice, status=200, again=True)
+
+
+def _advice(status: int, gone: str = "check that `base_url` is the API's address") -> str:
     """Say what to do about an HTTP status."""
     if status in {404, 410}:
         return gone
     if status == requests.codes.request_entity_too_large:
         return _ASK_LESS
-    passes = status >= requests.codes.internal_server_error or status in {408, 425, 429}
-    return _LATER if passes else ""
-
-
-def of_messages(messages: list[str], status: int, *, too_big: bool) -> Problem:
-    """Describe an answer that has GraphQL errors."""
-    return Problem(
-        kind=QueryError,
-        said=f"the server answered: {'; '.join(messages)}",
-        advice=_ASK_LESS if too_big else _LATER,
-        status=status,
-        too_big=too_big,
-    )
-
-
-def of_no_json(content: bytes, status: int) -> Problem:
-    """Describe an answer that is no JSON."""
-    begins = " ".join(content[:40].decode("utf-8", "replace").split())
-    return Problem(
-        kind=AnswerError,
-        said=f"the answer is not JSON: it begins with {begins!r}"
-        if begins
-        else "the answer is empty, not JSON",
-        advice="check that `base_url` is the API's address",
-        status=status,
-    )
-
-
-def said_in(content: bytes) -> str:
-    """Give what an error's body says, on one line; empty if it is no JSON."""
-    try:
-        body = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ""
-    if not isinstance(body, dict):
-        return ""
-    errors = body.get("errors") or ([body["error"]] if body.get("error") else [])
-    said = "; ".join(error_messages(errors if isinstance(errors, list) else [errors]))
-    return said[:_MESSAGE]
-
-
-def _without_request(error: requests.RequestException) -> requests.RequestException:
-    """Take the request off an exception: its headers hold the key."""
-    error.request = error.response = None
-    return error
+    return _LATER if status >= _SERVER_ERROR or status in _RETRIED else ""
 
 
 def _reason(error: BaseException) -> str:
@@ -243,33 +287,12 @@ def _reason(error: BaseException) -> str:
     return f"no connection ({text})"
 
 
-# Too slow, too early, too many; besides these whatever the server or a proxy before it did wrong.
-_RETRIED = frozenset({408, 425, 429})
-_SERVER_ERROR, _NOT_IMPLEMENTED = 500, 501
-# Said of a request that is too big; where it can be cut in two, that beats asking again.
-TOO_BIG = frozenset({413, 500, 504})
-_SLOW = re.compile(r"deadline exceeded|timed?[ -]?out", re.IGNORECASE)
-_LARGE = re.compile(
-    r"too large|too big|too complex|exceeds? the (maximum )?(size|complexity)", re.IGNORECASE
-)
-_PASSING = re.compile(
-    r"\binternal\b|unavailable|temporar|try again|connection (reset|refused)|too many requests|rate limit",
-    re.IGNORECASE,
-)
+# ---------------------------------------------------------------- what statuses, texts and headers mean
 
 
 def is_retried(status: int) -> bool:
     """Tell whether a request that got this HTTP status is sent again."""
     return status in _RETRIED or (status >= _SERVER_ERROR and status != _NOT_IMPLEMENTED)
-
-
-def is_too_big(error: WbframeError) -> bool:
-    """Tell whether an error may mean that the request asked for too much at once."""
-    return (
-        isinstance(error, TimedOutError)
-        or error.too_big
-        or (isinstance(error, StatusError) and error.status in TOO_BIG)
-    )
 
 
 def read_message(message: str) -> tuple[bool, bool]:
@@ -284,21 +307,17 @@ def read_message(message: str) -> tuple[bool, bool]:
     return slow or bool(_PASSING.search(message)), slow or bool(_LARGE.search(message))
 
 
-class TryAgainError(Exception):
-    """A failure that may pass; never leaves the client, which raises the problem's error in the end."""
-
-    def __init__(self, problem: Problem, retry_after: float | None = None) -> None:
-        super().__init__(problem.said)
-        self.problem = problem
-        self.retry_after = retry_after
-
-
-class FailedError(Exception):
-    """A failure that will not pass; never leaves the client either."""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.said)
-        self.problem = problem
+def said_in(content: bytes) -> str:
+    """Give what an error's body says, on one line; empty if it is no JSON."""
+    try:
+        body = msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    if not isinstance(body, dict):
+        return ""
+    errors = body.get("errors") or ([body["error"]] if body.get("error") else [])
+    said = "; ".join(error_messages(errors if isinstance(errors, list) else [errors]))
+    return said[:_MESSAGE]
 
 
 def retry_after_seconds(header: str | None, *, now: float) -> float | None:
@@ -323,73 +342,3 @@ def retry_after_seconds(header: str | None, *, now: float) -> float | None:
         return max(email.utils.parsedate_to_datetime(header).timestamp() - now, 0.0)
     except (TypeError, ValueError, OverflowError):
         return None
-
-
-def on_answer(response: requests.Response, content: bytes, *, splittable: bool) -> bytes:
-    """Give an answer of the API that is JSON, and without GraphQL errors that may pass.
-
-    Raises
-    ------
-    TryAgainError
-        If it is none, and the next one may be.
-    FailedError
-        If it is none, and sending the same again is of no use: a part of it may be, where `splittable`.
-    """
-    status = response.status_code
-    if status == requests.codes.ok:
-        return _checked(content, splittable=splittable)
-    problem = of_status(status, response.headers, content)
-    if splittable and (status in TOO_BIG or problem.too_big):
-        raise FailedError(problem)
-    raise on_status(problem, response)
-
-
-def on_file(response: requests.Response, content: bytes) -> bytes:
-    """Give a file.
-
-    Raises
-    ------
-    TryAgainError, FailedError
-        If it is not there.
-    """
-    if response.status_code == requests.codes.ok:
-        return content
-    raise on_status(of_file(response.status_code), response)
-
-
-def on_status(problem: Problem, response: requests.Response) -> TryAgainError | FailedError:
-    """Say whether a status may pass."""
-    if is_retried(response.status_code):
-        return TryAgainError(problem, retry_after(response))
-    return FailedError(problem)
-
-
-def on_failure(
-    error: requests.RequestException, timeout: float, *, splittable: bool
-) -> TryAgainError | FailedError:
-    """Say what it means that no answer came."""
-    problem = of_failure(error, timeout)
-    if problem.lasting or (problem.too_big and splittable):
-        return FailedError(problem)
-    return TryAgainError(problem)
-
-
-def retry_after(response: requests.Response) -> float | None:
-    """Read how long the server asks to be left alone."""
-    return retry_after_seconds(response.headers.get("Retry-After"), now=time.time())
-
-
-def _checked(content: bytes, *, splittable: bool) -> bytes:
-    """Look at an answer with status 200."""
-    ends = content[:64].lstrip()[:1] + content[-64:].rstrip()[-1:]
-    if ends not in {b"{}", b"[]"}:
-        raise TryAgainError(of_no_json(content, 200))
-    messages = messages_of(content)
-    if messages:
-        passing, too_big = read_message("; ".join(messages))
-        problem = of_messages(messages, 200, too_big=too_big)
-        if too_big and (splittable or not passing):
-            raise FailedError(problem)
-        if passing:
-            raise TryAgainError(problem)
-    return content

@@ -1,51 +1,66 @@
-"""What is tried again, and after how long: a pure policy, driven by tenacity.
+"""When a request is tried again, and after how long: a pure policy, driven by tenacity.
 
-=====================================================  ==========================================================
-What went wrong                                        What is done
-=====================================================  ==========================================================
-no connection, connection reset, name not resolved     sent again
-a certificate that is not trusted                      an error at once
-no answer in time                                      halved; sent again once it is of one run and one key
-the body breaks off, or is no JSON                     sent again
-408, 425, 502, 503, and 5xx that are not named here    sent again; after `Retry-After` where the server says it
-429                                                    sent again; all threads of the client pause, then slow down
-413, 500, 504                                          halved; sent again once it is of one run and one key
-                                                       (413 then is an error)
-GraphQL errors: "deadline exceeded", "timed out"       as 504, also with status 200
-GraphQL errors: "too large", "too complex"             as 413, also with status 200
-GraphQL errors: "internal", "unavailable", "try again" sent again, also with status 200
-other GraphQL errors                                   an error at once
-400, 401, 403, 404, 409, 422, 501, other 4xx           an error at once
-3xx                                                    an error at once; the key goes to no other host
-a body above the client's `largest_answer`             halved; an error once it is of one run and one key
-an answer that is JSON, and not what the protocol says an error at once
-=====================================================  ==========================================================
-
-The wait before the n-th try is drawn evenly between 0 and ``first_wait * 2**n`` (full jitter), at most
-`longest_wait`; what the server says in `Retry-After` (seconds or a date) is waited instead. Trying ends after
-`tries` requests, or when the next one would begin later than `seconds` after the first. Each retry is logged with
-its reason under ``wbframe.client``, at level INFO.
+What is tried again stands in `failures`. The wait before the n-th try is drawn evenly between 0 and
+``first_wait * 2**n`` (full jitter), at most `longest_wait`; what the server says in `Retry-After` (seconds or a
+date) is waited instead. Trying ends after `tries` requests, or when the next one would begin later than `seconds`
+after the first. Each retry is logged with its reason under ``wbframe.client``, at level INFO.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import tenacity
 import tenacity.wait
 
 from wbframe.errors import UsageError
-from wbframe.io.client.failures import FailedError, TryAgainError
+from wbframe.io.client.failures import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import requests
+
     from wbframe.io.client.clock import Clock
+    from wbframe.io.client.session import Turn
+
+__all__ = ["RetryPolicy", "Try", "persist", "retrying"]
 
 _Got = TypeVar("_Got")
 _log = logging.getLogger("wbframe.client")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Try(Generic[_Got]):
+    """A request that is tried until it is answered.
+
+    Attributes
+    ----------
+    what
+        What is tried, in words, for messages and the log.
+    send
+        Sends it, and gives the answer's head.
+    take
+        Gives what the whole answer holds, or raises `Failure`.
+    paced
+        Whether it counts for the server's rate limit, and so waits for its turn to begin.
+    splittable
+        Whether the caller would rather cut it in two than have it sent again when it is too big.
+    turn
+        Taken before an answer is unpacked, and given back if it is none.
+    again
+        Whether it was sent before.
+    """
+
+    what: str
+    send: Callable[[], requests.Response]
+    take: Callable[[requests.Response, bytes], _Got]
+    paced: bool = False
+    splittable: bool = False
+    turn: Turn | None = None
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +99,8 @@ class RetryPolicy:
 
 
 def persist(
-    once: Callable[[bool], _Got],
-    where: str,
+    once: Callable[[Try[_Got]], _Got],
+    tried: Try[_Got],
     *,
     policy: RetryPolicy,
     clock: Clock,
@@ -96,9 +111,9 @@ def persist(
     Parameters
     ----------
     once
-        Sends a request; gets whether one was sent before, and raises `TryAgainError`, or `FailedError`.
-    where
-        What is tried, in words, for messages and the log.
+        Does one try; raises `Failure` if that gives no answer.
+    tried
+        What.
     policy, clock
         How often, and how long.
     on_wait
@@ -107,59 +122,55 @@ def persist(
     Raises
     ------
     WbframeError
-        The last problem, with the number of tries and the time that they took.
+        The last failure, with the number of tries and the time that they took.
     """
     started = clock.now()
     tries = 0
 
     def note(state: tenacity.RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        on_wait(state.upcoming_sleep)
+        reason, wait = str(state.outcome and state.outcome.exception()), state.upcoming_sleep
+        on_wait(wait)
         _log.info(
-            "%s: %s; try %d follows in %.1f s",
-            where,
-            error,
-            state.attempt_number + 1,
-            state.upcoming_sleep,
-            extra={
-                "wbframe_tries": state.attempt_number,
-                "wbframe_reason": str(error),
-                "wbframe_wait": state.upcoming_sleep,
-            },
+            "%s: %s; try %d follows in %.1f s", tried.what, reason, state.attempt_number + 1, wait,
+            extra={"wbframe_tries": tries, "wbframe_reason": reason, "wbframe_wait": wait},
+        )  # fmt: skip
+
+    def may_pass(error: BaseException) -> bool:
+        return (
+            isinstance(error, Failure) and error.again and not (error.too_big and tried.splittable)
         )
 
     try:
-        for attempt in retrying(policy, clock, note):
+        for attempt in retrying(policy, clock, may_pass, note):
             with attempt:
                 tries = attempt.retry_state.attempt_number
-                return once(tries > 1)
-    except (TryAgainError, FailedError) as failure:
-        problem = failure.problem
-    error = problem.error(where, tries=tries, seconds=clock.now() - started)
-    raise error from problem.cause
+                return once(replace(tried, again=True) if tries > 1 else tried)
+    except Failure as failure:
+        error = failure.error(tried.what, tries=tries, seconds=clock.now() - started)
+    raise error from error.__cause__
 
 
 def retrying(
     policy: RetryPolicy,
     clock: Clock,
+    may_pass: Callable[[BaseException], bool],
     before_sleep: Callable[[tenacity.RetryCallState], None] | None = None,
 ) -> tenacity.Retrying:
-    """Give the loop that follows the policy."""
+    """Give the loop that follows the policy for what `may_pass`."""
     backoff = tenacity.wait_random_exponential(
         multiplier=policy.first_wait, max=policy.longest_wait
     )
     started = clock.now()
 
     def wait(state: tenacity.RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        told = error.retry_after if isinstance(error, TryAgainError) else None
+        told = getattr(state.outcome and state.outcome.exception(), "retry_after", None)
         return backoff(state) if told is None else told
 
     def is_late(state: tenacity.RetryCallState) -> bool:
         return clock.now() + state.upcoming_sleep - started > policy.seconds
 
     return tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(TryAgainError),
+        retry=tenacity.retry_if_exception(may_pass),
         stop=lambda state: state.attempt_number >= policy.tries or is_late(state),
         wait=wait,
         sleep=clock.sleep,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
-from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -13,23 +11,21 @@ from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from gql import GraphQLRequest
-from gql.transport.requests import RequestsHTTPTransport
 from requests.adapters import HTTPAdapter
 from urllib3 import ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from wbframe.io import threads
+from wbframe.io.client.failures import TooLargeError
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Iterator
 
     from typing_extensions import Self
 
-    from wbframe.core.protocol.request import Request
-
-__all__ = ["Prepared", "Session", "TooLargeError", "Transport", "Turn", "read_body"]
+__all__ = ["Session", "Turn", "as_it_is", "read_body"]
 
 # Large, since threads take turns at each piece.
 _CHUNK = 1 << 18
@@ -107,8 +103,9 @@ class Session(requests.Session):
             prepared_request.headers.pop("Authorization", None)
 
 
-class TooLargeError(requests.RequestException):
-    """A body is larger than a client takes."""
+def as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Add no credentials to a request: without an `auth`, requests would look one up in netrc."""
+    return request
 
 
 class Turn:
@@ -248,43 +245,3 @@ def _unpacked(pieces: Iterator[bytes], most: int) -> Iterator[bytes]:
                 piece, member = member.unused_data.lstrip(b"\0"), None
     if member is not None:
         raise requests.ConnectionError("the body ends too early")
-
-
-class Prepared(GraphQLRequest):
-    """A request whose document is parsed once for all that share it: that takes longer than to send it."""
-
-    def __init__(self, request: Request) -> None:
-        with _documents_lock:  # else all threads would parse the first one at the same time
-            self._parsed = _parsed(request.document)
-        super().__init__(self._parsed, variable_values=dict(request.variables))
-
-    @property
-    def payload(self) -> dict[str, Any]:
-        """What is sent."""
-        return {"query": self._parsed.query, "variables": self.variable_values}
-
-
-_documents_lock = threading.Lock()
-
-
-class _Parsed(GraphQLRequest):
-    """A document that was parsed, and its text."""
-
-    def __init__(self, document: str) -> None:
-        super().__init__(document)
-        self.query: str = super().payload["query"]
-
-
-_parsed = lru_cache(maxsize=64)(_Parsed)
-
-
-class Transport(RequestsHTTPTransport):
-    """gql's transport, handing out the response itself: rows must not be parsed to Python objects."""
-
-    def post(self, request: GraphQLRequest, *, timeout: float) -> requests.Response:
-        """Send one request; redirects are not followed, since the key goes to one host only."""
-        arguments = self._prepare_request(
-            request, extra_args={"allow_redirects": False, "timeout": timeout, "stream": True}
-        )
-        session: requests.Session = self.session  # type: ignore[assignment]
-        return session.request(self.method, self.url, **arguments)

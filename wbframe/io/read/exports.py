@@ -18,8 +18,9 @@ from wbframe.core.model import STEP
 from wbframe.core.protocol.exports import Export, exports_answer, exports_request, file_of
 from wbframe.core.protocol.request import EXPORTS, LIVE
 from wbframe.errors import AnswerError, StatusError
-from wbframe.io.client.failures import FailedError, Problem, of_file, on_status
-from wbframe.io.client.session import Session
+from wbframe.io.client.failures import Failure, of_file
+from wbframe.io.client.retry import Try
+from wbframe.io.client.session import Session, as_it_is
 from wbframe.io.read.paging import send_or_refuse
 from wbframe.io.read.parts import send_in_parts
 
@@ -50,11 +51,6 @@ _NO_SUFFIX = frozenset({400, 416, 501})
 
 class ExpiredError(StatusError):
     """A signed address is no longer valid; it must be asked for anew. Never leaves the reader."""
-
-
-def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keep netrc's entries for the storage host out of requests: the signature is all it takes."""
-    return request
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +87,13 @@ class Storage:
         """
         headers = {} if byte_range is None else {"Range": f"bytes={byte_range}"}
 
-        def once(again: bool) -> Part:  # noqa: FBT001 -- called in one place
-            response, content = self._client.exchange(
-                lambda: self._session.get(
-                    url, headers=headers, auth=_no_auth, stream=True, **self._client.http_options()
-                ),
-                again=again,
-            )
-            return self._part(response, content)
+        def send() -> requests.Response:
+            # The signature is all it takes.
+            options = self._client.http_options()
+            return self._session.get(url, headers=headers, auth=as_it_is, stream=True, **options)
 
-        return self._client.persist(once, f"could not read the exported file {file_of(url)}")
+        what = f"could not read the exported file {file_of(url)}"
+        return self._client.read(Try(what=what, send=send, take=self._part))
 
     def _part(self, response: requests.Response, content: bytes) -> Part:
         """Read an answer; one with another status than 200 or 206 is a failure."""
@@ -111,8 +104,8 @@ class Storage:
             size = int(total) if not whole and total.isdigit() else len(content)
             return Part(content, size, whole=whole)
         if status == requests.codes.forbidden:
-            raise FailedError(Problem(kind=ExpiredError, said="HTTP 403", status=status))
-        raise on_status(of_file(status), response)
+            raise Failure(ExpiredError, "HTTP 403", status=status)
+        raise of_file(response)
 
 
 @dataclass(slots=True)

@@ -18,7 +18,6 @@ from wbframe.core.protocol.runs import (
     one_earlier,
 )
 from wbframe.errors import AnswerError, IncompleteError, QueryError, WbframeError
-from wbframe.io.client.failures import is_too_big
 from wbframe.io.threads import side_by_side
 
 if TYPE_CHECKING:
@@ -210,7 +209,7 @@ def send_page(
         try:
             content = send_or_refuse(client, request, splittable=size > 1)
         except WbframeError as error:
-            if size <= 1 or not is_too_big(error):
+            if size <= 1 or not error.too_big:
                 raise
             client.pages.shrink(size)
             continue

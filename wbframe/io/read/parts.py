@@ -16,7 +16,6 @@ from wbframe.errors import (
     RunNotFoundError,
     WbframeError,
 )
-from wbframe.io.client.failures import is_too_big
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -126,7 +125,7 @@ def send_in_parts(
     try:
         content = send(request, splittable=len(items) > 1)
     except WbframeError as error:
-        if len(items) <= 1 or not is_too_big(error):
+        if len(items) <= 1 or not error.too_big:
             raise
         client.budget.shrink()
         half = len(items) // 2

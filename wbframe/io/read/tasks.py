@@ -10,7 +10,6 @@ from wbframe.core.histories.rows import TaskRows, halves, merge_rows, put_togeth
 from wbframe.core.paths import name_of
 from wbframe.core.runs.listing import listings
 from wbframe.errors import PathError, WbframeError
-from wbframe.io.client.failures import is_too_big
 from wbframe.io.client.session import Turn
 from wbframe.io.read.paging import pages_of
 from wbframe.io.read.parts import SKIPPED, read_or_leave_out
@@ -97,7 +96,7 @@ def read_task(client: Client, task: HistoryTask) -> TaskRows:
         try:
             content = client.send(request, splittable=parts is not None, turn=turn)
         except WbframeError as error:
-            if parts is None or not is_too_big(error):
+            if parts is None or not error.too_big:
                 raise
             client.budget.shrink()
             first, second = (read_task(client, part) for part in parts)

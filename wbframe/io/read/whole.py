@@ -31,7 +31,6 @@ from wbframe.core.protocol.rows import RowsOf, row_lists, rows_answer, rows_requ
 from wbframe.core.schema.types import merge_index
 from wbframe.errors import IncompleteHistoryError, IncompleteHistoryWarning, WbframeError
 from wbframe.io import threads
-from wbframe.io.client.failures import is_too_big
 from wbframe.io.read.exports import CONCURRENCY, Storage, read_exports, read_file, signed_file
 from wbframe.io.read.parts import SKIPPED, read_or_leave_out, send_in_parts
 from wbframe.io.threads import side_by_side
@@ -271,7 +270,7 @@ class WholeReader:
         try:
             content = self.client.send(request, splittable=bool(halves))
         except WbframeError as error:
-            if not halves or not is_too_big(error):
+            if not halves or not error.too_big:
                 raise
             self.client.budget.shrink()
             found = [row for half in halves for row in self._some_windows(task, half, columns)]

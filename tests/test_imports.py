@@ -17,7 +17,7 @@ ROOT = Path(wbframe.__file__).parent
 ROOMS = [
     {"report", "_version"},
     {"errors"},
-    {"core.filters"},
+    {"core.filters", "core.batches"},
     {"core.model"},
     {"core.paths"},
     {"core.decode"},

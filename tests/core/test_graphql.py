@@ -8,18 +8,23 @@ import graphql
 import pytest
 
 from wbframe.core.filters import EMPTY, parse
+from wbframe.core.histories.whole import windows_request
+from wbframe.core.histories.windows import Window
 from wbframe.core.model import RunPath
+from wbframe.core.protocol.exports import exports_request
 from wbframe.core.protocol.project import (
     VIEWER,
     count_answer,
     count_request,
     fields_page,
     fields_request,
+    keys_request,
     viewer_entity,
 )
 from wbframe.core.protocol.request import FIELDS, PROJECTION, Request, refused_features
 from wbframe.core.protocol.rows import RowsOf, rows_answer, rows_request, spec
 from wbframe.core.protocol.runs import NamedListing, NodeFields, ProjectListing
+from wbframe.dropin import documents
 from wbframe.errors import AnswerError, ProjectNotFoundError
 from wbframe.server.api.schema import Features, sdl
 
@@ -41,6 +46,7 @@ def listing(fields, sweep=None):
     )
 
 
+DROP_IN = dict.fromkeys(("project", "entity", "cursor", "perPage", "order", "filters"))
 REQUESTS = {
     "page": listing(FULL).request("cursor"),
     "page of a sweep": listing(FULL, "s").request(),
@@ -71,6 +77,21 @@ REQUESTS = {
         samples=5,
     ),
     "viewer": VIEWER,
+    "keys": keys_request(PATH, "{}"),
+    "exports": exports_request(PATH, ["a", "b"]),
+    "exports without live rows": exports_request(PATH, ["a"], live=False),
+    "windows": windows_request(
+        PATH, [("a", Window(0, 5, 5)), ("a", Window(5, 9, 4)), ("b", Window(0, 5, 5))]
+    ),
+    "buckets": rows_request(
+        PATH, [RowsOf(run_id="a", field="bucketedHistory", specs=("{}",))], samples=5
+    ),
+    "a page of the drop-in": documents.runs_page(documents.RUNS, DROP_IN, PATH),
+    "a light page of the drop-in": documents.runs_page(documents.LIGHT_RUNS, DROP_IN, PATH),
+    "runs of the drop-in": documents.named_runs(PATH, ["a", "b"]),
+    "sweeps of the drop-in": documents.named_sweeps(PATH, ["a", "b"]),
+    "the last step": documents.history_keys(PATH, "a"),
+    "a file": documents.run_file(PATH, "a", "output.log"),
 }
 
 

@@ -128,7 +128,7 @@ def listed(address):
     """Answer that the file lies at an address."""
     node = {"name": "wandb-metadata.json", "url": address, "directUrl": address}
     return json.dumps(
-        {"data": {"project": {"run": {"files": {"edges": [{"node": node}]}}}}}
+        {"data": {"project": {"r0": {"files": {"edges": [{"node": node}]}}}}}
     ).encode()
 
 

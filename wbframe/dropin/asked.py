@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from wbframe.core.batches import batches
 from wbframe.core.decode.rows import join_texts
 from wbframe.core.histories.tasks import RUNS_PER_REQUEST
 from wbframe.core.model import STEP
@@ -207,16 +208,8 @@ def rows_tasks(
         Gives the cells that the next task may ask for; a single run may be above it.
     """
     for page in pages:
-        batch: list[str] = []
-        points = 0
-        for run_id, size in page:
-            if batch and (points + size > budget() or len(batch) >= RUNS_PER_REQUEST):
-                yield RowsTask(path=path, runs=tuple(batch), asked=asked)
-                batch, points = [], 0
-            batch.append(run_id)
-            points += size
-        if batch:
-            yield RowsTask(path=path, runs=tuple(batch), asked=asked)
+        for batch in batches(page, lambda each: each[1], budget, count=RUNS_PER_REQUEST):
+            yield RowsTask(path=path, runs=tuple(run_id for run_id, _ in batch), asked=asked)
 
 
 def known_size(node: Mapping[str, Any]) -> tuple[int | None, int | None]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from wbframe.core.paths import name_of
-from wbframe.core.protocol.request import Request, project_variables
+from wbframe.core.protocol.request import Request, by_run, of_project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from wbframe.core.model import RunPath
 
@@ -46,53 +46,34 @@ def runs_page(document: str, variables: Mapping[str, Any], path: RunPath) -> Req
 def named_runs(path: RunPath, names: Sequence[str], *, lazy: bool = False) -> Request:
     """Ask for runs by their ids: aliases ``r0`` and so on."""
     fields = _LIGHT if lazy else _FULL
-    return _named(path, "run", names, lambda i: f"r{i}: run(name: $n{i}) {{ {fields} }}")
+    return by_run("Run", path, names, lambda _: fields)
 
 
 def named_sweeps(path: RunPath, names: Sequence[str]) -> Request:
     """Ask for sweeps by their ids: aliases ``s0`` and so on."""
-    return _named(path, "sweep", names, lambda i: f"s{i}: sweep(sweepName: $n{i}) {{ {_SWEEP} }}")
-
-
-def _named(path: RunPath, what: str, names: Sequence[str], part: Callable[[int], str]) -> Request:
-    """Ask for several things of one project by name."""
-    declared = "".join(f", $n{i}: String!" for i in range(len(names)))
-    document = (
-        f"query {what.title()}($project: String!, $entity: String!{declared})"
-        f" {{ project(name: $project, entityName: $entity) {{ {' '.join(map(part, range(len(names))))} }} }}"
-    )
-    asked = f"{what} {names[0]!r}" if len(names) == 1 else f"{len(names)} {what}s"
-    return Request(
-        document=document,
-        variables={**project_variables(path), **{f"n{i}": name for i, name in enumerate(names)}},
-        asked=f"{asked} of {name_of(path)}",
+    parts = [f"s{i}: sweep(sweepName: $n{i}) {{ {_SWEEP} }}" for i in range(len(names))]
+    return of_project(
+        "Sweep",
+        path,
+        " ".join(parts),
+        asked=f"sweep {names[0]!r}" if len(names) == 1 else f"{len(names)} sweeps",
+        variables={f"n{i}": ("String!", name) for i, name in enumerate(names)},
     )
 
 
 def history_keys(path: RunPath, name: str) -> Request:
     """Ask how far a run's history goes."""
-    document = (
-        "query RunHistoryKeys($project: String!, $entity: String!, $name: String!)"
-        " { project(name: $project, entityName: $entity)"
-        " { run(name: $name) { historyKeys historyLineCount } } }"
-    )
-    return _of_run(path, name, document, "the history keys")
+    select = "historyKeys historyLineCount"
+    return by_run("RunHistoryKeys", path, [name], lambda _: select, asked="the history keys of ")
 
 
 def run_file(path: RunPath, name: str, file: str) -> Request:
     """Ask where a file of a run lies."""
-    document = (
-        "query RunFile($project: String!, $entity: String!, $name: String!, $files: [String])"
-        " { project(name: $project, entityName: $entity)"
-        " { run(name: $name) { files(names: $files, first: 1) { edges { node { name url directUrl } } } } } }"
-    )
-    return _of_run(path, name, document, f"the file {file!r}", files=[file])
-
-
-def _of_run(path: RunPath, name: str, document: str, what: str, **variables: Any) -> Request:
-    """Ask for something of one run."""
-    return Request(
-        document=document,
-        variables={**project_variables(path), "name": name, **variables},
-        asked=f"{what} of run {name!r} of {name_of(path)}",
+    return by_run(
+        "RunFile",
+        path,
+        [name],
+        lambda _: "files(names: $files, first: 1) { edges { node { name url directUrl } } }",
+        asked=f"the file {file!r} of ",
+        variables={"files": ("[String]", [file])},
     )

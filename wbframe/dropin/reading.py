@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from wbframe.core.model import STEP
-from wbframe.core.protocol.answers import found_project, found_run, open_answer
+from wbframe.core.protocol.answers import found_runs, open_answer
 from wbframe.core.protocol.rows import RowsOf, rows_request, spec
 from wbframe.dropin import documents
 from wbframe.dropin.asked import RowsAsked, RowsTask, StepWindows, open_rows, rows_tasks
@@ -156,8 +156,7 @@ def read_nodes(
 ) -> list[dict[str, Any]]:
     """Read what the server knows of several runs, in one request."""
     request = documents.named_runs(path, names, lazy=lazy)
-    project = found_project(ask(client, request).get("project"), path)
-    return [found_run(project.get(f"r{i}"), name, path) for i, name in enumerate(names)]
+    return found_runs(ask(client, request).get("project"), names, path)
 
 
 def read_sweeps(client: Client, path: RunPath, names: Sequence[str]) -> dict[str, Row | None]:
@@ -169,7 +168,7 @@ def read_sweeps(client: Client, path: RunPath, names: Sequence[str]) -> dict[str
 def read_last_step(client: Client, path: RunPath, name: str) -> int | None:
     """Ask for the last step of a run's history: -1 without rows, None where the server does not say."""
     request = documents.history_keys(path, name)
-    run = found_run(found_project(ask(client, request).get("project"), path).get("run"), name, path)
+    [run] = found_runs(ask(client, request).get("project"), [name], path)
     return last_step(run)
 
 
@@ -216,7 +215,7 @@ def read_run_file(client: Client, path: RunPath, name: str, file: str) -> bytes 
         If the file is listed and does not come.
     """
     request = documents.run_file(path, name, file)
-    run = found_run(found_project(ask(client, request).get("project"), path).get("run"), name, path)
+    [run] = found_runs(ask(client, request).get("project"), [name], path)
     nodes = [edge["node"] for edge in (run.get("files") or {}).get("edges") or []]
     addresses = [node.get("directUrl") or node.get("url") for node in nodes if node["name"] == file]
     if not addresses or not addresses[0]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from wbframe.core.batches import batches
 from wbframe.core.decode.rows import decode_rows
 from wbframe.core.paths import name_of
 from wbframe.core.protocol.answers import json_texts
@@ -101,24 +102,22 @@ def bucket_tasks(
     entries: Iterable[RunEntry], keys: Sequence[str], *, bins: int, x_axis: str, system: bool
 ) -> Iterator[BucketTask]:
     """Cut runs into tasks, in their order."""
-    batch: list[tuple[RunEntry, tuple[str, ...]]] = []
-    path: RunPath | None = None
-    points = 0
-    for entry in entries:
-        there = entry.types(system=system)
-        mine = tuple(key for key in keys if entry.keys is None or key in there)
-        if not mine:
-            continue
-        cost = bins * (len(STATISTICS) + 1) * len(mine)
-        full = points + cost > _POINTS_PER_REQUEST or len(batch) >= _RUNS_PER_REQUEST
-        if batch and path is not None and (path != entry.path or full):
-            yield BucketTask(path=path, runs=tuple(batch), bins=bins, x_axis=x_axis, system=system)
-            batch, points = [], 0
-        path = entry.path
-        batch.append((entry, mine))
-        points += cost
-    if batch and path is not None:
+    there = ((entry, _held(entry, keys, system=system)) for entry in entries)
+    for batch in batches(
+        (each for each in there if each[1]),
+        lambda each: bins * (len(STATISTICS) + 1) * len(each[1]),
+        lambda: _POINTS_PER_REQUEST,
+        count=_RUNS_PER_REQUEST,
+        apart=lambda each: each[0].path,
+    ):
+        path = batch[0][0].path
         yield BucketTask(path=path, runs=tuple(batch), bins=bins, x_axis=x_axis, system=system)
+
+
+def _held(entry: RunEntry, keys: Sequence[str], *, system: bool) -> tuple[str, ...]:
+    """Give the keys that a run may hold."""
+    there = entry.types(system=system)
+    return tuple(key for key in keys if entry.keys is None or key in there)
 
 
 def read_bucket_answer(

@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from wbframe.core.batches import batches
 from wbframe.core.model import STEP
 from wbframe.core.protocol.rows import RowsOf, rows_request, spec
 from wbframe.core.schema.types import system_column
@@ -177,24 +178,16 @@ def history_tasks(
     budget
         Gives the cells that the next task may ask for; a single run may be above it.
     """
-    batch: list[RunRead] = []
-    path: RunPath | None = None
-    points = 0
-    for entry in entries:
-        run = run_read(scan, entry, schema)
-        if run is None:
-            continue
-        most = budget() if scan.samples is not None else WHOLE_POINTS_PER_TASK
-        runs = RUNS_PER_REQUEST if scan.samples is not None else WHOLE_RUNS_PER_TASK
-        full = points + run.points > most or len(batch) >= runs
-        if batch and path is not None and (path != entry.path or full):
-            yield _task(scan, path, batch, schema)
-            batch, points = [], 0
-        path = entry.path
-        batch.append(run)
-        points += run.points
-    if batch and path is not None:
-        yield _task(scan, path, batch, schema)
+    read = ((entry.path, run) for entry in entries if (run := run_read(scan, entry, schema)))
+    sampled = scan.samples is not None
+    for batch in batches(
+        read,
+        lambda each: each[1].points,
+        budget if sampled else lambda: WHOLE_POINTS_PER_TASK,
+        count=RUNS_PER_REQUEST if sampled else WHOLE_RUNS_PER_TASK,
+        apart=lambda each: each[0],
+    ):
+        yield _task(scan, batch[0][0], [run for _, run in batch], schema)
 
 
 def _task(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -18,8 +18,7 @@ from wbframe.core.histories.windows import (
     windows_over,
 )
 from wbframe.core.model import STEP
-from wbframe.core.paths import name_of
-from wbframe.core.protocol.request import Request, project_variables
+from wbframe.core.protocol.request import Request, by_run
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -257,24 +256,15 @@ def shortfall(wanted: Wanted, steps: pl.Series) -> str | None:
 
 def windows_request(path: RunPath, asked: Sequence[tuple[str, Window]]) -> Request:
     """Ask for the rows of several windows of several runs."""
-    declared, selections = [], []
-    variables = project_variables(path)
-    runs: dict[str, str] = {}
-    for i, (run_id, window) in enumerate(asked):
-        name = runs.setdefault(run_id, f"n{len(runs)}")
-        declared += [f"$a{i}: Int64", f"$b{i}: Int64"]
-        variables |= {name: run_id, f"a{i}": window.min_step, f"b{i}": window.max_step}
-        selections.append(
-            f"r{i}: run(name: ${name})"
-            f" {{ history(minStep: $a{i}, maxStep: $b{i}, samples: $samples) }}"
-        )
-    declared += [f"${name}: String!" for name in runs.values()]
-    variables["samples"] = SAMPLES_PER_WINDOW
-    document = (
-        f"query Windows($project: String!, $entity: String!, $samples: Int, {', '.join(declared)})"
-        f" {{ project(name: $project, entityName: $entity) {{ {' '.join(selections)} }} }}"
-    )
-    what = f"run {asked[0][0]!r}" if len(runs) == 1 else f"{len(runs)} runs"
-    return Request(
-        document=document, variables=variables, asked=f"the live rows of {what} of {name_of(path)}"
+    variables: dict[str, tuple[str, Any]] = {"samples": ("Int", SAMPLES_PER_WINDOW)}
+    for i, (_, window) in enumerate(asked):
+        variables[f"a{i}"] = ("Int64", window.min_step)
+        variables[f"b{i}"] = ("Int64", window.max_step)
+    return by_run(
+        "Windows",
+        path,
+        [run_id for run_id, _ in asked],
+        lambda i: f"history(minStep: $a{i}, maxStep: $b{i}, samples: $samples)",
+        asked="the live rows of ",
+        variables=variables,
     )

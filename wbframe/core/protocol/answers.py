@@ -146,6 +146,18 @@ def found_run(run: Any, name: str, path: RunPath) -> Any:
     return run
 
 
+def found_runs(project: Any, run_ids: Sequence[str], path: RunPath) -> list[Any]:
+    """Give what a project answers to `by_run`, in the order of the runs.
+
+    Raises
+    ------
+    ProjectNotFoundError, RunNotFoundError
+        If there is none.
+    """
+    there = found_project(project, path)
+    return [found_run(there.get(f"r{i}"), name, path) for i, name in enumerate(run_ids)]
+
+
 def json_texts(value: msgspec.Raw, *, where: str) -> bytes:
     """Open JSON that may come as such or as a JSON string."""
     inner = bytes(value).strip()

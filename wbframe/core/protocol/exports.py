@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from wbframe.core.model import STEP
-from wbframe.core.paths import name_of
 from wbframe.core.protocol.answers import (
     answered,
     decode_answer,
-    found_project,
-    found_run,
+    found_runs,
     open_answer,
 )
-from wbframe.core.protocol.request import EXPORTS, LIVE, Request, project_variables
+from wbframe.core.protocol.request import EXPORTS, LIVE, Request, by_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,26 +58,15 @@ class Export:
 
 def exports_request(path: RunPath, run_ids: Sequence[str], *, live: bool = True) -> Request:
     """Ask for the exports of several runs, and unless an older server has it not, for the steps of live rows."""
-    declared = "".join(f", $r{i}: String!" for i in range(len(run_ids)))
     fields = "parquetUrls liveData" if live else "parquetUrls"
-    runs = " ".join(
-        f"r{i}: run(name: $r{i}) {{ parquetHistory(liveKeys: $liveKeys) {{ {fields} }} }}"
-        for i in range(len(run_ids))
-    )
-    document = (
-        f"query Exports($project: String!, $entity: String!, $liveKeys: [String!]!{declared})"
-        f" {{ project(name: $project, entityName: $entity) {{ {runs} }} }}"
-    )
-    what = f"run {run_ids[0]!r}" if len(run_ids) == 1 else f"{len(run_ids)} runs"
-    return Request(
-        document=document,
-        variables={
-            **project_variables(path),
-            "liveKeys": [STEP],
-            **{f"r{i}": name for i, name in enumerate(run_ids)},
-        },
-        asked=f"the exports of {what} of {name_of(path)}",
-        features=frozenset({EXPORTS, LIVE} if live else {EXPORTS}),
+    return by_run(
+        "Exports",
+        path,
+        run_ids,
+        lambda _: f"parquetHistory(liveKeys: $liveKeys) {{ {fields} }}",
+        asked="the exports of ",
+        variables={"liveKeys": ("[String!]!", [STEP])},
+        features={EXPORTS, LIVE} if live else {EXPORTS},
     )
 
 
@@ -88,10 +75,9 @@ def exports_answer(
 ) -> list[Export]:
     """Parse the answer to `exports_request`, in the order asked."""
     data: _Data = decode_answer(open_answer(content, request), _Data, request)
-    project = found_project(data.project, path)
     found = []
-    for i, name in enumerate(run_ids):
-        history = found_run(project.get(f"r{i}"), name, path).parquet_history or _ParquetHistory()
+    for run in found_runs(data.project, run_ids, path):
+        history = run.parquet_history or _ParquetHistory()
         steps = None
         if history.live_data is not None:
             steps = tuple(

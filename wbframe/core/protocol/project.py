@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from wbframe.core.paths import name_of
 from wbframe.core.protocol.answers import (
     RAW_NULL,
     PageInfo,
@@ -15,7 +14,7 @@ from wbframe.core.protocol.answers import (
     found_project,
     open_answer,
 )
-from wbframe.core.protocol.request import FIELDS, KEYS, Request, project_variables
+from wbframe.core.protocol.request import FIELDS, KEYS, Request, of_project
 from wbframe.core.protocol.runs import RunsData
 from wbframe.errors import AnswerError
 
@@ -69,16 +68,14 @@ def fields_request(
     path: RunPath, cursor: str | None = None, first: int = FIELDS_PER_PAGE
 ) -> Request:
     """Ask for a page of the project's index of config and summary keys."""
-    document = (
-        "query Fields($project: String!, $entity: String!, $first: Int!, $after: String)"
-        " { project(name: $project, entityName: $entity) { fields(first: $first, after: $after)"
-        " { edges { node { path type } } pageInfo { endCursor hasNextPage } } } }"
-    )
-    return Request(
-        document=document,
-        variables={**project_variables(path), "first": first, "after": cursor},
-        asked=f"the fields of {name_of(path)}",
-        features=frozenset({FIELDS}),
+    return of_project(
+        "Fields",
+        path,
+        "fields(first: $first, after: $after)"
+        " { edges { node { path type } } pageInfo { endCursor hasNextPage } }",
+        asked="the fields",
+        variables={"first": ("Int!", first), "after": ("String", cursor)},
+        features={FIELDS},
     )
 
 
@@ -95,16 +92,13 @@ def fields_page(
 
 def keys_request(path: RunPath, filters: str) -> Request:
     """Ask for the logged keys of all runs that pass the filters, at once."""
-    document = (
-        "query Keys($project: String!, $entity: String!, $filters: JSONString)"
-        " { project(name: $project, entityName: $entity) { runs(filters: $filters, first: 1)"
-        " { historyKeys } } }"
-    )
-    return Request(
-        document=document,
-        variables={**project_variables(path), "filters": filters},
-        asked=f"the logged keys of {name_of(path)}",
-        features=frozenset({KEYS}),
+    return of_project(
+        "Keys",
+        path,
+        "runs(filters: $filters, first: 1) { historyKeys }",
+        asked="the logged keys",
+        variables={"filters": ("JSONString", filters)},
+        features={KEYS},
     )
 
 
@@ -117,14 +111,12 @@ def keys_answer(content: bytes, request: Request, path: RunPath) -> msgspec.Raw:
 
 def count_request(path: RunPath, filters: str) -> Request:
     """Ask how many runs pass the filters."""
-    document = (
-        "query Count($project: String!, $entity: String!, $filters: JSONString)"
-        " { project(name: $project, entityName: $entity) { runCount(filters: $filters) } }"
-    )
-    return Request(
-        document=document,
-        variables={**project_variables(path), "filters": filters},
-        asked=f"the number of runs of {name_of(path)}",
+    return of_project(
+        "Count",
+        path,
+        "runCount(filters: $filters)",
+        asked="the number of runs",
+        variables={"filters": ("JSONString", filters)},
     )
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from wbframe.core.paths import name_of
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Sequence
 
     from wbframe.core.model import RunPath
 
@@ -56,9 +59,94 @@ def refused_features(request: Request, message: str) -> frozenset[str]:
     return frozenset(each for each in request.features if _REFUSALS[each].search(message))
 
 
-# ---------------------------------------------------------------- names
+# ---------------------------------------------------------------- documents
+
+# Variable -> its type in the document, and its value.
+Variables = Mapping[str, tuple[str, Any]]
 
 
-def project_variables(path: RunPath) -> dict[str, Any]:
-    """Give the two variables that every document has."""
-    return {"project": path.project, "entity": path.entity}
+def of_project(
+    operation: str,
+    path: RunPath,
+    selection: str,
+    *,
+    asked: str,
+    variables: Variables | None = None,
+    features: Iterable[str] = (),
+) -> Request:
+    """Ask for something of a project.
+
+    Parameters
+    ----------
+    operation
+        The name of the query.
+    path
+        Which project.
+    selection
+        What is selected of it.
+    asked
+        What that is, in words; the project is named behind it.
+    variables
+        Those of the selection.
+    features
+        As of a `Request`.
+    """
+    given = variables or {}
+    declared = "".join(f", ${name}: {kind}" for name, (kind, _) in given.items())
+    return Request(
+        document=(
+            f"query {operation}($project: String!, $entity: String!{declared})"
+            f" {{ project(name: $project, entityName: $entity) {{ {selection} }} }}"
+        ),
+        variables={
+            "project": path.project,
+            "entity": path.entity,
+            **{name: value for name, (_, value) in given.items()},
+        },
+        asked=f"{asked} of {name_of(path)}",
+        features=frozenset(features),
+    )
+
+
+def by_run(
+    operation: str,
+    path: RunPath,
+    run_ids: Sequence[str],
+    select: Callable[[int], str],
+    *,
+    asked: str = "",
+    variables: Variables | None = None,
+    features: Iterable[str] = (),
+) -> Request:
+    """Ask for something of several runs of a project, by the aliases ``r0``, ``r1`` and so on.
+
+    Parameters
+    ----------
+    operation, path, features
+        As of `of_project`.
+    run_ids
+        The runs, in order; one may stand there several times.
+    select
+        Gives what is selected of the run at a place.
+    asked
+        What that is, in words, as ``"the history of "``.
+    variables
+        Those of the selections.
+    """
+    names: dict[str, str] = {}
+    for run_id in run_ids:
+        names.setdefault(run_id, f"r{len(names)}")
+    selections = [
+        f"r{i}: run(name: ${names[run_id]}) {{ {select(i)} }}" for i, run_id in enumerate(run_ids)
+    ]
+    return of_project(
+        operation,
+        path,
+        " ".join(selections),
+        asked=asked + (f"run {run_ids[0]!r}" if len(names) == 1 else f"{len(names)} runs"),
+        variables={
+            **{name: ("String!", run_id) for run_id, name in names.items()},
+            **(variables or {}),
+        },
+        features=features,
+    )

@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from wbframe.core.decode.json import decode_any
-from wbframe.core.paths import name_of
 from wbframe.core.protocol.answers import (
     RAW_NULL,
     answered,
     decode_answer,
     decoder_of,
-    found_project,
-    found_run,
+    found_runs,
     open_answer,
 )
-from wbframe.core.protocol.request import BUCKETS, Request, project_variables
+from wbframe.core.protocol.request import BUCKETS, Request, by_run
 from wbframe.errors import AnswerError
 
 if TYPE_CHECKING:
@@ -82,33 +80,29 @@ def rows_request(
 ) -> Request:
     """Ask for the rows of several runs; the window is half-open, and goes with `history`."""
     given = {"samples": samples, "minStep": min_step, "maxStep": max_step}
-    declared: dict[str, str] = {}
-    variables = project_variables(path)
-    selections = []
+    variables: dict[str, tuple[str, Any]] = {}
     shared: dict[tuple[str, ...], str] = {}
-    for i, run in enumerate(runs):
-        declared[f"r{i}"] = "String!"
-        variables[f"r{i}"] = run.run_id
+
+    def select(place: int) -> str:
+        run = runs[place]
         if run.field in {"sampledHistory", "bucketedHistory"}:
             name = shared.setdefault(run.specs, f"s{len(shared)}")
-            declared[name] = "[JSONString!]!"
-            variables[name] = list(run.specs)
-            arguments = f"specs: ${name}"
-        else:
-            declared |= _ROW_VARIABLES[run.field]
-            variables |= {name: given[name] for name in _ROW_VARIABLES[run.field]}
-            arguments = ", ".join(f"{name}: ${name}" for name in _ROW_VARIABLES[run.field])
-        selections.append(f"r{i}: run(name: $r{i}) {{ {run.field}({arguments}) }}")
-    extra = "".join(f", ${name}: {kind}" for name, kind in declared.items())
-    document = (
-        f"query Rows($project: String!, $entity: String!{extra})"
-        f" {{ project(name: $project, entityName: $entity) {{ {' '.join(selections)} }} }}"
-    )
-    what = f"run {runs[0].run_id!r}" if len(runs) == 1 else f"{len(runs)} runs"
-    asked = f"the {runs[0].field} of {what} of {name_of(path)}"
+            variables[name] = ("[JSONString!]!", list(run.specs))
+            return f"{run.field}(specs: ${name})"
+        declared = _ROW_VARIABLES[run.field]
+        variables.update({name: (kind, given[name]) for name, kind in declared.items()})
+        return f"{run.field}({', '.join(f'{name}: ${name}' for name in declared)})"
+
+    selections = [select(i) for i in range(len(runs))]
     features = {BUCKETS} if any(run.field == "bucketedHistory" for run in runs) else ()
-    return Request(
-        document=document, variables=variables, asked=asked, features=frozenset(features)
+    return by_run(
+        "Rows",
+        path,
+        [run.run_id for run in runs],
+        selections.__getitem__,
+        asked=f"the {runs[0].field} of ",
+        variables=variables,
+        features=features,
     )
 
 
@@ -117,8 +111,7 @@ def rows_answer(
 ) -> list[msgspec.Raw]:
     """Parse the answer to `rows_request`: the bytes of each run's rows, in order."""
     data: _RowsData = decode_answer(open_answer(content, request), _RowsData, request)
-    project = found_project(data.project, path)
-    found = [found_run(project.get(f"r{i}"), run.run_id, path) for i, run in enumerate(runs)]
+    found = found_runs(data.project, [run.run_id for run in runs], path)
     rows = [each.get(run.field, RAW_NULL) for each, run in zip(found, runs, strict=True)]
     return [_NO_ROWS if raw == RAW_NULL else raw for raw in rows]
 

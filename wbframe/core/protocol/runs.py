@@ -17,10 +17,10 @@ from wbframe.core.protocol.answers import (
     answered,
     decode_answer,
     found_project,
-    found_run,
+    found_runs,
     open_answer,
 )
-from wbframe.core.protocol.request import PROJECTION, Request, project_variables
+from wbframe.core.protocol.request import PROJECTION, Request, by_run, of_project
 from wbframe.errors import AnswerError, SweepNotFoundError
 
 if TYPE_CHECKING:
@@ -117,37 +117,34 @@ class ProjectListing:
     @property
     def asked(self) -> str:
         """What is read, in words."""
-        sweep = f"sweep {self.path.sweep!r} of " if self.path.sweep else ""
-        return f"the runs of {sweep}{name_of(self.path)}"
+        return f"{self._what} of {name_of(self.path)}"
+
+    @property
+    def _what(self) -> str:
+        """The same without the project."""
+        return f"the runs of sweep {self.path.sweep!r}" if self.path.sweep else "the runs"
 
     def request(self, cursor: str | None = None) -> Request:
         """Ask for the page after `cursor`."""
-        extra = self.fields.variables()
-        select = ""
-        if self.path.sweep:
-            extra["sweep"] = ("String!", self.path.sweep)
-            select = "sweep(sweepName: $sweep) { name } "
-        declared = "".join(f", ${name}: {kind}" for name, (kind, _) in extra.items())
-        document = (
-            "query Runs($project: String!, $entity: String!, $filters: JSONString, $order: String,"
-            f" $first: Int!, $after: String{declared}) {{ project(name: $project, entityName: $entity) {{"
-            f" {select}runCount(filters: $filters)"
-            " runs(filters: $filters, order: $order, first: $first, after: $after) {"
-            f" edges {{ node {{ {self.fields.text()} }} cursor }}"
-            " pageInfo { endCursor hasNextPage } } } }"
-        )
         variables = {
-            **project_variables(self.path),
-            "filters": flt.to_json(server_filters(self.filters, self.path)),
-            "order": self.order,
-            "first": self.per_page,
-            "after": cursor,
-            **{name: value for name, (_, value) in extra.items()},
+            "filters": ("JSONString", flt.to_json(server_filters(self.filters, self.path))),
+            "order": ("String", self.order),
+            "first": ("Int!", self.per_page),
+            "after": ("String", cursor),
+            **self.fields.variables(),
         }
-        return Request(
-            document=document,
+        sweep = ""
+        if self.path.sweep:
+            variables["sweep"] = ("String!", self.path.sweep)
+            sweep = "sweep(sweepName: $sweep) { name } "
+        return of_project(
+            "Runs",
+            self.path,
+            f"{sweep}runCount(filters: $filters)"
+            " runs(filters: $filters, order: $order, first: $first, after: $after) {"
+            f" edges {{ node {{ {self.fields.text()} }} cursor }} pageInfo {{ endCursor hasNextPage }} }}",
+            asked=self._what,
             variables=variables,
-            asked=self.asked,
             features=self.fields.features(),
         )
 
@@ -197,34 +194,21 @@ class NamedListing:
         """Ask for the page that starts at index `cursor`."""
         start = int(cursor or 0)
         names = self.names[start : start + self.per_page]
-        extra = self.fields.variables()
-        declared = "".join(f", $r{i}: String!" for i in range(len(names)))
-        declared += "".join(f", ${name}: {kind}" for name, (kind, _) in extra.items())
-        runs = " ".join(
-            f"r{i}: run(name: $r{i}) {{ {self.fields.text()} }}" for i in range(len(names))
-        )
-        document = (
-            f"query NamedRuns($project: String!, $entity: String!{declared})"
-            f" {{ project(name: $project, entityName: $entity) {{ {runs} }} }}"
-        )
-        variables = {
-            **project_variables(self.path),
-            **{f"r{i}": name for i, name in enumerate(names)},
-            **{name: value for name, (_, value) in extra.items()},
-        }
-        return Request(
-            document=document,
-            variables=variables,
-            asked=self.asked,
+        text = self.fields.text()
+        return by_run(
+            "NamedRuns",
+            self.path,
+            names,
+            lambda _: text,
+            variables=self.fields.variables(),
             features=self.fields.features(),
         )
 
     def page(self, content: bytes, request: Request) -> Page:
         """Parse the answer to `request`."""
         data: NamedRuns = decode_answer(open_answer(content, request), NamedRuns, request)
-        project = found_project(data.project, self.path)
         names = [value for name, value in request.variables.items() if re.fullmatch(r"r\d+", name)]
-        nodes = [found_run(project.get(f"r{i}"), name, self.path) for i, name in enumerate(names)]
+        nodes = found_runs(data.project, names, self.path)
         end = self.names.index(names[-1]) + 1
         return Page(nodes=tuple(nodes), cursor=str(end) if end < len(self.names) else None)
 

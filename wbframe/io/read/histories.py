@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import TYPE_CHECKING
 
+from wbframe.core.batches import batches
 from wbframe.core.decode.rows import infer_types, join_texts
 from wbframe.core.histories.entries import RunEntry, index_of, key_types, run_entry
 from wbframe.core.histories.frame import Assembly
@@ -192,19 +192,23 @@ def _looks(
     """Cut what is looked at into requests: some keys of several runs, or one run whose keys are unknown."""
     samples = rows_asked(scan.samples)
     whole: Field = "events" if scan.stream == "system" else "history"
-    for path, group in groupby(chosen, key=lambda each: each[0].path):
-        batch: list[RowsOf] = []
-        points = 0
-        for entry, keys in group:
-            more = len(keys) * samples if keys else POINTS_PER_REQUEST
-            if batch and points + more > POINTS_PER_REQUEST:
-                yield path, batch
-                batch, points = [], 0
-            specs = tuple(spec((key,), samples, None, None) for key in keys)
-            field: Field = "sampledHistory" if keys else whole
-            batch.append(RowsOf(run_id=entry.run_id, field=field, specs=specs))
-            points += more
-        yield path, batch
+    for batch in batches(
+        chosen,
+        lambda each: len(each[1]) * samples if each[1] else POINTS_PER_REQUEST,
+        lambda: POINTS_PER_REQUEST,
+        apart=lambda each: each[0].path,
+    ):
+        yield (
+            batch[0][0].path,
+            [
+                RowsOf(
+                    run_id=entry.run_id,
+                    field="sampledHistory" if keys else whole,
+                    specs=tuple(spec((key,), samples, None, None) for key in keys),
+                )
+                for entry, keys in batch
+            ],
+        )
 
 
 def read_histories(client: Client, scan: HistoryScan, progress: Hook = silent) -> Read:

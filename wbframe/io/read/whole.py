@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from wbframe.core.batches import batches
 from wbframe.core.decode.parquet import promised_frame
 from wbframe.core.decode.rows import decode_rows, infer_types, join_texts
 from wbframe.core.histories.rows import TaskRows, new_keys
@@ -240,10 +241,10 @@ class WholeReader:
             for window in ask
         ]
         width = max((width_of(task.runs[place], columns) for place, _ in waiting), default=0)
-        batches = in_batches(waiting, self.client.budget.points // (width + 1))
+        most = self.client.budget.points // (width + 1)
         parts = [
             (batch, self.windows.submit(self._some_windows, task, batch, columns))
-            for batch in batches
+            for batch in batches(waiting, lambda each: each[1].rows, lambda: most)
         ]
         answers: dict[int, list[pl.DataFrame]] = defaultdict(list)
         for batch, part in parts:
@@ -339,22 +340,6 @@ def halved(part: Sequence[tuple[int, Window]]) -> list[Sequence[tuple[int, Windo
     [(place, window)] = part
     halves = window.halves(())
     return [[(place, half)] for half in halves] if len(halves) > 1 else []
-
-
-def in_batches(
-    windows: Iterable[tuple[int, Window]], most: int
-) -> Generator[list[tuple[int, Window]]]:
-    """Cut windows into batches of so many rows; a single one may be above it."""
-    batch: list[tuple[int, Window]] = []
-    rows = 0
-    for each in windows:
-        if batch and rows + each[1].rows > most:
-            yield batch
-            batch, rows = [], 0
-        batch.append(each)
-        rows += each[1].rows
-    if batch:
-        yield batch
 
 
 def columns_of(task: HistoryTask) -> dict[str, pl.DataType]:

@@ -1,0 +1,56 @@
+"""Cutting what is asked for into requests: by what they cost, by how many they are, by what goes together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["batches"]
+
+_Item = TypeVar("_Item")
+
+
+def batches(
+    items: Iterable[_Item],
+    cost: Callable[[_Item], int],
+    most: Callable[[], int],
+    *,
+    count: int | None = None,
+    apart: Callable[[_Item], object] = lambda _: None,
+) -> Iterator[list[_Item]]:
+    """Cut items into batches, in order; each is given as soon as the item behind it is known.
+
+    Parameters
+    ----------
+    items
+        What is cut.
+    cost
+        What one costs.
+    most
+        Gives what a batch may cost now; a single item may be above it.
+    count
+        Items in a batch at the most; None for any number.
+    apart
+        Items of which this differs are never together.
+
+    Examples
+    --------
+    >>> list(batches([3, 3, 5, 9, 1], lambda item: item, lambda: 8))
+    [[3, 3], [5], [9], [1]]
+    >>> list(batches("aaabb", lambda _: 1, lambda: 9, count=2, apart=lambda item: item))
+    [['a', 'a'], ['a'], ['b', 'b']]
+    """
+    batch: list[_Item] = []
+    total = 0
+    for item in items:
+        more = cost(item)
+        full = total + more > most() or len(batch) == count
+        if batch and (full or apart(item) != apart(batch[-1])):
+            yield batch
+            batch, total = [], 0
+        batch.append(item)
+        total += more
+    if batch:
+        yield batch

@@ -79,21 +79,6 @@ def test_docstrings_of_the_faces_are_filled_and_name_every_parameter(name):
             assert "Raises\n---" in text
 
 
-def test_the_faces_take_the_same_options():
-    def options(function):
-        return {name: each.default for name, each in inspect.signature(function).parameters.items()}
-
-    for what in ("runs", "histories"):
-        polars = options(getattr(wbframe.polars, f"read_{what}"))
-        pandas = options(getattr(wbframe.pandas, f"read_{what}"))
-        arrow = options(getattr(wbframe.arrow, f"read_{what}"))
-        reader = options(getattr(wbframe.arrow, f"{what}_reader"))
-        assert pandas.pop("dtype_backend") == "numpy"
-        assert polars == pandas == arrow
-        arrow.pop("progress")
-        assert {name: reader[name] for name in arrow} == arrow
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_examples_run(name):
     module = importlib.import_module(name)

@@ -13,7 +13,7 @@ from wbframe.buckets import read_buckets as _read_buckets
 from wbframe.core.arguments import check_batch_size, history_scan, runs_scan
 from wbframe.core.histories.buckets import DEFAULT_BINS
 from wbframe.core.model import DEFAULT_ORDER, DEFAULT_SAMPLES
-from wbframe.docs import documented
+from wbframe.docs import call_with, documented
 from wbframe.io.client.default import client_or_default
 from wbframe.io.read.histories import read_histories as _read_histories
 from wbframe.io.read.outcome import hook_of
@@ -64,16 +64,7 @@ def read_runs(
     ------
     {raises}
     """
-    scan = runs_scan(
-        path,
-        columns=columns,
-        filters=filters,
-        order=order,
-        limit=limit,
-        per_page=per_page,
-        schema_overrides=schema_overrides,
-        on_error=on_error,
-    )
+    scan = call_with(runs_scan, locals())
     return table_of(_read_runs(client_or_default(client), scan, hook_of(progress)))
 
 
@@ -113,23 +104,7 @@ def read_histories(
     ------
     {raises}
     """
-    scan = history_scan(
-        path,
-        keys=keys,
-        samples=samples,
-        x_axis=x_axis,
-        stream=stream,
-        match=match,
-        run_columns=run_columns,
-        min_step=min_step,
-        max_step=max_step,
-        filters=filters,
-        order=order,
-        limit=limit,
-        schema_overrides=schema_overrides,
-        on_incomplete=on_incomplete,
-        on_error=on_error,
-    )
+    scan = call_with(history_scan, locals())
     return table_of(_read_histories(client_or_default(client), scan, hook_of(progress)))
 
 
@@ -162,16 +137,7 @@ def runs_reader(
     ------
     {raises}
     """
-    scan = runs_scan(
-        path,
-        columns=columns,
-        filters=filters,
-        order=order,
-        limit=limit,
-        per_page=per_page,
-        schema_overrides=schema_overrides,
-        on_error=on_error,
-    )
+    scan = call_with(runs_scan, locals())
     source = RunsSource(scan, client_or_default(client))
     return _reader(source.schema(), source(None, None, None, None))
 
@@ -217,23 +183,7 @@ def histories_reader(
     ------
     {raises}
     """
-    scan = history_scan(
-        path,
-        keys=keys,
-        samples=samples,
-        x_axis=x_axis,
-        stream=stream,
-        match=match,
-        run_columns=run_columns,
-        min_step=min_step,
-        max_step=max_step,
-        filters=filters,
-        order=order,
-        limit=limit,
-        schema_overrides=schema_overrides,
-        on_incomplete=on_incomplete,
-        on_error=on_error,
-    )
+    scan = call_with(history_scan, locals())
     size = check_batch_size(batch_size)
     source = HistorySource(scan, client_or_default(client))
     return _reader(source.schema(), source(None, None, None, size))
@@ -269,21 +219,7 @@ def read_buckets(
     ------
     {raises}
     """
-    return to_arrow(
-        _read_buckets(
-            path,
-            keys=keys,
-            bins=bins,
-            x_axis=x_axis,
-            stream=stream,
-            run_columns=run_columns,
-            filters=filters,
-            order=order,
-            limit=limit,
-            on_error=on_error,
-            client=client,
-        )
-    )
+    return to_arrow(call_with(_read_buckets, locals()))
 
 
 def to_arrow(frame: pl.DataFrame) -> pa.Table:

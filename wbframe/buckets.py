@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from wbframe.core.arguments import check_bins, history_scan
 from wbframe.core.histories.buckets import DEFAULT_BINS
 from wbframe.core.model import DEFAULT_ORDER
-from wbframe.docs import documented
+from wbframe.docs import call_with, documented
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -56,21 +56,7 @@ def scan_buckets(
     """
     from wbframe.scans.source import registered
 
-    return registered(
-        _source(
-            path,
-            keys=keys,
-            bins=bins,
-            x_axis=x_axis,
-            stream=stream,
-            run_columns=run_columns,
-            filters=filters,
-            order=order,
-            limit=limit,
-            on_error=on_error,
-            client=client,
-        )
-    )
+    return registered(_source(locals()))
 
 
 @documented("buckets")
@@ -120,42 +106,22 @@ def read_buckets(
     """
     import polars as pl
 
-    source = _source(
-        path,
-        keys=keys,
-        bins=bins,
-        x_axis=x_axis,
-        stream=stream,
-        run_columns=run_columns,
-        filters=filters,
-        order=order,
-        limit=limit,
-        on_error=on_error,
-        client=client,
-    )
+    source = _source(locals())
     # Not by way of polars, whose errors would stand before ours.
     return pl.concat([pl.DataFrame(schema=source.schema()), *source(None, None, None, None)])
 
 
-def _source(
-    path: str | RunPath | Iterable[str | RunPath],
-    *,
-    bins: int,
-    x_axis: str | None,
-    stream: str,
-    client: Client | None,
-    **which: Any,
-) -> BucketSource:
+def _source(given: dict[str, Any]) -> BucketSource:
     """Make what reads buckets."""
     from wbframe.scans.buckets import BucketSource
 
-    axis = x_axis or ("_timestamp" if stream == "system" else "_step")
-    scan = history_scan(
-        path,
+    system = given["stream"] == "system"
+    axis = given["x_axis"] or ("_timestamp" if system else "_step")
+    scan = call_with(
+        history_scan,
+        given,
         samples=None,
-        x_axis="_step" if stream == "system" else axis,
-        stream=stream,
+        x_axis="_step" if system else axis,
         on_incomplete="warn",
-        **which,
     )
-    return BucketSource(scan, check_bins(bins), axis, client)
+    return BucketSource(scan, check_bins(given["bins"]), axis, given["client"])

@@ -10,7 +10,7 @@ from wbframe.buckets import read_buckets, scan_buckets
 from wbframe.core.arguments import INFER_SCHEMA_RUNS, check_scan_options, history_scan, runs_scan
 from wbframe.core.model import DEFAULT_SAMPLES, RunPaths
 from wbframe.core.paths import paths_of
-from wbframe.docs import documented
+from wbframe.docs import call_with, documented
 from wbframe.polars import read_histories, read_runs, report_of, scan_histories, scan_runs
 
 if TYPE_CHECKING:
@@ -73,22 +73,7 @@ class FrameNamespace:
         ------
         {raises}
         """
-        return read_histories(
-            self._paths(path),
-            keys=keys,
-            samples=samples,
-            x_axis=x_axis,
-            stream=stream,
-            match=match,
-            run_columns=run_columns,
-            min_step=min_step,
-            max_step=max_step,
-            schema_overrides=schema_overrides,
-            on_incomplete=on_incomplete,
-            on_error=on_error,
-            client=client,
-            progress=progress,
-        )
+        return call_with(read_histories, locals(), path=self._paths(path))
 
     def runs(
         self,
@@ -109,14 +94,7 @@ class FrameNamespace:
         columns, schema_overrides, on_error, client, progress
             As of `read_runs`, which says what comes back and what is raised.
         """
-        return read_runs(
-            self._paths(path),
-            columns=columns,
-            schema_overrides=schema_overrides,
-            on_error=on_error,
-            client=client,
-            progress=progress,
-        )
+        return call_with(read_runs, locals(), path=self._paths(path))
 
 
 class LazyFrameNamespace:
@@ -165,20 +143,7 @@ class LazyFrameNamespace:
         """
         from wbframe.scans.source import HistorySource, LeftSource, registered
 
-        scan = history_scan(
-            RunPaths(),
-            keys=keys,
-            samples=samples,
-            x_axis=x_axis,
-            stream=stream,
-            match=match,
-            run_columns=run_columns,
-            min_step=min_step,
-            max_step=max_step,
-            schema_overrides=schema_overrides,
-            on_incomplete=on_incomplete,
-            on_error=on_error,
-        )
+        scan = call_with(history_scan, locals(), path=RunPaths())
         options = check_scan_options(infer_schema_runs=infer_schema_runs, on_new_key=on_new_key)
         return registered(LeftSource(self._frame, path, HistorySource(scan, client, *options)))
 
@@ -204,9 +169,7 @@ class LazyFrameNamespace:
         """
         from wbframe.scans.source import LeftSource, RunsSource, registered
 
-        scan = runs_scan(
-            RunPaths(), columns=columns, schema_overrides=schema_overrides, on_error=on_error
-        )
+        scan = call_with(runs_scan, locals(), path=RunPaths())
         options = check_scan_options(infer_schema_runs=infer_schema_runs, on_new_key=on_new_key)
         return registered(LeftSource(self._frame, path, RunsSource(scan, client, *options)))
 

@@ -15,7 +15,7 @@ from wbframe.core.arguments import history_scan, runs_scan
 from wbframe.core.histories.buckets import DEFAULT_BINS
 from wbframe.core.model import DEFAULT_ORDER, DEFAULT_SAMPLES
 from wbframe.core.paths import paths_of
-from wbframe.docs import documented
+from wbframe.docs import call_with, documented
 from wbframe.errors import one_of
 from wbframe.io.client.default import client_or_default
 from wbframe.io.read.histories import read_histories as _read_histories
@@ -73,16 +73,7 @@ def read_runs(
     ------
     {raises}
     """
-    scan = runs_scan(
-        path,
-        columns=columns,
-        filters=filters,
-        order=order,
-        limit=limit,
-        per_page=per_page,
-        schema_overrides=schema_overrides,
-        on_error=on_error,
-    )
+    scan = call_with(runs_scan, locals())
     backend = check_backend(dtype_backend)
     return frame_of(_read_runs(client_or_default(client), scan, hook_of(progress)), backend)
 
@@ -128,23 +119,7 @@ def read_histories(
     ------
     {raises}
     """
-    scan = history_scan(
-        path,
-        keys=keys,
-        samples=samples,
-        x_axis=x_axis,
-        stream=stream,
-        match=match,
-        run_columns=run_columns,
-        min_step=min_step,
-        max_step=max_step,
-        filters=filters,
-        order=order,
-        limit=limit,
-        schema_overrides=schema_overrides,
-        on_incomplete=on_incomplete,
-        on_error=on_error,
-    )
+    scan = call_with(history_scan, locals())
     backend = check_backend(dtype_backend)
     return frame_of(_read_histories(client_or_default(client), scan, hook_of(progress)), backend)
 
@@ -192,25 +167,7 @@ def iter_histories(
     {raises}
     """
     backend = check_backend(dtype_backend)
-    reader = histories_reader(
-        path,
-        keys=keys,
-        samples=samples,
-        x_axis=x_axis,
-        stream=stream,
-        match=match,
-        run_columns=run_columns,
-        min_step=min_step,
-        max_step=max_step,
-        filters=filters,
-        order=order,
-        limit=limit,
-        schema_overrides=schema_overrides,
-        on_incomplete=on_incomplete,
-        on_error=on_error,
-        batch_size=batch_size,
-        client=client,
-    )
+    reader = call_with(histories_reader, locals())
     return (to_pandas(pa.Table.from_batches([batch]), backend) for batch in reader)
 
 
@@ -250,19 +207,7 @@ def read_buckets(
     {raises}
     """
     backend = check_backend(dtype_backend)
-    table = _read_buckets(
-        path,
-        keys=keys,
-        bins=bins,
-        x_axis=x_axis,
-        stream=stream,
-        run_columns=run_columns,
-        filters=filters,
-        order=order,
-        limit=limit,
-        on_error=on_error,
-        client=client,
-    )
+    table = call_with(_read_buckets, locals())
     return to_pandas(table, backend)
 
 
@@ -383,23 +328,7 @@ class _Accessor:
         ------
         {raises}
         """
-        return read_histories(
-            self._paths(path),
-            keys=keys,
-            samples=samples,
-            x_axis=x_axis,
-            stream=stream,
-            match=match,
-            run_columns=run_columns,
-            min_step=min_step,
-            max_step=max_step,
-            schema_overrides=schema_overrides,
-            on_incomplete=on_incomplete,
-            on_error=on_error,
-            dtype_backend=dtype_backend,
-            client=client,
-            progress=progress,
-        )
+        return call_with(read_histories, locals(), path=self._paths(path))
 
     def runs(
         self,
@@ -421,15 +350,7 @@ class _Accessor:
         columns, schema_overrides, on_error, dtype_backend, client, progress
             As of `read_runs`, which says what comes back and what is raised.
         """
-        return read_runs(
-            self._paths(path),
-            columns=columns,
-            schema_overrides=schema_overrides,
-            on_error=on_error,
-            dtype_backend=dtype_backend,
-            client=client,
-            progress=progress,
-        )
+        return call_with(read_runs, locals(), path=self._paths(path))
 
 
 def register() -> None:

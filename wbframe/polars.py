@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from wbframe.core.arguments import INFER_SCHEMA_RUNS, check_scan_options, history_scan, runs_scan
 from wbframe.core.model import DEFAULT_ORDER, DEFAULT_SAMPLES
-from wbframe.docs import documented
+from wbframe.docs import call_with, documented
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -73,16 +73,7 @@ def read_runs(
     from wbframe.io.read.outcome import hook_of
     from wbframe.io.read.runs import read_runs as read
 
-    scan = runs_scan(
-        path,
-        columns=columns,
-        filters=filters,
-        order=order,
-        limit=limit,
-        per_page=per_page,
-        schema_overrides=schema_overrides,
-        on_error=on_error,
-    )
+    scan = call_with(runs_scan, locals())
     return _reported(read(client_or_default(client), scan, hook_of(progress)))
 
 
@@ -143,23 +134,7 @@ def read_histories(
     from wbframe.io.read.histories import read_histories as read
     from wbframe.io.read.outcome import hook_of
 
-    scan = history_scan(
-        path,
-        keys=keys,
-        samples=samples,
-        x_axis=x_axis,
-        stream=stream,
-        match=match,
-        run_columns=run_columns,
-        min_step=min_step,
-        max_step=max_step,
-        filters=filters,
-        order=order,
-        limit=limit,
-        schema_overrides=schema_overrides,
-        on_incomplete=on_incomplete,
-        on_error=on_error,
-    )
+    scan = call_with(history_scan, locals())
     return _reported(read(client_or_default(client), scan, hook_of(progress)))
 
 
@@ -224,16 +199,7 @@ def scan_runs(
     from wbframe.scans.counting import counting
     from wbframe.scans.source import RunsSource, registered
 
-    scan = runs_scan(
-        path,
-        columns=columns,
-        filters=filters,
-        order=order,
-        limit=limit,
-        per_page=per_page,
-        schema_overrides=schema_overrides,
-        on_error=on_error,
-    )
+    scan = call_with(runs_scan, locals())
     options = check_scan_options(infer_schema_runs=infer_schema_runs, on_new_key=on_new_key)
     source = RunsSource(scan, client, *options)
     return counting(registered(source), source)
@@ -305,23 +271,7 @@ def scan_histories(
     """
     from wbframe.scans.source import HistorySource, registered
 
-    scan = history_scan(
-        path,
-        keys=keys,
-        samples=samples,
-        x_axis=x_axis,
-        stream=stream,
-        match=match,
-        run_columns=run_columns,
-        min_step=min_step,
-        max_step=max_step,
-        filters=filters,
-        order=order,
-        limit=limit,
-        schema_overrides=schema_overrides,
-        on_incomplete=on_incomplete,
-        on_error=on_error,
-    )
+    scan = call_with(history_scan, locals())
     options = check_scan_options(infer_schema_runs=infer_schema_runs, on_new_key=on_new_key)
     return registered(HistorySource(scan, client, *options))
 

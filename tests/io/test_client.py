@@ -428,7 +428,7 @@ def test_concurrency_is_how_many_requests_are_under_way():
     with serve(project) as server:
         for wanted in (1, 3):
             client = wbframe.Client(server.url, server.api_key, concurrency=wanted)
-            client.budget._points = client.budget._most = 10
+            client.budget._now = client.budget._most = 10
             real = client.send
 
             def send(request, real=real, wanted=wanted, **options):
@@ -455,7 +455,7 @@ def test_an_error_among_many_requests_comes_out_and_stops_the_rest():
         client = wbframe.Client(
             server.url, server.api_key, concurrency=2, retry=RetryPolicy(tries=1)
         )
-        client.budget._points = client.budget._most = 10
+        client.budget._now = client.budget._most = 10
         server.fail(status=502, match="sampledHistory")
         with pytest.raises(StatusError, match="HTTP 502"):
             wbframe.polars.read_histories(project.path, keys=["metric/00"], client=client)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.clocks import FakeClock
 from wbframe.errors import UsageError, WbframeError
-from wbframe.io.client.budget import PointBudget
+from wbframe.io.client.budget import Budget
 from wbframe.io.client.failures import (
     Failure,
     is_retried,
@@ -97,12 +97,12 @@ def test_other_errors_are_not_tried_again():
 
 @given(st.lists(st.booleans(), max_size=60))
 def test_the_budget_stays_between_its_ends(shrinks):
-    budget = PointBudget(8000)
+    budget = Budget(8000, least=1000)
     for shrink in shrinks:
-        before = budget.points
+        before = budget.now
         budget.shrink() if shrink else budget.grow()
-        assert 1000 <= budget.points <= 8000
-        assert budget.points <= before if shrink else budget.points >= before
+        assert 1000 <= budget.now <= 8000
+        assert budget.now <= before if shrink else budget.now >= before
 
 
 def test_progress_is_silence_a_function_or_a_bar():

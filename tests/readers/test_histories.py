@@ -481,7 +481,7 @@ def test_a_request_that_is_too_big_is_halved_and_the_budget_grows_again():
     with serve(project) as server:
         client = wbframe.Client(server.url, server.api_key)
         expected = read_histories(project.path, keys=["metric/00"], client=client)
-        whole = client.budget.points
+        whole = client.budget.now
         server.clear()
         server.fail(status=500, match="sampledHistory", times=3)
         frame = read_histories(project.path, keys=["metric/00"], client=client)
@@ -493,11 +493,11 @@ def test_a_request_that_is_too_big_is_halved_and_the_budget_grows_again():
         assert asked == [8, 4, 2, 1, 1, 2, 4]
         assert_frame_equal(frame, expected)
         assert report_of(frame).retries == 0
-        shrunk = client.budget.points
+        shrunk = client.budget.now
         assert shrunk < whole
         for _ in range(20):
             read_histories(project.path, keys=["metric/00"], client=client)
-        assert client.budget.points == whole
+        assert client.budget.now == whole
 
 
 def test_one_run_that_is_too_big_is_an_error_after_the_retries():

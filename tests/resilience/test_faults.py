@@ -25,7 +25,7 @@ def few_runs_a_task(monkeypatch):
 
 def small(client):
     """Let everything come in several requests."""
-    client.budget._points = client.budget._most = 1
+    client.budget._now = client.budget._most = 1
     client.pages.shrink(4)
 
 

@@ -61,7 +61,7 @@ def test_ten_thousand_runs_on_a_server_that_allows_200_a_minute(many, headers, m
 def test_requests_per_minute_are_kept_by_all_threads_together(server):
     clock = FakeClock()
     client = wbframe.Client(server.url, server.api_key, clock=clock, requests_per_minute=60)
-    client.budget._points = client.budget._most = 1
+    client.budget._now = client.budget._most = 1
     rows = wbframe.polars.read_histories("e/p", keys=["a"], client=client)
     assert rows["run_id"].n_unique() == 9
     assert client.traffic.requests == 10

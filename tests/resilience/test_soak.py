@@ -46,7 +46,7 @@ class Often:
 
 
 def read_all(client):
-    client.budget._points = client.budget._most = 1
+    client.budget._now = client.budget._most = 1
     return [
         read_runs("e/p", per_page=3, client=client),
         read_histories("e/p", keys=["a", "b"], client=client),

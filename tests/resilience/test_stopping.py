@@ -34,7 +34,7 @@ def alive():
 
 
 def small(client):
-    client.budget._points = client.budget._most = 1
+    client.budget._now = client.budget._most = 1
     return client
 
 
@@ -151,7 +151,7 @@ INTERRUPTED = """
     with serve(synthetic(runs=30, rows=3, keys=1)) as server:
         path = next(iter(server.engine.catalog.views))
         client = wbframe.Client(server.url, server.api_key)
-        client.budget._points = client.budget._most = 1
+        client.budget._now = client.budget._most = 1
         server.fail(delay=30.0, match="{match}", times=99)
         print("reading", flush=True)
         threading.Timer(0.7, lambda: signal.raise_signal(signal.SIGINT)).start()

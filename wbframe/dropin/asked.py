@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from wbframe.core.batches import batches
@@ -157,6 +157,12 @@ class RowsTask:
     def request(self) -> Request:
         """Build the request."""
         return rows_request(self.path, self._rows_of(), samples=self.asked.samples)
+
+    def halves(self) -> list[RowsTask]:
+        """Cut the task in two; nothing if it is of one run."""
+        half = len(self.runs) // 2
+        parts = (self.runs[:half], self.runs[half:]) if half else ()
+        return [replace(self, runs=runs) for runs in parts]
 
     def rows(self, content: bytes, request: Request) -> list[tuple[str, list[Row]]]:
         """Read the answer: run id and rows of each run, in order.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from wbframe.core.model import STEP
@@ -41,27 +40,32 @@ __all__ = [
     "read_run_file",
     "read_sweeps",
     "scan_rows",
-    "send_or_split",
 ]
 
 Row = dict[str, Any]
 _Read = TypeVar("_Read")
 
 
-def ask(client: Client, request: Request, *, splittable: bool = False) -> dict[str, Any]:
+def ask(client: Client, request: Request) -> dict[str, Any]:
     """Send a request and give the `data` of its answer as Python objects.
-
-    Parameters
-    ----------
-    client, request, splittable
-        As of `Client.send`.
 
     Raises
     ------
     WbframeError
         As `Client.send`, and if the answer has errors or no data.
     """
-    data = from_json(open_answer(client.send(request, splittable=splittable), request))
+    return data_of(client.send(request), request)
+
+
+def data_of(content: bytes, request: Request) -> dict[str, Any]:
+    """Give the `data` of an answer as Python objects.
+
+    Raises
+    ------
+    QueryError, AnswerError
+        If it has errors or no data.
+    """
+    data = from_json(open_answer(content, request))
     if not isinstance(data, dict):
         raise AnswerError(f"could not read {request.asked}: the answer's data is no object")
     return data
@@ -124,12 +128,16 @@ def _read_tasks(
     One thread reads, since reading makes Python objects and two would wait for each other: those that send are
     free to send again at once.
     """
-    tasks = rows_tasks(path, asked, pages, lambda: client.budget.points)
+    tasks = rows_tasks(path, asked, pages, lambda: client.budget.now)
     ahead = client.concurrency + 2  # so many answers are in memory at the most
     with threads.pool(1, "wbframe-rows") as reading:
 
+        def begin(part: RowsTask, content: bytes, request: Request) -> Future[_Read]:
+            return reading.submit(read, part, content, request)
+
         def work(task: RowsTask) -> list[Future[_Read]]:
-            return [reading.submit(read, *answered) for answered in send_or_split(client, task)]
+            parts = send_in_parts(client, task, RowsTask.halves, RowsTask.request, begin)
+            return list(parts)
 
         with closing(side_by_side(client.concurrency, work, tasks, ahead=ahead)) as results:
             for result in results:
@@ -221,13 +229,3 @@ def read_run_file(client: Client, path: RunPath, name: str, file: str) -> bytes 
     if not addresses or not addresses[0]:
         return None
     return client.download(addresses[0], asked=request.asked)
-
-
-def send_or_split(client: Client, task: RowsTask) -> Iterator[tuple[RowsTask, bytes, Request]]:
-    """Send the request of a task, or those of its parts; yields parts, answers and requests in order."""
-
-    def of(runs: Sequence[str]) -> Request:
-        return replace(task, runs=tuple(runs)).request()
-
-    for runs, content, request in send_in_parts(client, task.runs, of, client.send):
-        yield replace(task, runs=tuple(runs)), content, request

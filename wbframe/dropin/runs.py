@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from wbframe.core.model import STEP, Match, RunPath, Stream
+from wbframe.core.paths import name_of
 from wbframe.dropin import reading
 from wbframe.dropin.asked import RowsAsked
 from wbframe.dropin.clients import client_of
@@ -20,12 +21,11 @@ from wbframe.dropin.run import Run, check_keys, size_of, text_keys, warn_impreci
 from wbframe.errors import (
     AnswerError,
     ProjectNotFoundError,
-    StatusError,
-    TimedOutError,
     UsageError,
     one_of,
 )
 from wbframe.io.read.outcome import Outcome
+from wbframe.io.read.parts import send_in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+    from wbframe.core.protocol.request import Request
     from wbframe.io.client.client import Client
 
 __all__ = ["Runs"]
@@ -226,29 +227,31 @@ class Runs(Iterator[Run]):
             self.entity = self.variables["entity"] = self.client.default_entity()
         self.update_variables()
         before = self.cursor
-        request = runs_page(self.QUERY, self.variables, self._path)
-        page = self._wide_page() if wide and not self._narrow else None
-        self.last_response = reading.ask(self.client, request) if page is None else page
+        most = max(self.per_page, _WIDE) if wide and not self._narrow else self.per_page
+        [self.last_response] = send_in_parts(
+            self.client,
+            most,
+            lambda size: [self.per_page] if size > self.per_page else [],
+            lambda size: runs_page(self.QUERY, {**self.variables, "perPage": size}, self._path),
+            self._read_page,
+            shrink=self._shrink,
+        )
         self.objects.extend(self.convert_objects())
         if self.more and self.cursor == before:
             raise AnswerError(
-                f"could not read {request.asked}: the server repeats the cursor of a page; try again"
+                f"could not read the runs of {name_of(self._path)}: the server repeats the cursor of a page;"
+                " try again"
             )
         return True
 
-    def _wide_page(self) -> dict[str, Any] | None:
-        """Ask for a page of more runs; None, and for none again, if the server finds that too much."""
-        wide = max(self.per_page, _WIDE)
-        request = runs_page(self.QUERY, {**self.variables, "perPage": wide}, self._path)
-        try:
-            page = reading.ask(self.client, request, splittable=True)
-        except (StatusError, TimedOutError) as error:
-            if not error.too_big:
-                raise
-            self._narrow = True
-            return None
-        self.variables["perPage"] = wide
-        return page
+    def _read_page(self, size: int, content: bytes, request: Request) -> dict[str, Any]:
+        """Read a page of so many runs."""
+        self.variables["perPage"] = size
+        return reading.data_of(content, request)
+
+    def _shrink(self, _: int) -> None:
+        """Learn that wide pages are too much for the server."""
+        self._narrow = True
 
     # ------------------------------------------------------------ as a sequence, as an iterator
 

@@ -200,7 +200,7 @@ def _whole_requests(source: HistorySource, narrowed: NarrowedHistories, n_rows: 
         exports = _first_exports(client, tasks)
         refused = EXPORTS in client.refused
         requests = sum(
-            task_requests(task, these, columns, client.budget.points, refused=refused)
+            task_requests(task, these, columns, client.budget.now, refused=refused)
             for task, these in with_exports(tasks, exports)
         )
         rows = sum(run.known or 0 for task in tasks for run in task.runs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -242,7 +243,7 @@ def _stream(
     width = len(schema.keys) + 1
 
     def budget() -> int:
-        return client.budget.points if n_rows is None else min(client.budget.points, n_rows * width)
+        return client.budget.at_most(math.inf if n_rows is None else n_rows * width)
 
     tasks = history_tasks(scan, entries, schema, budget)
     with closing(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -62,6 +62,12 @@ class BucketTask:
     def request(self) -> Request:
         """Build the request."""
         return rows_request(self.path, self.rows_of(), samples=self.bins)
+
+    def halves(self) -> list[BucketTask]:
+        """Cut the task in two; nothing if it is of one run."""
+        half = len(self.runs) // 2
+        parts = (self.runs[:half], self.runs[half:]) if half else ()
+        return [replace(self, runs=runs) for runs in parts]
 
 
 def bucket_schema(base: HistorySchema, x_axis: str, asked: Sequence[str] | None) -> HistorySchema:

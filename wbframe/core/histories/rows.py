@@ -12,9 +12,8 @@ import polars as pl
 from wbframe.core.decode.json import decode_any
 from wbframe.core.decode.rows import Decoded, array_of, decode_lists, infer_types, join_texts
 from wbframe.core.histories.frame import repeated
-from wbframe.core.histories.tasks import rows_asked, split_groups
+from wbframe.core.histories.tasks import rows_asked, split_groups, whole_rows
 from wbframe.core.model import STEP
-from wbframe.core.paths import name_of
 from wbframe.core.protocol.rows import row_lists, rows_answer, rows_at_once
 from wbframe.core.schema.types import SYSTEM_PREFIXES, Index
 from wbframe.errors import AnswerError
@@ -89,7 +88,7 @@ def read_answer(task: HistoryTask, content: bytes, request: Request) -> TaskRows
         if run.field == "sampledHistory":
             if len(frames) > 1 and any(each[STEP].n_unique() < each.height for each in frames):
                 # Which of the rows of one step a key belongs to is not in the specs: read whole rows.
-                again.append(replace(run, field="history", groups=()))
+                again.append(whole_rows(run))
                 continue
             wrong = _wrong_groups(task, run, frames, found)
             if wrong:
@@ -119,16 +118,16 @@ def _open_rows(
                 found.append(each.sampled_history or [])
             else:
                 texts = each.history if run.field == "history" else each.events
-                found.append([array_of(texts or [], where=_where(task, run))])
+                found.append([array_of(texts or [], where=task.where(run))])
     else:
         raws = rows_answer(content, request, task.path, asked)
         for run, raw in zip(task.runs, raws, strict=True):
             specs = run.field == "sampledHistory"
-            found.append(row_lists(raw) if specs else [join_texts(raw, where=_where(task, run))])
+            found.append(row_lists(raw) if specs else [join_texts(raw, where=task.where(run))])
     for run, arrays in zip(task.runs, found, strict=True):
         if run.field == "sampledHistory" and len(arrays) != len(run.groups):
             msg = f"{len(run.groups)} specs were asked and {len(arrays)} answered"
-            raise AnswerError(f"could not read {_where(task, run)}: {msg}")
+            raise AnswerError(f"could not read {task.where(run)}: {msg}")
     return found
 
 
@@ -145,20 +144,12 @@ def _decode_together(
     for keys, places in alike.items():
         done = decode_lists(
             [opened[place][i] for place, i in places],
-            _columns(task, keys),
-            where=[_where(task, task.runs[place]) for place, _ in places],
+            task.columns(keys),
+            where=[task.where(task.runs[place]) for place, _ in places],
         )
         for (place, i), each in zip(places, done, strict=True):
             decoded[place][i] = each
     return [[each[i] for i in sorted(each)] for each in decoded]
-
-
-def _columns(task: HistoryTask, keys: Sequence[str] | None) -> dict[str, pl.DataType]:
-    """Give the columns of the rows of a spec, or of whole rows (no keys)."""
-    typed = task.schema.keys
-    if keys is not None:
-        return {**task.schema.lead, **{key: typed[key] for key in keys if key in typed}}
-    return {**dict.fromkeys(task.row_keys or (), pl.String()), **task.schema.lead, **typed}
 
 
 def _wrong_groups(
@@ -173,11 +164,6 @@ def _wrong_groups(
         elif task.is_sampled(run.field, group.known, frame.height):
             found.sampled.add(run.ordinal)
     return wrong
-
-
-def _where(task: HistoryTask, run: RunRead) -> str:
-    """Name a run, for messages."""
-    return f"run {run.run_id!r} of {name_of(task.path)}"
 
 
 def merge_rows(into: TaskRows, more: TaskRows) -> TaskRows:
@@ -275,7 +261,7 @@ def _whole_rows(
     """Keep of one run's `history` or `events` the rows that are wanted; note new keys and samples."""
     # Only a run that has ended cannot have logged a new key since its keys were listed.
     if task.row_keys is None and not task.narrowed and (not run.ended or run.field == "events"):
-        new = new_keys(infer_types(rows), _columns(task, None), system=run.field == "events")
+        new = new_keys(infer_types(rows), task.columns(), system=run.field == "events")
         if new:
             found.new_keys[run.ordinal] = new
     if task.is_sampled(run.field, run.known, frame.height):
@@ -310,55 +296,49 @@ def new_keys(
     }
 
 
-def halves(task: HistoryTask) -> tuple[HistoryTask, HistoryTask] | None:
-    """Cut a task in two: half of its runs, then half of the keys of its one run; None if that is one key.
+def halves(task: HistoryTask) -> list[HistoryTask]:
+    """Cut a task in two: half of its runs, then half of the keys of its one run; nothing if that is one key.
 
     Whole rows cannot be cut by keys, nor can rows that hold all of several keys.
     """
-    if len(task.runs) > 1:
-        half = len(task.runs) // 2
-        return replace(task, runs=task.runs[:half]), replace(task, runs=task.runs[half:])
+    half = len(task.runs) // 2
+    if half:
+        return [replace(task, runs=task.runs[:half]), replace(task, runs=task.runs[half:])]
     [run] = task.runs
-    groups = list(run.groups)
+    groups = run.groups
     if len(groups) == 1 and not task.match_all:
         groups = _by_key(groups[0])
-    if len(groups) <= 1:
-        return None
     half = len(groups) // 2
-    first, second = (
-        replace(task, runs=(replace(run, groups=tuple(part)),))
-        for part in (groups[:half], groups[half:])
-    )
-    return first, second
+    parts = (groups[:half], groups[half:]) if half else ()
+    return [replace(task, runs=(replace(run, groups=part),)) for part in parts]
 
 
-def _by_key(group: Group) -> list[Group]:
+def _by_key(group: Group) -> tuple[Group, ...]:
     """Cut the keys of a group, which were logged together, in two groups."""
     half = len(group.keys) // 2
     parts = (group.keys[:half], group.keys[half:])
-    return [replace(group, keys=keys) for keys in parts if keys]
+    return tuple(replace(group, keys=keys) for keys in parts if keys)
 
 
-def put_together(task: HistoryTask, first: TaskRows, second: TaskRows) -> TaskRows | None:
-    """Put together what the halves of a task gave; None if their rows cannot be told apart by steps."""
-    if len(task.runs) > 1:
-        return merge_rows(first, second)
-    [run] = task.runs
-    one, other = first.frames.get(run.ordinal), second.frames.get(run.ordinal)
-    merged = merge_rows(first, second)
-    if one is None or other is None:
-        return merged
-    lead = tuple(task.schema.lead)
-    if (set(one.columns) & set(other.columns)) - set(lead):
-        # One of them had to read whole rows, so it has everything.
-        merged.frames[run.ordinal] = max(one, other, key=_width)
-        return merged
-    if one[STEP].is_duplicated().any() or other[STEP].is_duplicated().any():
-        return None
-    merged.frames[run.ordinal] = merge_specs((one, other), lead)
-    return merged
+def put_together(found: TaskRows, more: TaskRows, lead: tuple[str, ...]) -> set[int]:
+    """Add what a further part of a task gave, be it further keys of the same run.
 
-
-def _width(frame: pl.DataFrame) -> int:
-    """Count the columns."""
-    return frame.width
+    Returns
+    -------
+    set of int
+        Ordinals of runs whose keys cannot be put side by side, since steps stand in several rows of them.
+    """
+    unclear = set()
+    for ordinal in found.frames.keys() & more.frames.keys():
+        one, other = found.frames[ordinal], more.frames[ordinal]
+        if (set(one.columns) & set(other.columns)) - set(lead):
+            # One of them had to read whole rows, so it has everything.
+            both = max(one, other, key=lambda frame: frame.width)
+        elif one[STEP].is_duplicated().any() or other[STEP].is_duplicated().any():
+            unclear.add(ordinal)
+            continue
+        else:
+            both = merge_specs((one, other), lead)
+        more.frames[ordinal] = both
+    merge_rows(found, more)
+    return unclear

@@ -6,8 +6,11 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+import polars as pl
+
 from wbframe.core.batches import batches
 from wbframe.core.model import STEP
+from wbframe.core.paths import name_of
 from wbframe.core.protocol.rows import RowsOf, rows_request, spec
 from wbframe.core.schema.types import system_column
 
@@ -109,6 +112,21 @@ class HistoryTask:
     match_all: bool = False
     row_keys: tuple[str, ...] | None = None
     narrowed: bool = False
+
+    def where(self, run: RunRead) -> str:
+        """Name a run, for messages."""
+        return f"run {run.run_id!r} of {name_of(self.path)}"
+
+    def columns(self, keys: Sequence[str] | None = None) -> dict[str, pl.DataType]:
+        """Give the columns to read of some keys; else of whole rows, with those that only make a row, as text."""
+        typed, lead = self.schema.keys, self.schema.lead
+        if keys is not None:
+            return {**lead, **{key: typed[key] for key in keys if key in typed}}
+        return {**lead, **dict.fromkeys(self.row_keys or (), pl.String()), **typed}
+
+    def width(self, run: RunRead) -> int:
+        """Say how many cells a row of `history` has: it gives whole rows, whatever is wanted of them."""
+        return run.width or len(self.columns())
 
     def rows_of(self) -> list[RowsOf]:
         """Give what the document asks of each run."""
@@ -363,6 +381,11 @@ def group_keys(scan: HistoryScan, entry: RunEntry, keys: Sequence[str]) -> tuple
         proven = len(together) == 1 or not checked
         groups.append(Group(keys=tuple(together), known=count, proven=proven))
     return tuple(groups)
+
+
+def whole_rows(run: RunRead) -> RunRead:
+    """Read whole rows, where it is not in the rows of keys which of them belong together."""
+    return replace(run, field="history", groups=())
 
 
 def split_groups(run: RunRead, wrong: Sequence[int]) -> RunRead:

@@ -19,10 +19,12 @@ from wbframe.core.histories.windows import (
 )
 from wbframe.core.model import STEP
 from wbframe.core.protocol.request import Request, by_run
+from wbframe.core.schema.types import Index, merge_index
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
+    from wbframe.core.histories.tasks import HistoryTask, RunRead
     from wbframe.core.model import RunPath
     from wbframe.core.protocol.exports import Export
 
@@ -41,8 +43,8 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What is wanted of one run's rows.
+class Expected:
+    """What is expected of one run's rows.
 
     Attributes
     ----------
@@ -53,7 +55,7 @@ class Wanted:
     ended
         Whether no more are logged.
     min_step, max_step
-        The window wanted, half-open.
+        The window expected, half-open.
     rows_per_window
         Rows that one window should hold at the most.
     """
@@ -75,7 +77,7 @@ class Wanted:
         return self.countable is not None and rows >= self.countable
 
     def cut(self, window: Window) -> Window | None:
-        """Give the part of a window that is wanted."""
+        """Give the part of a window that is expected."""
         low = max(window.min_step, self.min_step or 0)
         high = window.max_step if self.max_step is None else min(window.max_step, self.max_step)
         return Window(low, high, window.rows) if low < high else None
@@ -86,74 +88,78 @@ Answer = list[int] | list[pl.DataFrame]
 
 
 def live_rows(
-    wanted: Wanted, export: Export, exported: pl.Series
+    expected: Expected, export: Export, exported: pl.Series
 ) -> Generator[Ask, Answer, list[pl.DataFrame]]:
     """Decide what to ask of the live rows of one run: yields what to ask, is sent what came, returns the rows.
 
     Parameters
     ----------
     wanted
-        What is wanted.
+        What is expected.
     export
         What the server says of exports.
     exported
         The steps of exported rows, as far as they are wanted; sorted.
     """
-    most = wanted.rows_per_window
+    most = expected.rows_per_window
     frames: list[pl.DataFrame] = []
     if export.live_steps:
-        frames += yield from _read(wanted, windows_among(export.live_steps, exported, most=most))
+        frames += yield from _read(expected, windows_among(export.live_steps, exported, most=most))
     elif not export.urls:
-        return (yield from _profiled(wanted, None, wanted.countable))
-    elif export.live_steps is None and wanted.countable is None:
-        return (yield from _unexported(wanted, exported))
-    elif not (wanted.ended and wanted.is_met(len(exported))):
+        return (yield from _profiled(expected, None, expected.countable))
+    elif export.live_steps is None and expected.countable is None:
+        return (yield from _unexported(expected, exported))
+    elif not (expected.ended and expected.is_met(len(exported))):
         last = exported.max()
         behind = last + 1 if isinstance(last, int) else None
-        known = wanted.countable
+        known = expected.countable
         missing = None if known is None else max(known - len(exported), 0)
-        frames += yield from _profiled(wanted, behind, missing)
+        frames += yield from _profiled(expected, behind, missing)
     there = combined(exported.to_frame(), [frame.select(STEP) for frame in frames])[STEP]
-    if shortfall(wanted, there):
+    if shortfall(expected, there):
         # Live rows may lie below exported ones, and not every server says which they are.
-        return (yield from _profiled(wanted, None, wanted.countable))
+        return (yield from _profiled(expected, None, expected.countable))
     return frames
 
 
-def _unexported(wanted: Wanted, exported: pl.Series) -> Generator[Ask, Answer, list[pl.DataFrame]]:
+def _unexported(
+    expected: Expected, exported: pl.Series
+) -> Generator[Ask, Answer, list[pl.DataFrame]]:
     """Read what is not exported of a window, where neither a count nor the server tells what that is."""
-    answer: list[int] = yield Profile(min_step=wanted.min_step, max_step=wanted.max_step)  # type: ignore[assignment]
+    answer: list[int] = yield Profile(min_step=expected.min_step, max_step=expected.max_step)  # type: ignore[assignment]
     if len(answer) * 2 > PROFILE_STEPS:  # a sample, so that any step may be missing
-        return (yield from _profiled(wanted, None, None))
+        return (yield from _profiled(expected, None, None))
     missing = sorted((Counter(answer) - Counter(exported.to_list())).elements())
-    windows = windows_among(missing, exported, most=wanted.rows_per_window)
-    return (yield from _read(wanted, windows))
+    windows = windows_among(missing, exported, most=expected.rows_per_window)
+    return (yield from _read(expected, windows))
 
 
 def _profiled(
-    wanted: Wanted, min_step: int | None, rows: int | None
+    expected: Expected, min_step: int | None, rows: int | None
 ) -> Generator[Ask, Answer, list[pl.DataFrame]]:
     """Find where rows are, then read them."""
-    lows = [step for step in (min_step, wanted.min_step) if step is not None]
+    lows = [step for step in (min_step, expected.min_step) if step is not None]
     low = max(lows, default=None)
-    answer: list[int] = yield Profile(min_step=low, max_step=wanted.max_step)  # type: ignore[assignment]
+    answer: list[int] = yield Profile(min_step=low, max_step=expected.max_step)  # type: ignore[assignment]
     steps = sorted(answer)
     if not steps:
         return []
-    end = None if wanted.last_step is None else wanted.last_step + 1
+    end = None if expected.last_step is None else expected.last_step + 1
     is_sample = len(steps) * 2 > PROFILE_STEPS if rows is None else len(steps) < rows
     start, known = None, None
     if is_sample:  # which need not have the first row, nor the last
-        start, end = low or 0, end or wanted.max_step or _BEHIND_ALL
+        start, end = low or 0, end or expected.max_step or _BEHIND_ALL
         known = rows or steps[-1] - steps[0] + 1
-    windows = windows_over(steps, rows=known, start=start, end=end, most=wanted.rows_per_window)
-    return (yield from _read(wanted, windows))
+    windows = windows_over(steps, rows=known, start=start, end=end, most=expected.rows_per_window)
+    return (yield from _read(expected, windows))
 
 
-def _read(wanted: Wanted, windows: Sequence[Window]) -> Generator[Ask, Answer, list[pl.DataFrame]]:
+def _read(
+    expected: Expected, windows: Sequence[Window]
+) -> Generator[Ask, Answer, list[pl.DataFrame]]:
     """Read windows, and cut those in two whose answers may have been thinned out."""
     found: list[pl.DataFrame] = []
-    waiting = tuple(cut for each in windows if (cut := wanted.cut(each)) is not None)
+    waiting = tuple(cut for each in windows if (cut := expected.cut(each)) is not None)
     while waiting:
         frames: list[pl.DataFrame] = yield waiting  # type: ignore[assignment]
         again: list[Window] = []
@@ -185,14 +191,14 @@ def united(files: Sequence[pl.DataFrame]) -> pl.DataFrame:
 
 
 def every_row(
-    wanted: Wanted, files: Sequence[pl.DataFrame], live: Sequence[pl.DataFrame]
+    expected: Expected, files: Sequence[pl.DataFrame], live: Sequence[pl.DataFrame]
 ) -> pl.DataFrame:
     """Put the files and the live rows of a run together: every row once, in step order.
 
     Rows of one step that come from several places are taken for the same, unless so few are left then that
     they must be different ones.
     """
-    exported, known = united(files), wanted.countable
+    exported, known = united(files), expected.countable
     if known and sum(frame.height for frame in live) >= known:
         alone = by_step(pl.concat(live, how="diagonal"))
         if exported.join(alone, on=STEP, how="anti").is_empty():
@@ -230,19 +236,19 @@ def combined(exported: pl.DataFrame, live: Sequence[pl.DataFrame]) -> pl.DataFra
     return by_step(pl.concat([exported, fresh], how="diagonal"))
 
 
-def shortfall(wanted: Wanted, steps: pl.Series) -> str | None:
+def shortfall(expected: Expected, steps: pl.Series) -> str | None:
     """Say what is missing of one run, by the steps that came; None if nothing is, or if it cannot be told.
 
     A run that logs on may have more rows than were known, and never fewer.
     """
-    known = wanted.countable
+    known = expected.countable
     if known is not None and len(steps) < known:
         return f"{known} rows expected, {len(steps)} came"
-    last = wanted.last_step
+    last = expected.last_step
     within = (
         last is not None
-        and last >= (wanted.min_step or 0)
-        and (wanted.max_step is None or last < wanted.max_step)
+        and last >= (expected.min_step or 0)
+        and (expected.max_step is None or last < expected.max_step)
     )
     most = steps.max()
     came = most if isinstance(most, int) else None
@@ -268,3 +274,70 @@ def windows_request(path: RunPath, asked: Sequence[tuple[str, Window]]) -> Reque
         asked="the live rows of ",
         variables=variables,
     )
+
+
+# ---------------------------------------------------------------- of a task
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRows:
+    """The rows of a window, and what there is to say of them; see `TaskRows`."""
+
+    frame: pl.DataFrame
+    imprecise: frozenset[str]
+    new_keys: Index
+
+    @classmethod
+    def of(cls, parts: Sequence[WindowRows]) -> WindowRows:
+        """Put the parts of one window together."""
+        new: Index = {}
+        for part in parts:
+            merge_index(new, part.new_keys)
+        return cls(
+            pl.concat([part.frame for part in parts]),
+            frozenset().union(*(part.imprecise for part in parts)),
+            new,
+        )
+
+
+# A window's number in a request, the place of its run in the task, and the window.
+Numbered = tuple[int, int, Window]
+
+
+def halved(part: Sequence[Numbered]) -> list[Sequence[Numbered]]:
+    """Cut a request for windows in two; nothing if it is for a single step."""
+    half = len(part) // 2
+    if half:
+        return [part[:half], part[half:]]
+    [(number, place, window)] = part
+    halves = window.halves(())
+    return [[(number, place, each)] for each in halves] if len(halves) > 1 else []
+
+
+def expected_of(task: HistoryTask, run: RunRead, rows: int = ROWS_PER_WINDOW) -> Expected:
+    """Say what is expected of one run, if a request may give so many rows."""
+    return Expected(
+        line_count=run.known,
+        last_step=run.last_step,
+        ended=run.ended,
+        min_step=task.min_step,
+        max_step=task.max_step,
+        rows_per_window=max(min(rows, ROWS_PER_WINDOW), 1),
+    )
+
+
+def in_window(task: HistoryTask, frame: pl.DataFrame) -> pl.DataFrame:
+    """Keep the rows of the task's window: row groups hold others too."""
+    if task.min_step is not None:
+        frame = frame.filter(pl.col(STEP) >= task.min_step)
+    return frame if task.max_step is None else frame.filter(pl.col(STEP) < task.max_step)
+
+
+def rows_wanted(task: HistoryTask, frame: pl.DataFrame) -> pl.DataFrame:
+    """Keep the rows that hold the axis and what makes a row."""
+    axes = [axis for axis in task.schema.lead if axis != STEP]
+    frame = frame.drop_nulls(axes) if axes else frame
+    if not task.row_keys:
+        return frame
+    held = pl.col(list(task.row_keys)).is_not_null()
+    return frame.filter(pl.all_horizontal(held) if task.match_all else pl.any_horizontal(held))

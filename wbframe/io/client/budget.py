@@ -5,72 +5,55 @@ from __future__ import annotations
 import math
 import threading
 
-from wbframe.core.histories.tasks import POINTS_PER_REQUEST
+__all__ = ["Budget"]
 
-_SMALLEST = 1_000
 _GROWTH = 1.25
-# Pages above this are as good as unbounded.
-_PAGE = 1_000
 
 
-class PointBudget:
-    """Cells that one request may ask for; shared by all threads of a client.
+class Budget:
+    """Things that one request may ask for, whatever they are; shared by all threads of a client.
 
-    Examples
-    --------
-    >>> budget = PointBudget()
-    >>> whole = budget.points
-    >>> budget.shrink()
-    >>> budget.points * 2 == whole
-    True
-    """
-
-    def __init__(self, points: int = POINTS_PER_REQUEST) -> None:
-        self._most = points
-        self._points = points
-        self._lock = threading.Lock()
-
-    @property
-    def points(self) -> int:
-        """Cells that the next request may ask for."""
-        return self._points
-
-    def shrink(self) -> None:
-        """Ask for half as much."""
-        with self._lock:
-            self._points = max(self._points // 2, _SMALLEST)
-
-    def grow(self) -> None:
-        """Ask for a little more, up to where it began."""
-        with self._lock:
-            self._points = min(int(self._points * _GROWTH), self._most)
-
-
-class PageBudget:
-    """Things on one page at the most, whatever they are; shared by all threads of a client.
+    Parameters
+    ----------
+    most
+        Where it begins, and where it ends to grow; infinite for no bound.
+    least
+        Where it ends to shrink.
 
     Examples
     --------
-    >>> pages = PageBudget()
+    >>> rows = Budget(200_000, least=1_000)
+    >>> rows.shrink()
+    >>> rows.now
+    100000
+    >>> pages = Budget(math.inf, least=1)
     >>> pages.shrink(200)
     >>> pages.at_most(1000), pages.at_most(50)
     (100, 50)
     """
 
-    def __init__(self) -> None:
-        self._most: float = math.inf
+    def __init__(self, most: float, *, least: int) -> None:
+        self._most = self._now = most
+        self._least = least
         self._lock = threading.Lock()
 
-    def at_most(self, wanted: int) -> int:
-        """Give the size of the next page, for one who wants so many."""
-        return int(min(wanted, self._most))
+    @property
+    def now(self) -> int:
+        """What the next request may ask for."""
+        return self.at_most(self._most)
 
-    def shrink(self, size: int) -> None:
-        """Learn that a page of this size was too big."""
+    def at_most(self, wanted: float) -> int:
+        """Give what the next request may ask for, for one who wants so much."""
+        return int(min(wanted, self._now))
+
+    def shrink(self, size: float = math.inf) -> None:
+        """Learn that so much (else what was allowed) was too much."""
         with self._lock:
-            self._most = max(min(self._most, size // 2), 1)
+            self._now = max(min(self._now, size) // 2, self._least)
 
     def grow(self) -> None:
-        """Learn that a page was not too big."""
+        """Learn that it was not too much."""
         with self._lock:
-            self._most = math.ceil(self._most * _GROWTH) if self._most < _PAGE else math.inf
+            self._now = min(
+                math.ceil(self._now * _GROWTH) if self._now < math.inf else self._now, self._most
+            )

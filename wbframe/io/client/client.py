@@ -17,10 +17,11 @@ from urllib.parse import urlsplit
 import requests
 
 from wbframe._version import __version__
+from wbframe.core.histories.tasks import POINTS_PER_REQUEST
 from wbframe.core.protocol.project import VIEWER, viewer_entity
 from wbframe.errors import CredentialsError, PlainHttpWarning, UsageError
 from wbframe.io import threads
-from wbframe.io.client.budget import PageBudget, PointBudget
+from wbframe.io.client.budget import Budget
 from wbframe.io.client.clock import Clock
 from wbframe.io.client.credentials import find_base_url, find_default, find_key
 from wbframe.io.client.failures import of_no_answer, on_answer, on_file, retry_after_seconds
@@ -45,6 +46,7 @@ _POOL = 32
 _TIMEOUT = 60.0
 _RETRY_SECONDS = 300.0
 _LARGEST_ANSWER = 1 << 30
+_FEWEST_POINTS = 1_000
 _AGENT = f"wbframe/{__version__}"
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -146,7 +148,6 @@ class Client:
         self.concurrency = concurrency
         self.retry = retry or RetryPolicy(seconds=patience)
         self.clock = clock or Clock()
-        self.pace = Pace(concurrency, self.clock, rate)
         self.largest_answer = largest_answer
         self.last_report: ScanReport | None = None
         # Features that this server has refused; each is tried once.
@@ -157,14 +158,11 @@ class Client:
         self._verify = verify
         self._proxies = dict(proxies) if proxies is not None else None
         self._rate = rate
-        self.budget = PointBudget()
-        self.decoding = _turns_to_decode()
-        self.pages = PageBudget()
+        self._session: Session | None = None
+        self.begin()
         self._traffic = Traffic()
         self._transport: RequestsHTTPTransport | None = transport
-        self._session: Session | None = None
         self._auth: Any = None
-        self._lock = threading.Lock()
         _clients.add(self)
 
     def __repr__(self) -> str:
@@ -421,18 +419,15 @@ class Client:
             msg = f"the API key goes to {host} unencrypted; set `base_url` to its https:// address"
             warnings.warn(msg, PlainHttpWarning, stacklevel=2)
 
-    def after_fork(self) -> None:
-        """Let go of what a forked process must not share: connections, and locks that may be held."""
+    def begin(self) -> None:
+        """Begin anew, without what a forked process must not share: connections, and locks that may be held."""
         self._lock = threading.Lock()
         self._session = None
         self.pace = Pace(self.concurrency, self.clock, self._rate)
-        self.budget, self.pages = PointBudget(), PageBudget()
-        self.decoding = _turns_to_decode()
-
-
-def _turns_to_decode() -> threading.BoundedSemaphore:
-    """Limit how many threads decode at once: more take memory and save no time."""
-    return threading.BoundedSemaphore(max(os.cpu_count() or 1, 2))
+        self.budget = Budget(POINTS_PER_REQUEST, least=_FEWEST_POINTS)
+        self.pages = Budget(math.inf, least=1)
+        # How many threads decode at once: more take memory and save no time.
+        self.decoding = threading.BoundedSemaphore(max(os.cpu_count() or 1, 2))
 
 
 _clients: weakref.WeakSet[Client] = weakref.WeakSet()
@@ -441,7 +436,7 @@ _clients: weakref.WeakSet[Client] = weakref.WeakSet()
 def _after_fork() -> None:
     """Let all clients of a forked process begin anew."""
     for client in list(_clients):
-        client.after_fork()
+        client.begin()
 
 
 if hasattr(os, "register_at_fork"):

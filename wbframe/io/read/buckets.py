@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
-from wbframe.core.histories.buckets import cut_into_buckets, read_bucket_answer
+from wbframe.core.histories.buckets import BucketTask, cut_into_buckets, read_bucket_answer
 from wbframe.core.histories.rows import TaskRows
 from wbframe.core.histories.tasks import history_tasks
 from wbframe.core.protocol.request import BUCKETS
 from wbframe.io.read.histories import read_any_tasks
-from wbframe.io.read.paging import send_or_refuse
-from wbframe.io.read.parts import in_parts, send_in_parts
+from wbframe.io.read.parts import RefusedFeatureError, in_parts, send_in_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator
 
     import polars as pl
 
-    from wbframe.core.histories.buckets import BucketTask
-    from wbframe.core.histories.entries import RunEntry
     from wbframe.core.model import HistoryScan
-    from wbframe.core.protocol.request import Request
     from wbframe.core.schema.histories import HistorySchema
     from wbframe.io.client.client import Client
 
@@ -68,16 +63,14 @@ class BucketReader:
 
     def _buckets(self, task: BucketTask) -> dict[int, pl.DataFrame] | None:
         """Ask for buckets, of fewer runs where it is too much; None where the server has none."""
-
-        def of(runs: Sequence[tuple[RunEntry, tuple[str, ...]]]) -> Request:
-            return replace(task, runs=tuple(runs)).request()
-
         found: dict[int, pl.DataFrame] = {}
-        send = partial(send_or_refuse, self.client)
-        for runs, content, request in send_in_parts(self.client, task.runs, of, send):
-            if content is None:
-                return None
-            found |= read_bucket_answer(replace(task, runs=tuple(runs)), content, request)
+        try:
+            for frames in send_in_parts(
+                self.client, task, BucketTask.halves, BucketTask.request, read_bucket_answer
+            ):
+                found |= frames
+        except RefusedFeatureError:
+            return None
         return found
 
     def _rows(self, task: BucketTask) -> Generator[tuple[int, tuple[str, ...], pl.DataFrame]]:

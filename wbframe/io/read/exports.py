@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -21,8 +20,7 @@ from wbframe.errors import AnswerError, StatusError
 from wbframe.io.client.failures import Failure, of_file
 from wbframe.io.client.retry import Try
 from wbframe.io.client.session import Session, as_it_is
-from wbframe.io.read.paging import send_or_refuse
-from wbframe.io.read.parts import send_in_parts
+from wbframe.io.read.parts import RefusedFeatureError, halves_of, send_in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -283,15 +281,14 @@ def read_exports(client: Client, path: RunPath, run_ids: Sequence[str]) -> list[
     def of(names: Sequence[str]) -> Request:
         return exports_request(path, names, live=LIVE not in client.refused)
 
-    found: list[Export] = []
-    send = partial(send_or_refuse, client)
-    for names, content, request in send_in_parts(client, run_ids, of, send):
-        found += (
-            read_exports(client, path, names)
-            if content is None
-            else exports_answer(content, request, path, names)
-        )
-    return found
+    def read(names: Sequence[str], content: bytes, request: Request) -> list[Export]:
+        return exports_answer(content, request, path, names)
+
+    try:
+        parts = list(send_in_parts(client, run_ids, halves_of, of, read))
+    except RefusedFeatureError:
+        return read_exports(client, path, run_ids)
+    return [export for part in parts for export in part]
 
 
 def signed_file(

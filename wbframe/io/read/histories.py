@@ -24,7 +24,7 @@ from wbframe.core.schema.histories import HistorySchema, history_schema
 from wbframe.core.schema.types import is_mixed, merge_index
 from wbframe.errors import SchemaMismatchError
 from wbframe.io.read.outcome import Outcome, Progress, silent
-from wbframe.io.read.parts import in_parts, send_in_parts
+from wbframe.io.read.parts import halves_of, in_parts, send_in_parts
 from wbframe.io.read.project import read_keys
 from wbframe.io.read.runs import Read, collect_runs, plan_runs, warn_imprecise
 from wbframe.io.read.tasks import read_tasks
@@ -173,13 +173,16 @@ def _types_of(
     def of(part: Sequence[RowsOf]) -> Request:
         return rows_request(path, part, samples=samples)
 
-    def read(some: Sequence[RowsOf]) -> list[Index]:
+    def types(part: Sequence[RowsOf], content: bytes, request: Request) -> list[Index]:
         return [
             {key: frozenset(counts) for key, counts in infer_types(texts).items()}
-            for part, content, request in send_in_parts(client, some, of, client.send)
             for asked_of, raw in zip(part, rows_answer(content, request, path, part), strict=True)
             for texts in (row_lists(raw) if asked_of.specs else [join_texts(raw)])
         ]
+
+    def read(some: Sequence[RowsOf]) -> list[Index]:
+        parts = send_in_parts(client, some, halves_of, of, types)
+        return [each for part in parts for each in part]
 
     for _, found in in_parts(read, rows, scan.selection.on_error):
         if isinstance(found, list):
@@ -258,7 +261,7 @@ def _read_entries(
     progress: Hook,
 ) -> dict[int, Index]:
     """Read the rows of some runs; give the new keys of those that must be read again."""
-    tasks = history_tasks(plan.scan, entries, plan.schema, lambda: client.budget.points)
+    tasks = history_tasks(plan.scan, entries, plan.schema, lambda: client.budget.now)
     height = done = 0
     new: dict[int, Index] = {}
     with closing(read_any_tasks(client, plan.scan, tasks)) as results:

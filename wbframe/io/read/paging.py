@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 from wbframe.core import filters as flt
 from wbframe.core.model import MOST_PER_PAGE
-from wbframe.core.protocol.answers import open_answer
-from wbframe.core.protocol.request import refused_features
 from wbframe.core.protocol.runs import (
     NodeFields,
     ProjectListing,
@@ -17,18 +15,19 @@ from wbframe.core.protocol.runs import (
     is_offset,
     one_earlier,
 )
-from wbframe.errors import AnswerError, IncompleteError, QueryError, WbframeError
+from wbframe.errors import AnswerError, IncompleteError
+from wbframe.io.read.parts import RefusedFeatureError, send_page
 from wbframe.io.threads import side_by_side
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Generator, Iterator
 
     from wbframe.core.model import Selection
     from wbframe.core.protocol.request import Request
     from wbframe.core.protocol.runs import Listing, Page
     from wbframe.io.client.client import Client
 
-__all__ = ["pages_of", "send_or_refuse", "send_page"]
+__all__ = ["pages_of"]
 
 # A project whose runs move each time that they are listed is given up.
 _MOST_LISTINGS = 3
@@ -158,17 +157,20 @@ def _page(
     """
     overlap = overlap and listing.per_page < MOST_PER_PAGE
     wanted = listing.per_page + overlap
-    while True:
-        known = replace(listing, fields=listing.fields.without(client.refused))
+    known = replace(listing, fields=listing.fields.without(client.refused))
 
-        def request_of(size: int, known: Listing = known) -> Request:
-            begin = one_earlier(cursor) if cursor and size > listing.per_page else cursor
-            return replace(known, per_page=size).request(begin)
+    def request_of(size: int) -> Request:
+        begin = one_earlier(cursor) if cursor and size > listing.per_page else cursor
+        return replace(known, per_page=size).request(begin)
 
-        content, request, size = send_page(client, wanted, request_of)
-        if content is not None:
-            known = replace(known, per_page=size)
-            return known, known.page(content, request), size > listing.per_page
+    def read(size: int, content: bytes, request: Request) -> tuple[Listing, Page, bool]:
+        sized = replace(known, per_page=size)
+        return sized, sized.page(content, request), size > listing.per_page
+
+    try:
+        return send_page(client, wanted, request_of, read)
+    except RefusedFeatureError:
+        return _page(client, listing, cursor, overlap=overlap)
 
 
 def _missed(client: Client, listing: ProjectListing, met: _Met) -> Iterator[tuple[Listing, Page]]:
@@ -191,43 +193,3 @@ def _missed(client: Client, listing: ProjectListing, met: _Met) -> Iterator[tupl
             f"could not read {listing.asked} completely: the server counts {counted} and gives"
             f" {len(there.names)}; try again, or set on_error='skip' to do without the others"
         )
-
-
-def send_page(
-    client: Client, wanted: int, request_of: Callable[[int], Request]
-) -> tuple[bytes | None, Request, int]:
-    """Ask for a page of so many things, or a smaller one where the server finds that too big.
-
-    Returns
-    -------
-    tuple
-        The answer, None if the server refuses a feature, which is remembered; the request; the page's size.
-    """
-    while True:
-        size = client.pages.at_most(wanted)
-        request = request_of(size)
-        try:
-            content = send_or_refuse(client, request, splittable=size > 1)
-        except WbframeError as error:
-            if size <= 1 or not error.too_big:
-                raise
-            client.pages.shrink(size)
-            continue
-        if content is not None:
-            client.pages.grow()
-        return content, request, size
-
-
-def send_or_refuse(client: Client, request: Request, *, splittable: bool = False) -> bytes | None:
-    """Send a request that uses features; None, and remembered, if the server refuses one."""
-    try:
-        content = client.send(request, splittable=splittable)
-        if request.features and content[:200].find(b'"errors"') >= 0:
-            open_answer(content, request)
-    except QueryError as error:
-        refused = refused_features(request, str(error))
-        if not refused:
-            raise
-        client.refuse(refused)
-        return None
-    return content

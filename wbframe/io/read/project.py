@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from wbframe.core import filters as flt
 from wbframe.core.histories.entries import parse_keys
+from wbframe.core.paths import name_of
 from wbframe.core.protocol.project import (
     FIELDS_PER_PAGE,
     count_answer,
@@ -21,10 +22,10 @@ from wbframe.core.protocol.request import FIELDS, KEYS
 from wbframe.core.protocol.runs import server_filters
 from wbframe.core.schema.types import index_of_fields, merge_index
 from wbframe.errors import AnswerError
-from wbframe.io.read.paging import send_or_refuse, send_page
+from wbframe.io.read.parts import RefusedFeatureError, send, send_page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from wbframe.core.filters import Filter
     from wbframe.core.model import RunPath
@@ -36,27 +37,34 @@ __all__ = ["count_runs", "read_index", "read_keys"]
 
 def read_index(client: Client, paths: Iterable[RunPath]) -> Index | None:
     """Read the index of config and summary keys of the projects; None where a server has none."""
+    if FIELDS in client.refused:
+        return None
     index: Index = {}
-    for path in dict.fromkeys(replace(each, run=None, sweep=None) for each in paths):
-        cursor = None
-        seen = set()
-        while True:
-            if FIELDS in client.refused:
-                return None
-            content, request, _ = send_page(
-                client, FIELDS_PER_PAGE, partial(fields_request, path, cursor)
-            )
-            if content is None:
-                return None
-            pairs, cursor = fields_page(content, request, path)
-            merge_index(index, index_of_fields(pairs))
-            if cursor is None:
-                break
-            if cursor in seen:
-                msg = f"could not read {request.asked}: the server repeats the cursor of a page"
-                raise AnswerError(f"{msg}; try again")
-            seen.add(cursor)
+    try:
+        for path in dict.fromkeys(replace(each, run=None, sweep=None) for each in paths):
+            for pairs in _fields_of(client, path):
+                merge_index(index, index_of_fields(pairs))
+    except RefusedFeatureError:
+        return None
     return index
+
+
+def _fields_of(client: Client, path: RunPath) -> Iterator[list[tuple[str, str | None]]]:
+    """Read the index of one project, page by page."""
+    cursor: str | None = None
+    seen: set[str | None] = set()
+    while cursor is not None or not seen:
+        if cursor in seen:
+            msg = f"could not read the fields of {name_of(path)}: the server repeats the cursor of a page"
+            raise AnswerError(f"{msg}; try again")
+        seen.add(cursor)
+        pairs, cursor = send_page(
+            client,
+            FIELDS_PER_PAGE,
+            partial(fields_request, path, cursor),
+            lambda _, content, request: fields_page(content, request, path),
+        )
+        yield pairs
 
 
 def read_keys(
@@ -69,8 +77,9 @@ def read_keys(
     if KEYS in client.refused:
         return None
     request = keys_request(path, flt.to_json(server_filters(filters, path)))
-    content = send_or_refuse(client, request)
-    if content is None:
+    try:
+        content = send(client, request)
+    except RefusedFeatureError:
         return None
     return parse_keys(keys_answer(content, request, path), where=request.asked)
 

@@ -7,19 +7,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wbframe.core.histories.rows import TaskRows, halves, merge_rows, put_together, read_answer
+from wbframe.core.histories.tasks import HistoryTask, whole_rows
 from wbframe.core.paths import name_of
 from wbframe.core.runs.listing import listings
-from wbframe.errors import PathError, WbframeError
-from wbframe.io.client.session import Turn
+from wbframe.errors import PathError
 from wbframe.io.read.paging import pages_of
-from wbframe.io.read.parts import SKIPPED, read_or_leave_out
+from wbframe.io.read.parts import SKIPPED, read_or_leave_out, send_in_parts
 from wbframe.io.threads import side_by_side
 from wbframe.report import LeftOut
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
-    from wbframe.core.histories.tasks import HistoryTask
     from wbframe.core.model import RunPath, Selection
     from wbframe.core.protocol.runs import Listing, NodeFields, Page
     from wbframe.io.client.client import Client
@@ -90,23 +89,15 @@ def read_tasks(
 
 def read_task(client: Client, task: HistoryTask) -> TaskRows:
     """Read one task; ask again where grouping was wrong, and for less where it was too big."""
-    request = task.request()
-    parts = halves(task)
-    with Turn(client.decoding) as turn:
-        try:
-            content = client.send(request, splittable=parts is not None, turn=turn)
-        except WbframeError as error:
-            if parts is None or not error.too_big:
-                raise
-            client.budget.shrink()
-            first, second = (read_task(client, part) for part in parts)
-            found = put_together(task, first, second)
-            if found is None:
-                raise
-            return found
-        client.budget.grow()
-        turn.take()
-        found = read_answer(task, content, request)
-        del content
-    again, found.again = found.again, None
-    return found if again is None else merge_rows(found, read_task(client, again))
+    lead = tuple(task.schema.lead)
+    found = TaskRows()
+    unclear: set[int] = set()
+    for rows in send_in_parts(client, task, halves, HistoryTask.request, read_answer):
+        again, rows.again = rows.again, None
+        unclear |= put_together(found, rows, lead)
+        if again is not None:
+            put_together(found, read_task(client, again), lead)
+    if unclear:
+        runs = tuple(whole_rows(run) for run in task.runs if run.ordinal in unclear)
+        merge_rows(found, read_task(client, replace(task, runs=runs)))
+    return found

@@ -1,18 +1,20 @@
 """How many requests are under way at once, and how soon one follows the other: one pace a client.
 
-Three things slow a client down: a fixed `requests_per_minute`; a 429, after which all threads pause, then go on
-at nine tenths of the rate that the server took before; and a `RateLimit-Remaining` below a tenth of its limit,
-after which what is left is spread over the time until `RateLimit-Reset`. Calm spells speed it up again. Starts
-are handed out one by one, so threads that waited for the same pause do not begin together.
+Three things slow a client down: a fixed `requests_per_minute`; a `RateLimit-Remaining` below a tenth of its
+limit, after which what is left is spread until `RateLimit-Reset`; and a 429. After that nothing begins for a
+while, then one request finds out whether that was long enough, and from there the rate grows with time, used or
+not: a refusal that does not recur is over in seconds. One that recurs makes pause and growth slower, and halves
+the rate if it was in use. Starts are handed out one by one: threads that waited for the same pause do not begin
+together.
 """
 
 from __future__ import annotations
 
 import math
 import threading
-from collections import deque
+import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wbframe.io import threads
@@ -24,18 +26,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Pace", "Quota", "read_quota"]
 
+# Limits are told by the minute: so long after the pace was full again, a refusal is another matter.
 _MINUTE = 60.0
-# After a 429: so much of the rate that was taken in the minute before, if that is rate enough to go by.
-_CAUTION = 0.9
-_EVIDENCE = 20
-# What a calm spell makes of the gap between two starts: little where the server's rate is known.
-_SLOW_RECOVERY, _SLOW_SPELL = 0.97, _MINUTE
-_QUICK_RECOVERY, _QUICK_SPELL, _QUICK_CALM = 0.5, 10.0, 10
-_SMALLEST_GAP, _FIRST_GAP, _LARGEST_GAP = 0.02, 0.25, 30.0
-_LOW = 0.1
-_FULL_QUOTA = 1000.0
-# A server that says no more than 429 is left alone for so long, then twice as long.
-_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
+# Seconds without a start after a refusal, and after those that recur: three in vain outlast most of a minute.
+_PAUSES = 2.0, 8.0, 32.0
+# Starts a second after a pause. No slower than the last: who took less is not refused for its own pace.
+_RATES = 4.0, 2.0, 1.0
+# Starts a second that are as good as any number: the answers take longer than the gap.
+_FREE = 200.0
+# What is little of a quota that does not say of how much.
+_LOW = 100.0
+# Waits for others are cut into so many seconds, to hear that the read was stopped.
 _PIECE = 0.1
 
 
@@ -50,32 +51,77 @@ class Quota:
     @property
     def is_low(self) -> bool:
         """Whether less than a tenth is left."""
-        return self.remaining is not None and self.remaining < _LOW * (self.limit or _FULL_QUOTA)
+        low = self.limit / 10 if self.limit else _LOW
+        return self.remaining is not None and self.remaining < low
 
 
 def read_quota(headers: Mapping[str, str]) -> Quota:
-    """Read the rate limit headers.
+    """Read the rate limit headers; a reset that is a moment becomes the seconds until then.
 
     Examples
     --------
     >>> read_quota({"RateLimit-Remaining": "40", "RateLimit-Reset": "20"}).is_low
     True
     """
-    return Quota(
-        *(_number(headers.get(f"RateLimit-{name}")) for name in ("Remaining", "Limit", "Reset"))
-    )
+    names = ("RateLimit-Remaining", "RateLimit-Limit", "RateLimit-Reset")
+    remaining, limit, reset = (_number(headers.get(name)) for name in names)
+    # No quota lasts for decades: so many seconds are those since 1970.
+    if reset is not None and reset > time.time() / 2:
+        reset = max(reset - time.time(), 0.0)
+    return Quota(remaining, limit, reset)
 
 
 def _number(text: str | None) -> float | None:
     """Read a number from 0 on; None for anything else."""
     try:
-        value = float(text) if text is not None else math.nan
+        value = float(text or math.nan)
     except ValueError:
         return None
-    return value if math.isfinite(value) and value >= 0 else None
+    return value if 0 <= value < math.inf else None
 
 
 _UNSAID = Quota()
+
+
+@dataclass(frozen=True, slots=True)
+class _Law:
+    """What refusals have taught: when the last pause ends, places in the tables above, what was taken since."""
+
+    since: float = -math.inf
+    pause: int = 0
+    slow: int = 0
+    taken: int = 0
+
+    def rate(self, now: float) -> float:
+        """Give the starts a second: twice as many after two pauses, nine times after four, then free."""
+        age = max(now - self.since, 0.0) / (2 * _PAUSES[self.pause])
+        return _RATES[self.slow] * (1 + age**3)
+
+    def gap(self, now: float) -> float:
+        """Give the seconds between two starts."""
+        return 1 / self.rate(now) if self.rate(now) < _FREE else 0.0
+
+    def most(self, concurrency: int, now: float) -> int:
+        """Give how many may be under way: one until it is taken, then half until the pace is full."""
+        if self.rate(now) >= _FREE:
+            return concurrency
+        return (concurrency + 1) // 2 if self.taken else 1
+
+    def took(self, now: float) -> _Law:
+        """Count what was taken; an answer within the pause is older than it."""
+        return replace(self, taken=self.taken + (now >= self.since))
+
+    def refused(self, now: float, told: float, longest: float) -> _Law:
+        """Pause as long as was told, no shorter than one's own pause, and no longer than the longest."""
+        if now < self.since:
+            # What was under way beside a refusal says the same thing again.
+            return replace(self, since=max(self.since, now + min(told, longest)))
+        pause = slow = 0
+        if self.rate(now - _MINUTE) < _FREE:
+            used = 0 < self.taken >= _RATES[-1] * (now - self.since)
+            pause = min(self.pause + (used or not self.taken), len(_PAUSES) - 1)
+            slow = min(self.slow + used, len(_RATES) - 1)
+        return _Law(now + min(max(told, _PAUSES[pause]), longest), pause, slow)
 
 
 class Pace:
@@ -89,6 +135,8 @@ class Pace:
         What tells the time and waits.
     per_minute
         Requests a minute at the most, evenly spread; None for as many as the server takes.
+    longest
+        Seconds that an answer may keep requests waiting, whatever it says.
 
     Attributes
     ----------
@@ -96,133 +144,103 @@ class Pace:
         How often a request had to wait for its turn, and how many seconds in all.
     """
 
-    def __init__(self, concurrency: int, clock: Clock, per_minute: float | None = None) -> None:
-        self._most = float(concurrency)
-        self._clock = clock
+    def __init__(
+        self,
+        concurrency: int,
+        clock: Clock,
+        per_minute: float | None = None,
+        longest: float = 5 * _MINUTE,
+    ) -> None:
+        self._most, self._clock, self._longest = concurrency, clock, longest
         self._least_gap = _MINUTE / per_minute if per_minute else 0.0
-        self._gap = self._least_gap
-        self._limit = self._most
+        self._law = _Law()
+        # What is left of a quota: the gap, and until when it holds.
+        self._spread = (0.0, -math.inf)
+        self._resumes = self._next = -math.inf
         self._active = 0
-        self._next = self._paused_until = -math.inf
-        self._calm_since = clock.now()
-        self._calm = 0
-        self._lessons = 0
-        self._pause = _PAUSE
-        self._sure = self._by_quota = False
-        self._taken: deque[float] = deque()
         self._changed = threading.Condition()
-        self.waits = 0
-        self.waited = 0.0
+        self.waits, self.waited = 0, 0.0
 
     @property
     def concurrency(self) -> int:
         """Requests that may be under way now."""
-        return max(int(self._limit), 1)
+        return self._law.most(self._most, self._clock.now())
 
     @property
     def gap(self) -> float:
         """Seconds between two starts now."""
-        return self._gap
+        return self._gap(self._clock.now())
+
+    @property
+    def paused(self) -> float:
+        """Seconds for which nothing begins, as an answer has asked; never above `longest`."""
+        return max(self._resumes - self._clock.now(), 0.0)
 
     @contextmanager
     def turn(self) -> Iterator[None]:
         """Wait for one's turn, and take it."""
-        with self._changed:
-            while self._active >= self.concurrency:
-                threads.check()
-                self._changed.wait(_PIECE)
-            self._active += 1
+        while not self._begin(self._start()):
+            pass
         try:
-            self._start()
             yield
         finally:
-            with self._changed:
-                self._active -= 1
-                self._changed.notify()
-
-    def _start(self) -> None:
-        """Wait for a start of one's own; a pause that begins meanwhile takes it away again."""
-        start = -math.inf
-        while True:
-            with self._changed:
-                if start >= self._paused_until and start > -math.inf:
-                    return
-                now = self._clock.now()
-                start = max(now, self._next)
-                self._next = start + self._gap
-                if start > now:
-                    self.waits += 1
-                    self.waited += start - now
-            if start > now:
-                self._clock.sleep(start - now)
+            self._end()
 
     def took(self, quota: Quota = _UNSAID) -> None:
         """Learn from an answer that was no 429."""
         with self._changed:
             now = self._clock.now()
-            self._taken.append(now)
-            self._forget(now)
-            self._calm += 1
-            self._limit = min(self._limit + 1 / self._limit, self._most)
+            self._law = self._law.took(now)
             if quota.is_low:
-                self._spread(now, quota)
-            elif self._by_quota and quota.remaining is not None:
-                self._by_quota, self._gap = False, self._least_gap
-            else:
-                self._recover(now)
+                left = quota.remaining or 0.0
+                reset = min(_MINUTE if quota.reset is None else quota.reset, self._longest)
+                self._spread = (reset / max(left, 1.0), now + reset)
+                if left < 1:
+                    self._resumes = max(self._resumes, now + reset)
+            elif quota.remaining is not None:
+                self._spread = (0.0, now)
 
-    def refused(self, retry_after: float | None, quota: Quota = _UNSAID) -> None:
-        """Learn from a 429: pause, and go on more slowly."""
+    def refused(self, retry_after: float | None, quota: Quota = _UNSAID) -> float:
+        """Learn from a 429, and give the seconds of the pause: never above `longest`, whatever was asked for."""
         with self._changed:
+            told = max(0.0, retry_after or quota.reset or 0.0)
+            self._law = self._law.refused(self._clock.now(), told, self._longest)
+            self._resumes = max(self._resumes, self._law.since)
+            return self.paused
+
+    def _gap(self, now: float) -> float:
+        """Give the seconds between two starts at that time."""
+        gap, until = self._spread
+        return max(self._law.gap(now), gap if now < until else 0.0, self._least_gap)
+
+    def _start(self) -> float:
+        """Wait until one more may be under way, and give it a start of its own."""
+        with self._changed:
+            while self._active >= self.concurrency:
+                threads.check()
+                self._changed.wait(_PIECE)
+            self._active += 1
             now = self._clock.now()
-            if now >= self._paused_until:
-                # One lesson a pause: what was under way beside it says the same thing again. And if nothing
-                # was taken since the last one, the pause was too short, whatever the rate.
-                again = self._lessons and not self._calm
-                self._pause = min(2 * self._pause, _LONGEST_PAUSE) if again else _PAUSE
-                self._learn(now, pace=not (again and self._sure))
-            told = retry_after if retry_after is not None else quota.reset
-            pause = self._pause if told is None else told
-            self._paused_until = max(self._paused_until, now + pause)
-            self._next = max(self._next, self._paused_until)
+            start = max(now, self._next, self._resumes)
+            self._next = start + self._gap(start)
+            self.waits += start > now
+            self.waited += start - now
+            return start
 
-    def _learn(self, now: float, *, pace: bool) -> None:
-        """Halve what is under way, and keep below the rate that was taken in the last minute."""
-        self._forget(now)
-        self._lessons += 1
-        self._limit = max(self._limit / 2, 1.0)
-        if not pace:
-            return
-        gap = max(2 * self._gap, _FIRST_GAP)
-        if len(self._taken) >= _EVIDENCE:
-            gap = max(_MINUTE / (_CAUTION * len(self._taken)), self._gap / _CAUTION)
-            self._sure = True
-        self._gap = max(min(gap, _LARGEST_GAP), self._least_gap)
-        self._calm_since, self._calm = now, 0
+    def _begin(self, start: float) -> bool:
+        """Wait for the start; a pause that began meanwhile takes it away again."""
+        begins = False
+        try:
+            if (wait := start - self._clock.now()) > 0:
+                self._clock.sleep(wait)
+            begins = start >= self._resumes
+        finally:
+            if not begins:
+                self._end()
+        return begins
 
-    def _recover(self, now: float) -> None:
-        """Speed up a little after a calm spell."""
-        spell = _SLOW_SPELL if self._sure else _QUICK_SPELL
-        if now - self._calm_since <= spell or (not self._sure and self._calm < _QUICK_CALM):
-            return
-        self._calm_since, self._calm = now, 0
-        eased = self._gap * (_SLOW_RECOVERY if self._sure else _QUICK_RECOVERY)
-        self._gap = max(eased if eased > _SMALLEST_GAP else 0.0, self._least_gap)
-
-    def _spread(self, now: float, quota: Quota) -> None:
-        """Spread what is left of a quota over the time that it has to last."""
-        reset = quota.reset if quota.reset is not None else _MINUTE
-        left = quota.remaining or 0.0
-        if left < 1:
-            self._paused_until = max(self._paused_until, now + reset)
-            self._next = max(self._next, self._paused_until)
-        else:
-            self._gap = max(min(reset / left, _LARGEST_GAP), self._least_gap)
-        self._by_quota = True
-        self._limit = max(self._limit / 2, 1.0)
-        self._calm_since, self._calm = now, 0
-
-    def _forget(self, now: float) -> None:
-        """Forget what is older than a minute."""
-        while self._taken and self._taken[0] <= now - _MINUTE:
-            self._taken.popleft()
+    def _end(self) -> None:
+        """Let others begin."""
+        with self._changed:
+            self._active -= 1
+            self._changed.notify_all()

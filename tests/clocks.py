@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from wbframe.io import threads
-from wbframe.io.client.clock import Clock
+from wbframe.io.client.retry import Clock
 
 
 class FakeClock(Clock):

@@ -16,7 +16,7 @@ import wrapt
 from wbframe import errors
 from wbframe import namespaces as _namespaces
 from wbframe._version import __version__
-from wbframe.report import LeftOut, ScanReport
+from wbframe.report import LeftOut, Progress, ScanReport
 
 if TYPE_CHECKING:
     from wbframe import arrow, pandas, polars, server
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from wbframe.dropin.run import Run
     from wbframe.dropin.runs import Runs
     from wbframe.io.client.client import Client
-    from wbframe.io.client.clock import Clock
-    from wbframe.io.client.retry import RetryPolicy
-    from wbframe.io.read.outcome import Progress
+    from wbframe.io.client.retry import Clock, RetryPolicy
     from wbframe.scans.explain import Explanation, explain
 
 __all__ = [
@@ -53,10 +51,9 @@ __all__ = [
 _LAZY = {
     "Api": "wbframe.dropin.api",
     "Client": "wbframe.io.client.client",
-    "Clock": "wbframe.io.client.clock",
+    "Clock": "wbframe.io.client.retry",
     "Explanation": "wbframe.scans.explain",
     "explain": "wbframe.scans.explain",
-    "Progress": "wbframe.io.read.outcome",
     "RetryPolicy": "wbframe.io.client.retry",
     "Run": "wbframe.dropin.run",
     "Runs": "wbframe.dropin.runs",

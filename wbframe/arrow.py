@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from wbframe.core.model import RunPath
     from wbframe.io.client.client import Client
     from wbframe.io.read.outcome import Hook
-    from wbframe.io.read.runs import Read
+    from wbframe.report import ScanReport
 
 __all__ = ["histories_reader", "read_buckets", "read_histories", "read_runs", "runs_reader"]
 
@@ -65,7 +65,7 @@ def read_runs(
     {raises}
     """
     scan = call_with(runs_scan, locals())
-    return table_of(_read_runs(client_or_default(client), scan, hook_of(progress)))
+    return table_of(*_read_runs(client_or_default(client), scan, hook_of(progress)))
 
 
 @documented("histories")
@@ -105,7 +105,7 @@ def read_histories(
     {raises}
     """
     scan = call_with(history_scan, locals())
-    return table_of(_read_histories(client_or_default(client), scan, hook_of(progress)))
+    return table_of(*_read_histories(client_or_default(client), scan, hook_of(progress)))
 
 
 @documented("runs")
@@ -227,12 +227,12 @@ def to_arrow(frame: pl.DataFrame) -> pa.Table:
     return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
-def table_of(read: Read) -> pa.Table:
-    """Turn a read into a table that says how it was read."""
-    table = to_arrow(read.frame)
+def table_of(frame: pl.DataFrame, report: ScanReport) -> pa.Table:
+    """Turn a frame into a table that says how it was read."""
+    table = to_arrow(frame)
     metadata = {
         **(table.schema.metadata or {}),
-        METADATA_KEY: json.dumps(asdict(read.report)).encode(),
+        METADATA_KEY: json.dumps(asdict(report)).encode(),
     }
     return table.replace_schema_metadata(metadata)
 

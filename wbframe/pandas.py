@@ -25,11 +25,13 @@ from wbframe.io.read.runs import read_runs as _read_runs
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    import polars as pl
+
     from wbframe.core.arguments import Filters, Overrides
     from wbframe.core.model import RunPath, RunPaths
     from wbframe.io.client.client import Client
     from wbframe.io.read.outcome import Hook
-    from wbframe.io.read.runs import Read
+    from wbframe.report import ScanReport
 
 __all__ = ["iter_histories", "read_buckets", "read_histories", "read_runs"]
 
@@ -75,7 +77,7 @@ def read_runs(
     """
     scan = call_with(runs_scan, locals())
     backend = check_backend(dtype_backend)
-    return frame_of(_read_runs(client_or_default(client), scan, hook_of(progress)), backend)
+    return frame_of(*_read_runs(client_or_default(client), scan, hook_of(progress)), backend)
 
 
 @documented("histories")
@@ -121,7 +123,7 @@ def read_histories(
     """
     scan = call_with(history_scan, locals())
     backend = check_backend(dtype_backend)
-    return frame_of(_read_histories(client_or_default(client), scan, hook_of(progress)), backend)
+    return frame_of(*_read_histories(client_or_default(client), scan, hook_of(progress)), backend)
 
 
 @documented("histories")
@@ -267,11 +269,11 @@ def _fits_float(column: pa.ChunkedArray) -> bool:
     return max(-(span["min"] or 0), span["max"] or 0) <= _EXACT
 
 
-def frame_of(read: Read, dtype_backend: DtypeBackend) -> pd.DataFrame:
-    """Turn a read into a frame that says how it was read."""
-    frame = to_pandas(to_arrow(read.frame), dtype_backend)
-    frame.attrs["wbframe"] = asdict(read.report)
-    return frame
+def frame_of(frame: pl.DataFrame, report: ScanReport, dtype_backend: DtypeBackend) -> pd.DataFrame:
+    """Turn a frame into one of pandas that says how it was read."""
+    found = to_pandas(to_arrow(frame), dtype_backend)
+    found.attrs["wbframe"] = asdict(report)
+    return found
 
 
 # ---------------------------------------------------------------- the accessor

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from wbframe.core.model import RunPath
     from wbframe.io.client.client import Client
     from wbframe.io.read.outcome import Hook
-    from wbframe.io.read.runs import Read
     from wbframe.report import ScanReport
 
 __all__ = ["read_histories", "read_runs", "report_of", "scan_histories", "scan_runs"]
@@ -74,7 +73,7 @@ def read_runs(
     from wbframe.io.read.runs import read_runs as read
 
     scan = call_with(runs_scan, locals())
-    return _reported(read(client_or_default(client), scan, hook_of(progress)))
+    return _reported(*read(client_or_default(client), scan, hook_of(progress)))
 
 
 @documented("histories")
@@ -135,7 +134,7 @@ def read_histories(
     from wbframe.io.read.outcome import hook_of
 
     scan = call_with(history_scan, locals())
-    return _reported(read(client_or_default(client), scan, hook_of(progress)))
+    return _reported(*read(client_or_default(client), scan, hook_of(progress)))
 
 
 # ---------------------------------------------------------------- scans
@@ -282,10 +281,9 @@ def scan_histories(
 _reports: dict[int, ScanReport] = {}
 
 
-def _reported(read: Read) -> pl.DataFrame:
+def _reported(frame: pl.DataFrame, report: ScanReport) -> pl.DataFrame:
     """Keep the report of a fresh frame."""
-    frame = read.frame
-    _reports[id(frame)] = read.report
+    _reports[id(frame)] = report
     weakref.finalize(frame, _reports.pop, id(frame), None)
     return frame
 

@@ -99,3 +99,26 @@ class Traffic:
             self.bytes_received - other.bytes_received,
             self.waited - other.waited,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a read has come.
+
+    Attributes
+    ----------
+    kind
+        What is counted: ``"runs"`` listed, or runs whose ``"histories"`` have come.
+    done, total
+        Runs; `total` is None while it is unknown.
+    rows
+        Rows so far.
+    report
+        The report of the whole read, with its last progress; None before.
+    """
+
+    kind: Literal["runs", "histories"]
+    done: int
+    total: int | None = None
+    rows: int = 0
+    report: ScanReport | None = None

@@ -14,8 +14,9 @@ from polars.testing import assert_frame_equal
 from wbframe.core.filters import EMPTY
 from wbframe.core.model import RunPath, RunsScan, Selection
 from wbframe.core.protocol.runs import RunNode
-from wbframe.core.runs.frame import RunsBuffer, leaf_types, runs_frame
-from wbframe.core.runs.pages import GrowingPages, PromisedPages, RunsPage, RunsTaken, rows_where
+from wbframe.core.runs.frame import RunsBuffer, leaf_types, rows_where, runs_frame
+from wbframe.core.runs.listing import RunsTaken
+from wbframe.core.runs.pages import GrowingPages, PromisedPages, RunsPage
 from wbframe.core.runs.plan import RunsPlan
 from wbframe.core.schema.types import merge_index
 from wbframe.errors import ColumnError, FilterError, SchemaMismatchError
@@ -49,7 +50,9 @@ def taken(predicate=None, limit=None):
     pages = GrowingPages(plan_of(("run_id", "state"), {}), {})
 
     def take(path, nodes):
-        page = made.take(pages.decode(path, made.fresh(path, nodes)))
+        page = pages.decode(path, made.fresh(path, nodes))
+        places = made.take(page.nodes, page.frame)
+        page = page if places is None else page.only(places)
         names = [node.name for node in page.nodes]
         assert page.frame["run_id"].to_list() == names
         return names

@@ -14,7 +14,7 @@ from wbframe.core.model import RunPath
 from wbframe.core.protocol.project import fields_request
 from wbframe.core.protocol.request import FIELDS
 from wbframe.errors import NewKeyWarning, PrecisionWarning, QueryError, SchemaMismatchError
-from wbframe.io.read.paging import send_or_refuse
+from wbframe.io.read.parts import RefusedFeatureError, send
 from wbframe.io.read.project import read_index
 from wbframe.io.threads import side_by_side
 from wbframe.polars import read_histories, read_runs
@@ -70,7 +70,8 @@ def test_a_refusal_is_remembered_whatever_its_status(status, client, server):
         {"errors": [{"message": "Cannot query field 'fields' on type 'Project'."}]}
     ).encode()
     server.fail(status=status, body=body)
-    assert send_or_refuse(client, fields_request(PATH)) is None
+    with pytest.raises(RefusedFeatureError):
+        send(client, fields_request(PATH))
     assert client.refused == {FIELDS}
     assert read_index(client, [PATH]) is None
     assert len(server.requests) == 1
@@ -82,10 +83,11 @@ def test_other_errors_are_no_refusals(status, client, server):
         status=status, body=b'{"errors": [{"message": "Cannot query field \'fields\' today"}]}'
     )
     server.fail(status=status, body=b'{"errors": [{"message": "out of cheese"}]}')
-    assert send_or_refuse(client, fields_request(PATH)) is None
+    with pytest.raises(RefusedFeatureError):
+        send(client, fields_request(PATH))
     client.refused = frozenset()
     with pytest.raises(QueryError, match="out of cheese"):
-        send_or_refuse(client, fields_request(PATH))
+        send(client, fields_request(PATH))
     assert not client.refused
 
 

@@ -22,7 +22,8 @@ from wbframe.io.client.failures import (
     retry_after_seconds,
 )
 from wbframe.io.client.retry import RetryPolicy, retrying
-from wbframe.io.read.outcome import Progress, hook_of, silent
+from wbframe.io.read.outcome import hook_of, silent
+from wbframe.report import Progress
 
 
 @pytest.mark.parametrize(

@@ -231,7 +231,7 @@ def test_time_outs_from_the_environment(server, monkeypatch, clock):
     monkeypatch.setenv("WBFRAME_REQUESTS_PER_MINUTE", "30")
     client = wbframe.Client(server.url, server.api_key, clock=clock)
     assert (client.timeout, client.retry.seconds, client.pace.gap) == (7.5, 1.0, 2.0)
-    client.after_fork()
+    client.begin()
     assert client.pace.gap == 2.0
     monkeypatch.setenv("WBFRAME_TIMEOUT", "soon")
     with pytest.raises(

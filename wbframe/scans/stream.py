@@ -14,7 +14,6 @@ from wbframe.core.histories.entries import RunEntry, run_entry
 from wbframe.core.histories.frame import assemble
 from wbframe.core.histories.rows import merge_rows
 from wbframe.core.histories.tasks import history_tasks
-from wbframe.core.model import RunsScan
 from wbframe.core.paths import describe
 from wbframe.core.schema.histories import choose_keys, history_schema
 from wbframe.core.schema.types import is_mixed
@@ -24,15 +23,16 @@ from wbframe.io.read.histories import (
     is_listed,
     plan_histories,
     read_any_tasks,
+    runs_beside,
     united_index,
 )
-from wbframe.io.read.outcome import Outcome
-from wbframe.io.read.runs import collect_runs, iter_pages, plan_runs, warn_imprecise, warn_new_keys
+from wbframe.io.read.outcome import Outcome, Read, warn_imprecise, warn_new_keys
+from wbframe.io.read.runs import collect_runs, iter_pages, plan_runs
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
 
-    from wbframe.core.model import HistoryScan, OnNewKey
+    from wbframe.core.model import HistoryScan, OnNewKey, RunsScan
     from wbframe.core.pushdown.query import NarrowedHistories, NarrowedRuns
     from wbframe.core.runs.plan import RunsPlan
     from wbframe.core.schema.histories import HistorySchema
@@ -56,7 +56,9 @@ def promise_runs(client: Client, scan: RunsScan, infer_schema_runs: int) -> Runs
     plan = plan_runs(client, scan)
     if plan.index is None:
         few = replace(plan.scan.selection, predicate=None, limit=infer_schema_runs)
-        looked_at = collect_runs(client, replace(plan, scan=replace(plan.scan, selection=few)))
+        looked_at = collect_runs(
+            Read(client), replace(plan, scan=replace(plan.scan, selection=few))
+        )
         plan = replace(plan, index=looked_at.index or {}, sampled=True)
     return RunsPromise(plan, dict(plan.resolve(plan.scan.columns, plan.index).columns))
 
@@ -71,7 +73,7 @@ def stream_runs(
     plan = promise.plan.of(scan)
     outcome = Outcome(client, plan.scan.selection, "runs", conjuncts=narrowed.pushdown.conjuncts)
     with outcome:
-        for page in iter_pages(client, plan, on_new_key=on_new_key, losses=outcome.losses):
+        for page in iter_pages(outcome.read, plan, on_new_key=on_new_key):
             outcome.rows += page.frame.height
             outcome.runs = outcome.rows
             yield page.frame
@@ -110,13 +112,7 @@ def promise_histories(client: Client, scan: HistoryScan, infer_schema_runs: int)
     has text among numbers, which only rows can tell from spelled-out NaN, or, some of them, where a server
     does not unite keys.
     """
-    leaves = {k: v for k, v in scan.overrides.items() if k.startswith(("config.", "summary."))}
-    columns = scan.run_columns or ("run_id",)
-    runs = promise_runs(
-        client,
-        RunsScan(selection=scan.selection, columns=columns, overrides=leaves),
-        infer_schema_runs,
-    )
+    runs = promise_runs(client, runs_beside(scan), infer_schema_runs)
     asked, scan = scan.keys, replace(scan, selection=runs.plan.scan.selection)
     few = is_listed(scan.selection)
     index = None if few else united_index(client, scan)
@@ -124,7 +120,7 @@ def promise_histories(client: Client, scan: HistoryScan, infer_schema_runs: int)
     complete = True
     if index is None or _mixed(scan, index):
         most = infer_schema_runs if sampled else None
-        found = plan_histories(client, replace(scan, run_columns=()), most=most)
+        found = plan_histories(Read(client), replace(scan, run_columns=()), most=most)
         index, complete = dict(found.index), found.complete
     schema = history_schema(
         scan,
@@ -160,7 +156,9 @@ class Entries:
     losses: list[LeftOut] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[RunEntry]:
-        for page in iter_pages(self.client, self.plan, plain=ENTRY_FIELDS, losses=self.losses):
+        for page in iter_pages(
+            Read(self.client, losses=self.losses), self.plan, plain=ENTRY_FIELDS
+        ):
             self.frames.append(page.frame)
             for path, node in page.runs:
                 entry = run_entry(len(self.listed), path, node)

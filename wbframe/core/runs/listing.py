@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from wbframe.core import filters as flt
 from wbframe.core.model import LIGHT_PER_PAGE, PER_PAGE
-from wbframe.core.protocol.runs import Listing, NamedListing, ProjectListing
+from wbframe.core.protocol.runs import Listing, NamedListing, ProjectListing, RunNode
+from wbframe.core.runs.frame import rows_where
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
+
+    import polars as pl
 
     from wbframe.core.model import RunPath, Selection
     from wbframe.core.protocol.runs import NodeFields
@@ -71,3 +74,39 @@ def page_size(selection: Selection, fields: NodeFields) -> int:
     if selection.limit is None or selection.predicate is not None:
         return size
     return max(min(size, selection.limit), 1)
+
+
+@dataclass(slots=True)
+class RunsTaken:
+    """Keeps of the listed runs those that the selection means: each once, matching, up to the limit."""
+
+    predicate: pl.Expr | None
+    limit: int | None
+    seen: dict[tuple[str | None, str], set[str]] = field(default_factory=dict)
+    taken: int = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether the limit is reached."""
+        return self.limit is not None and self.taken >= self.limit
+
+    def fresh(self, path: RunPath, nodes: Iterable[RunNode]) -> list[RunNode]:
+        """Leave out runs that have been listed before."""
+        seen = self.seen.setdefault((path.entity, path.project), set())
+        found = []
+        for node in nodes:
+            if node.name not in seen:
+                seen.add(node.name)
+                found.append(node)
+        if self.predicate is None and self.limit is not None:
+            return found[: self.limit - self.taken]
+        return found
+
+    def take(self, runs: Sequence[RunNode], frame: pl.DataFrame) -> list[int] | None:
+        """Give the places of the runs that are wanted of a page of such runs, by its frame; None for all."""
+        places = None
+        if self.predicate is not None and runs:
+            places = rows_where(frame, self.predicate)
+            places = places if self.limit is None else places[: self.limit - self.taken]
+        self.taken += len(runs if places is None else places)
+        return places

@@ -12,7 +12,7 @@ from wbframe.core.paths import describe
 from wbframe.core.runs.frame import RunsBuffer, leaf_types, runs_frame
 from wbframe.core.schema.runs import RunsSchema
 from wbframe.core.schema.types import merge_index
-from wbframe.errors import ColumnError, FilterError, SchemaMismatchError, did_you_mean
+from wbframe.errors import SchemaMismatchError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -44,65 +44,6 @@ class RunsPage:
         if len(places) == len(self.nodes):
             return self
         return RunsPage(self.path, self.buffer.only(places), self.frame[places])
-
-
-@dataclass(slots=True)
-class RunsTaken:
-    """Keeps of the listed runs those that the selection means: each once, matching, up to the limit."""
-
-    predicate: pl.Expr | None
-    limit: int | None
-    seen: dict[tuple[str | None, str], set[str]] = field(default_factory=dict)
-    taken: int = 0
-
-    @property
-    def full(self) -> bool:
-        """Whether the limit is reached."""
-        return self.limit is not None and self.taken >= self.limit
-
-    def fresh(self, path: RunPath, nodes: Iterable[RunNode]) -> list[RunNode]:
-        """Leave out runs that have been listed before."""
-        seen = self.seen.setdefault((path.entity, path.project), set())
-        found = []
-        for node in nodes:
-            if node.name not in seen:
-                seen.add(node.name)
-                found.append(node)
-        if self.predicate is None and self.limit is not None:
-            return found[: self.limit - self.taken]
-        return found
-
-    def take(self, page: RunsPage) -> RunsPage:
-        """Take what is wanted of a page of such runs."""
-        if self.predicate is not None and page.nodes:
-            places = rows_where(page.frame, self.predicate)
-            most = len(places) if self.limit is None else self.limit - self.taken
-            page = page.only(places[:most])
-        self.taken += len(page.nodes)
-        return page
-
-
-def rows_where(frame: pl.DataFrame, predicate: pl.Expr) -> list[int]:
-    """Give the places of the rows for which a predicate is true.
-
-    Raises
-    ------
-    ColumnError
-        If it looks at a column that the frame does not have.
-    FilterError
-        If it is no predicate, or does not suit the types of the columns.
-    """
-    try:
-        return frame.with_row_index("\0at").filter(predicate)["\0at"].to_list()
-    except pl.exceptions.ColumnNotFoundError as error:
-        missing = [each for each in predicate.meta.root_names() if each not in frame.columns]
-        hints = "".join(did_you_mean(each, frame.columns) for each in missing)
-        raise ColumnError(f"`filters`: no column {missing} in the runs frame.{hints}") from error
-    except pl.exceptions.PolarsError as error:
-        said = " ".join(str(error).split())  # of a pattern the last line says what is wrong with it
-        raise FilterError(
-            f"`filters`: the expression cannot be applied to the runs frame: {said:.300}"
-        ) from error
 
 
 @dataclass(slots=True)

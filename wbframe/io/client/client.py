@@ -22,11 +22,10 @@ from wbframe.core.protocol.project import VIEWER, viewer_entity
 from wbframe.errors import CredentialsError, PlainHttpWarning, UsageError
 from wbframe.io import threads
 from wbframe.io.client.budget import Budget
-from wbframe.io.client.clock import Clock
 from wbframe.io.client.credentials import find_base_url, find_default, find_key
 from wbframe.io.client.failures import of_no_answer, on_answer, on_file, retry_after_seconds
 from wbframe.io.client.pace import Pace, read_quota
-from wbframe.io.client.retry import RetryPolicy, Try, persist
+from wbframe.io.client.retry import Clock, RetryPolicy, Try, persist
 from wbframe.io.client.session import Session, as_it_is, read_body
 from wbframe.report import Traffic
 
@@ -423,7 +422,7 @@ class Client:
         """Begin anew, without what a forked process must not share: connections, and locks that may be held."""
         self._lock = threading.Lock()
         self._session = None
-        self.pace = Pace(self.concurrency, self.clock, self._rate)
+        self.pace = Pace(self.concurrency, self.clock, self._rate, self.retry.seconds)
         self.budget = Budget(POINTS_PER_REQUEST, least=_FEWEST_POINTS)
         self.pages = Budget(math.inf, least=1)
         # How many threads decode at once: more take memory and save no time.

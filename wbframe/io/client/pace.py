@@ -22,7 +22,7 @@ from wbframe.io import threads
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from wbframe.io.client.clock import Clock
+    from wbframe.io.client.retry import Clock
 
 __all__ = ["Pace", "Quota", "read_quota"]
 

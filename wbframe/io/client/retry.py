@@ -9,6 +9,7 @@ after the first. Each retry is logged with its reason under ``wbframe.client``, 
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -16,6 +17,7 @@ import tenacity
 import tenacity.wait
 
 from wbframe.errors import UsageError
+from wbframe.io import threads
 from wbframe.io.client.failures import Failure
 
 if TYPE_CHECKING:
@@ -23,13 +25,35 @@ if TYPE_CHECKING:
 
     import requests
 
-    from wbframe.io.client.clock import Clock
     from wbframe.io.client.session import Turn
 
-__all__ = ["RetryPolicy", "Try", "persist", "retrying"]
+__all__ = ["Clock", "RetryPolicy", "Try", "persist", "retrying"]
 
 _Got = TypeVar("_Got")
 _log = logging.getLogger("wbframe.client")
+
+
+class Clock:
+    """Tells the time, and waits; subclass it to decide both.
+
+    Examples
+    --------
+    >>> class Patient(Clock):
+    ...     waits = []
+    ...     def sleep(self, seconds):
+    ...         self.waits.append(seconds)
+    >>> Patient().sleep(30.0)
+    >>> Patient.waits
+    [30.0]
+    """
+
+    def now(self) -> float:
+        """Give seconds since some moment; never goes back."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; ends at once where the read that waits is stopped."""
+        threads.wait(seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,14 +20,16 @@ from wbframe.core.histories.tasks import (
 from wbframe.core.model import RunsScan
 from wbframe.core.paths import describe
 from wbframe.core.protocol.rows import RowsOf, row_lists, rows_answer, rows_request, spec
+from wbframe.core.protocol.runs import NodeFields
 from wbframe.core.schema.histories import HistorySchema, history_schema
 from wbframe.core.schema.types import is_mixed, merge_index
 from wbframe.errors import SchemaMismatchError
-from wbframe.io.read.outcome import Outcome, Progress, silent
+from wbframe.io.read.outcome import Outcome, Read, silent, warn_imprecise
 from wbframe.io.read.parts import halves_of, in_parts, send_in_parts
 from wbframe.io.read.project import read_keys
-from wbframe.io.read.runs import Read, collect_runs, plan_runs, warn_imprecise
-from wbframe.io.read.tasks import read_tasks
+from wbframe.io.read.runs import collect_runs, list_runs, plan_runs
+from wbframe.io.read.tasks import read_tasks, resolved
+from wbframe.report import Progress, ScanReport
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
     from wbframe.core.schema.types import Index
     from wbframe.io.client.client import Client
     from wbframe.io.read.outcome import Hook
-    from wbframe.report import LeftOut
 
 # What is selected of each run besides its run columns.
 ENTRY_FIELDS = ("state", "historyLineCount", "historyKeys")
@@ -77,55 +78,64 @@ class HistoryPlan:
     complete: bool = True
 
 
-def plan_histories(
-    client: Client,
-    scan: HistoryScan,
-    progress: Hook = silent,
-    *,
-    most: int | None = None,
-    losses: list[LeftOut] | None = None,
-) -> HistoryPlan:
+def plan_histories(read: Read, scan: HistoryScan, *, most: int | None = None) -> HistoryPlan:
     """List the runs of a scan with their keys: a request a page, and one where types must be looked at.
 
     Parameters
     ----------
-    client, scan, progress
+    read, scan
         What is read, and how.
     most
         List no more runs than that.
-    losses
-        Takes what cannot be listed, where the scan allows it.
 
     Raises
     ------
     ColumnError
         If no run has logged a key that is asked for.
     """
-    leaves = {k: v for k, v in scan.overrides.items() if k.startswith(("config.", "summary."))}
     selection = scan.selection if most is None else replace(scan.selection, limit=most)
-    runs = RunsScan(selection=selection, columns=scan.run_columns or ("run_id",), overrides=leaves)
-    plan = plan_runs(client, runs)
-    collected = collect_runs(client, plan, progress, plain=ENTRY_FIELDS, losses=losses)
-    entries = tuple(run_entry(i, path, node) for i, (path, node) in enumerate(collected.runs))
-    scan = replace(scan, selection=plan.scan.selection)
+    selection, entries, beside = _listed(read, replace(scan, selection=selection))
+    scan = replace(scan, selection=selection)
     index = index_of(entries, system=scan.stream == "system")
-    listed = is_listed(scan.selection)
-    if not listed and (scan.selection.predicate is not None or scan.selection.limit == 0):
+    if not is_listed(selection) and (selection.predicate is not None or selection.limit == 0):
         # As a lazy scan promises it: by what the server filters, before the predicate is applied here; and
         # for no run at all as it would be for all.
-        merge_index(index, united_index(client, scan) or {})
-    look(client, scan, entries, index)
-    beside = collected.frame if scan.run_columns else None
-    columns = dict(beside.schema) if beside is not None else {}
+        merge_index(index, united_index(read.client, scan) or {})
+    look(read.client, scan, entries, index)
+    columns = {} if beside is None else dict(beside.schema)
     told = all(entry.keys is not None or entry.line_count == 0 for entry in entries)
     complete = told and (most is None or len(entries) < most)
-    where = describe(scan.selection.paths)
+    where = describe(selection.paths)
     schema = history_schema(scan, index, columns, where=where, complete=complete)
     if scan.keys is not None:
         scan = replace(scan, keys=tuple(schema.keys))
     return HistoryPlan(
         scan=scan, entries=entries, index=index, schema=schema, beside=beside, complete=complete
     )
+
+
+def _listed(
+    read: Read, scan: HistoryScan
+) -> tuple[Selection, tuple[RunEntry, ...], pl.DataFrame | None]:
+    """List the runs of a scan: the selection with its entities, the entries, and the run columns if any are."""
+    selection, beside = scan.selection, None
+    if scan.run_columns or selection.predicate is not None:
+        plan = plan_runs(read.client, runs_beside(scan))
+        listed = collect_runs(read, plan, plain=ENTRY_FIELDS)
+        selection, runs = plan.scan.selection, listed.runs
+        beside = listed.frame if scan.run_columns else None
+    else:
+        selection = replace(selection, paths=resolved(read.client, selection.paths))
+        runs = list(list_runs(read, selection, NodeFields(plain=("name", *ENTRY_FIELDS))))
+    entries = tuple(run_entry(i, path, node) for i, (path, node) in enumerate(runs))
+    return selection, entries, beside
+
+
+def runs_beside(scan: HistoryScan) -> RunsScan:
+    """Give the scan of the runs of a histories scan, and of the columns that stand beside its rows."""
+    leaves = {k: v for k, v in scan.overrides.items() if k.startswith(("config.", "summary."))}
+    columns = scan.run_columns or ("run_id",)
+    return RunsScan(selection=scan.selection, columns=columns, overrides=leaves)
 
 
 def is_listed(selection: Selection) -> bool:
@@ -214,8 +224,10 @@ def _looks(
         )
 
 
-def read_histories(client: Client, scan: HistoryScan, progress: Hook = silent) -> Read:
-    """Read the histories frame whole.
+def read_histories(
+    client: Client, scan: HistoryScan, progress: Hook = silent
+) -> tuple[pl.DataFrame, ScanReport]:
+    """Read the histories frame whole, and report how.
 
     Raises
     ------
@@ -224,21 +236,20 @@ def read_histories(client: Client, scan: HistoryScan, progress: Hook = silent) -
     """
     outcome = Outcome(client, scan.selection, "histories", progress, scan=scan)
     with outcome:
-        frame = _read(client, scan, progress, outcome)
+        frame = _read(outcome, scan)
         outcome.rows = frame.height
-    return Read(frame, outcome.report())
+    return frame, outcome.report()
 
 
-def _read(client: Client, scan: HistoryScan, progress: Hook, outcome: Outcome) -> pl.DataFrame:
+def _read(outcome: Outcome, scan: HistoryScan) -> pl.DataFrame:
     """Read the frame, and tell the outcome how it goes."""
-    plan = plan_histories(client, scan, progress, losses=outcome.losses)
+    plan = plan_histories(outcome.read, scan)
     outcome.scan, outcome.selection = plan.scan, plan.scan.selection
-    rows = outcome.seen
     entries = outcome.entries = plan.entries
     outcome.runs = len(entries)
     assembly = Assembly()
     for _ in range(_MOST_PASSES):
-        new = _read_entries(client, plan, entries, rows, assembly, progress)
+        new = _read_entries(outcome, plan, entries, assembly)
         if not new:
             break
         plan, entries = _with_new_keys(plan, new)
@@ -247,20 +258,16 @@ def _read(client: Client, scan: HistoryScan, progress: Hook, outcome: Outcome) -
         raise SchemaMismatchError(
             f"runs log new keys faster than they are read: {names}; name the `keys` to read"
         )
-    warn_imprecise(rows.imprecise)
+    warn_imprecise(outcome.seen.imprecise)
     run_ids = {entry.ordinal: entry.run_id for entry in plan.entries}
     return assembly.whole(run_ids, plan.schema, plan.beside)
 
 
 def _read_entries(
-    client: Client,
-    plan: HistoryPlan,
-    entries: tuple[RunEntry, ...],
-    seen: TaskRows,
-    assembly: Assembly,
-    progress: Hook,
+    outcome: Outcome, plan: HistoryPlan, entries: tuple[RunEntry, ...], assembly: Assembly
 ) -> dict[int, Index]:
     """Read the rows of some runs; give the new keys of those that must be read again."""
+    client, total = outcome.client, len(plan.entries)
     tasks = history_tasks(plan.scan, entries, plan.schema, lambda: client.budget.now)
     height = done = 0
     new: dict[int, Index] = {}
@@ -273,11 +280,9 @@ def _read_entries(
             for ordinal in result.new_keys:
                 frames.pop(ordinal, None)
             assembly.add(frames, plan.schema)
-            merge_rows(seen, result)
-            progress(Progress(kind="histories", done=done, total=len(plan.entries), rows=height))
-    progress(
-        Progress(kind="histories", done=len(plan.entries), total=len(plan.entries), rows=height)
-    )
+            merge_rows(outcome.seen, result)
+            outcome.progress(Progress(kind="histories", done=done, total=total, rows=height))
+    outcome.progress(Progress(kind="histories", done=total, total=total, rows=height))
     return new
 
 

@@ -12,11 +12,18 @@ from wbframe.core.filters import EMPTY
 from wbframe.core.histories.rows import TaskRows
 from wbframe.core.model import Selection
 from wbframe.core.paths import run_of
-from wbframe.errors import LeftOutWarning, UsageError, WbframeError
-from wbframe.report import LeftOut, ScanReport
+from wbframe.errors import (
+    CollisionWarning,
+    LeftOutWarning,
+    NewKeyWarning,
+    PrecisionWarning,
+    UsageError,
+    WbframeError,
+)
+from wbframe.report import LeftOut, Progress, ScanReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from typing_extensions import Self
@@ -30,42 +37,16 @@ if TYPE_CHECKING:
     Hook = Callable[["Progress"], object]
 
 
-__all__ = ["Outcome", "Progress", "hook_of", "silent", "warn_left_out"]
-
-
-_SHOWN = 3
-
-
-def warn_left_out(left_out: Sequence[LeftOut]) -> None:
-    """Warn of what was left out."""
-    if left_out:
-        shown = "; ".join(f"{each.what}: {each.why}" for each in left_out[:_SHOWN])
-        more = f"; and {len(left_out) - _SHOWN} more" if len(left_out) > _SHOWN else ""
-        msg = f"left out {len(left_out)}, which `left_out` of the report names: {shown}{more}"
-        warnings.warn(msg, LeftOutWarning, stacklevel=2)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How far a read has come.
-
-    Attributes
-    ----------
-    kind
-        What is counted: ``"runs"`` listed, or runs whose ``"histories"`` have come.
-    done, total
-        Runs; `total` is None while it is unknown.
-    rows
-        Rows so far.
-    report
-        The report of the whole read, with its last progress; None before.
-    """
-
-    kind: Literal["runs", "histories"]
-    done: int
-    total: int | None = None
-    rows: int = 0
-    report: ScanReport | None = None
+__all__ = [
+    "Outcome",
+    "Read",
+    "hook_of",
+    "silent",
+    "warn_collided",
+    "warn_imprecise",
+    "warn_left_out",
+    "warn_new_keys",
+]
 
 
 def silent(_: Progress) -> None:
@@ -111,6 +92,25 @@ def _bar() -> Hook:
 _log = logging.getLogger("wbframe.read")
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What the steps of one read share.
+
+    Attributes
+    ----------
+    client
+        Who asks.
+    progress
+        Who is told how far it has come.
+    losses
+        Takes what is left out, where the selection allows it; None where nothing may be.
+    """
+
+    client: Client
+    progress: Hook = silent
+    losses: list[LeftOut] | None = None
+
+
 @dataclass(slots=True)
 class Outcome:
     """What a read has done so far; as a context manager it reports when the read ends, however it ends.
@@ -151,6 +151,11 @@ class Outcome:
     def of_rows(cls, client: Client, path: RunPath, samples: int | None) -> Self:
         """Begin a read of rows of runs that are known already."""
         return cls(client, Selection(paths=(path,), filters=EMPTY), "histories", samples=samples)
+
+    @property
+    def read(self) -> Read:
+        """What the steps of this read share."""
+        return Read(self.client, self.progress, self.losses)
 
     def __enter__(self) -> Self:
         self._started = time.perf_counter()
@@ -228,3 +233,42 @@ def _rows_known(scan: HistoryScan, entries: Sequence[RunEntry]) -> int | None:
     counts = [entry.line_count for entry in entries]
     unsaid = scan.stream == "system" or any(count is None for count in counts)
     return None if unsaid else sum(filter(None, counts))
+
+
+# ---------------------------------------------------------------- warnings
+
+_SHOWN = 3
+
+
+def warn_left_out(left_out: Sequence[LeftOut]) -> None:
+    """Warn of what was left out."""
+    if left_out:
+        shown = "; ".join(f"{each.what}: {each.why}" for each in left_out[:_SHOWN])
+        more = f"; and {len(left_out) - _SHOWN} more" if len(left_out) > _SHOWN else ""
+        msg = f"left out {len(left_out)}, which `left_out` of the report names: {shown}{more}"
+        warnings.warn(msg, LeftOutWarning, stacklevel=2)
+
+
+def warn_collided(names: set[str]) -> None:
+    """Warn of columns that two values of one run would stand in."""
+    if names:
+        msg = f"keys with dots stand in the columns of nested ones: {sorted(names)}; rename one of each pair"
+        warnings.warn(msg, CollisionWarning, stacklevel=2)
+
+
+def warn_imprecise(names: frozenset[str] | set[str]) -> None:
+    """Warn of columns whose digits Float64 cannot hold."""
+    for name in sorted(names):
+        msg = (
+            f"Float64 cannot hold every digit of {name!r}; read it exactly with"
+            f" schema_overrides={{{name!r}: pl.Int64}}"
+        )
+        warnings.warn(msg, PrecisionWarning, stacklevel=2)
+
+
+def warn_new_keys(new: Mapping[str, int], where: str) -> None:
+    """Warn of keys that were left out because no column was promised for them."""
+    if new:
+        listed = ", ".join(f"{key!r} ({where}: {count})" for key, count in sorted(new.items()))
+        msg = f"left out {len(new)} keys that the schema does not name: {listed}"
+        warnings.warn(msg, NewKeyWarning, stacklevel=2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -13,29 +12,34 @@ from wbframe.core.filters import EMPTY
 from wbframe.core.model import Selection
 from wbframe.core.paths import describe, run_of
 from wbframe.core.pushdown.query import predicate_columns, with_own_predicate
-from wbframe.core.runs.frame import RunsBuffer, leaf_types, run_leaves
-from wbframe.core.runs.pages import GrowingPages, PromisedPages, RunsPage, RunsTaken, rows_where
+from wbframe.core.runs.frame import RunsBuffer, leaf_types, rows_where, run_leaves
+from wbframe.core.runs.listing import RunsTaken
+from wbframe.core.runs.pages import GrowingPages, PromisedPages, RunsPage
 from wbframe.core.runs.plan import RunsPlan, columns_of
 from wbframe.core.schema.runs import RUN_COLUMNS, RunsSchema, needs_index, runs_schema
 from wbframe.core.schema.types import is_mixed, merge_index
 from wbframe.errors import (
     AnswerError,
-    CollisionWarning,
-    NewKeyWarning,
-    PrecisionWarning,
     SchemaMismatchError,
 )
-from wbframe.io.read.outcome import Outcome, Progress, silent
+from wbframe.io.read.outcome import (
+    Outcome,
+    Read,
+    silent,
+    warn_collided,
+    warn_imprecise,
+    warn_new_keys,
+)
 from wbframe.io.read.project import read_index
 from wbframe.io.read.tasks import read_pages, resolved
 from wbframe.io.threads import begun
-from wbframe.report import LeftOut
+from wbframe.report import LeftOut, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from wbframe.core.model import OnNewKey, RunPath, RunsScan
-    from wbframe.core.protocol.runs import Listing, Page, RunNode
+    from wbframe.core.protocol.runs import Listing, NodeFields, Page, RunNode
     from wbframe.core.schema.types import Index
     from wbframe.io.client.client import Client
     from wbframe.io.read.outcome import Hook
@@ -44,33 +48,10 @@ if TYPE_CHECKING:
     Listed = Iterator[tuple[Listing, Page]]
 
 
-__all__ = [
-    "NUMBERS",
-    "RUNS_LOOKED_AT_ONCE",
-    "ListedRuns",
-    "Read",
-    "collect_runs",
-    "iter_pages",
-    "iter_runs",
-    "plan_runs",
-    "read_runs",
-    "readable",
-    "warn_collided",
-    "warn_imprecise",
-    "warn_new_keys",
-]
+__all__ = ["ListedRuns", "collect_runs", "iter_pages", "list_runs", "plan_runs", "read_runs"]
 
-
-RUNS_LOOKED_AT_ONCE = 1000
-NUMBERS = frozenset({"number", "nil"})
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """A frame and the report on how it was read."""
-
-    frame: pl.DataFrame
-    report: ScanReport
+_RUNS_LOOKED_AT_ONCE = 1000
+_NUMBERS = frozenset({"number", "nil"})
 
 
 def plan_runs(client: Client, scan: RunsScan) -> RunsPlan:
@@ -107,19 +88,21 @@ def _with_spelled_numbers(client: Client, plan: RunsPlan, index: Index) -> Index
     if not mixed:
         return index
     paths = dict.fromkeys(replace(each, run=None, sweep=None) for each in plan.scan.selection.paths)
-    everything = Selection(paths=tuple(paths), filters=EMPTY, per_page=RUNS_LOOKED_AT_ONCE)
+    everything = Selection(paths=tuple(paths), filters=EMPTY, per_page=_RUNS_LOOKED_AT_ONCE)
     fields = RunsSchema(columns=dict.fromkeys(mixed, pl.String())).fields()
     types: Index = {}
-    for listing, page in read_pages(client, everything, fields):
+    for listing, page in read_pages(Read(client), everything, fields):
         buffer = RunsBuffer()
         buffer.add(listing.path, page.nodes)
         merge_index(types, leaf_types(buffer))
-    sure = {name: types[name] for name in mixed if types.get(name, index[name]) <= NUMBERS}
+    sure = {name: types[name] for name in mixed if types.get(name, index[name]) <= _NUMBERS}
     return {**index, **sure}
 
 
-def read_runs(client: Client, scan: RunsScan, progress: Hook = silent) -> Read:
-    """Read the runs frame whole.
+def read_runs(
+    client: Client, scan: RunsScan, progress: Hook = silent
+) -> tuple[pl.DataFrame, ScanReport]:
+    """Read the runs frame whole, and report how.
 
     Raises
     ------
@@ -127,18 +110,16 @@ def read_runs(client: Client, scan: RunsScan, progress: Hook = silent) -> Read:
         Whatever kept it from being whole.
     """
     outcome = Outcome(client, scan.selection, "runs", progress)
-    with outcome, _listed_ahead(client, scan, outcome.losses) as listed:
+    with outcome, _listed_ahead(outcome.read, scan) as listed:
         plan = plan_runs(client, scan)
         outcome.selection = plan.scan.selection
-        frame = collect_runs(
-            client, plan, progress, keep=False, losses=outcome.losses, listed=listed
-        ).frame
+        frame = collect_runs(outcome.read, plan, keep=False, listed=listed).frame
         outcome.runs = outcome.rows = frame.height
-    return Read(frame, outcome.report())
+    return frame, outcome.report()
 
 
 @contextmanager
-def _listed_ahead(client: Client, scan: RunsScan, losses: list[LeftOut]) -> Iterator[Listed | None]:
+def _listed_ahead(read: Read, scan: RunsScan) -> Iterator[Listed | None]:
     """Ask for the first page beside the index, where no column needs the index to be asked for."""
     if (
         columns_of(scan) is not None
@@ -147,9 +128,9 @@ def _listed_ahead(client: Client, scan: RunsScan, losses: list[LeftOut]) -> Iter
     ):
         yield None
         return
-    selection = replace(scan.selection, paths=resolved(client, scan.selection.paths))
+    selection = replace(scan.selection, paths=resolved(read.client, scan.selection.paths))
     fields = runs_schema(None, None, {}).fields()
-    with begun(read_pages(client, selection, fields, losses)) as listed:
+    with begun(read_pages(read, selection, fields)) as listed:
         yield listed
 
 
@@ -173,27 +154,23 @@ class ListedRuns:
 
 
 def collect_runs(
-    client: Client,
+    read: Read,
     plan: RunsPlan,
-    progress: Hook = silent,
     *,
     plain: tuple[str, ...] = (),
     keep: bool = True,
-    losses: list[LeftOut] | None = None,
     listed: Listed | None = None,
 ) -> ListedRuns:
     """Read all pages of a plan; again, where their values turn out not to have the types of its index.
 
     Parameters
     ----------
-    client, plan, progress
+    read, plan
         What is read, and how.
     plain
         GraphQL fields that the caller wants besides.
     keep
         Whether the caller wants more of the runs than their frame.
-    losses
-        Takes what is left out, where the selection allows it.
     listed
         The pages, if they have been asked for.
     """
@@ -202,19 +179,17 @@ def collect_runs(
     if late is not None:
         selection = replace(selection, predicate=None, limit=None)
     index = plan.index
-    before = [] if losses is None else list(losses)
+    before = list(read.losses or ())
     while True:
         pages = GrowingPages(plan, index, keep)
-        for page in iter_runs(
-            client, selection, pages, progress, plain=plain, losses=losses, listed=listed
-        ):
+        for page in _iter_runs(read, selection, pages, plain=plain, listed=listed):
             pages.add(page)
         frame, index = pages.joined(), pages.index
         if frame is not None:
             break
         listed = None
-        if losses is not None:
-            losses[:] = before
+        if read.losses is not None:
+            read.losses[:] = before
     warn_imprecise(pages.imprecise)
     warn_collided(pages.collided)
     runs = pages.runs
@@ -227,41 +202,35 @@ def collect_runs(
 
 
 def iter_pages(
-    client: Client,
+    read: Read,
     plan: RunsPlan,
-    progress: Hook = silent,
     *,
     plain: tuple[str, ...] = (),
     on_new_key: OnNewKey = "raise",
-    losses: list[LeftOut] | None = None,
 ) -> Iterator[ListedRuns]:
     """Read a plan page by page; in one piece where the server has no index to promise types from.
 
     Parameters
     ----------
-    client, plan, progress
+    read, plan
         What is read, and how.
     plain
         GraphQL fields that the caller wants besides.
     on_new_key
         Whether a config or summary key that is wanted, and that the index does not name, is an error, or is
         left out with a warning.
-    losses
-        Takes what is left out, where the selection allows it.
 
     Raises
     ------
     SchemaMismatchError
         If a run has a key, or a type of one, that the index does not name.
     """
-    wanted = list(plan.resolve(plan.scan.columns, plan.index).columns)
     if plan.in_one_piece:
-        yield from _one_piece(
-            client, plan, progress, plain=plain, on_new_key=on_new_key, losses=losses
-        )
+        yield _one_piece(plan, collect_runs(read, plan, plain=plain), on_new_key)
         return
+    wanted = list(plan.resolve(plan.scan.columns, plan.index).columns)
     pages = PromisedPages(plan, on_new_key)
-    for page in iter_runs(client, plan.scan.selection, pages, progress, plain=plain, losses=losses):
+    for page in _iter_runs(read, plan.scan.selection, pages, plain=plain):
         pages.add(page)
         runs = [(page.path, node) for node in page.nodes]
         yield ListedRuns(runs, page.frame.select(wanted), plan.index)
@@ -270,17 +239,8 @@ def iter_pages(
     warn_new_keys(pages.new, "pages")
 
 
-def _one_piece(
-    client: Client,
-    plan: RunsPlan,
-    progress: Hook,
-    *,
-    plain: tuple[str, ...],
-    on_new_key: OnNewKey,
-    losses: list[LeftOut] | None,
-) -> Iterator[ListedRuns]:
-    """Read a plan whole, into the columns promised."""
-    whole = collect_runs(client, plan, progress, plain=plain, losses=losses)
+def _one_piece(plan: RunsPlan, whole: ListedRuns, on_new_key: OnNewKey) -> ListedRuns:
+    """Give a plan that was read whole the columns promised."""
     promised = plan.resolve(plan.scan.columns, plan.index).columns
     found = whole.frame.schema
     new = found.keys() - promised.keys()
@@ -293,65 +253,59 @@ def _one_piece(
             f"the index of {where} does not name every key, or not its type{named}"
         )
     warn_new_keys(dict.fromkeys(new, len(whole.runs)), "among runs")
-    yield replace(whole, frame=whole.frame.select(list(promised)))
+    return replace(whole, frame=whole.frame.select(list(promised)))
 
 
-def iter_runs(
-    client: Client,
+def _iter_runs(
+    read: Read,
     selection: Selection,
     pages: PromisedPages | GrowingPages,
-    progress: Hook,
     *,
     plain: tuple[str, ...] = (),
-    losses: list[LeftOut] | None = None,
     listed: Listed | None = None,
 ) -> Iterator[RunsPage]:
-    """Read the runs of a selection page by page; `plain` names further GraphQL fields."""
-    skips = selection.on_error == "skip" and losses is not None
+    """Read the runs of a selection page by page, as frames; `plain` names further GraphQL fields."""
     taken = RunsTaken(selection.predicate, selection.limit)
-    if taken.full:
-        return
-    if listed is None:
+    if listed is None and not taken.full:
         fields = pages.schema.fields()
         fields = replace(fields, plain=tuple(dict.fromkeys((*fields.plain, *plain))))
-        listed = read_pages(client, selection, fields, losses)
+        listed = read_pages(read, selection, fields)
+    for path, nodes in _fresh(read, selection, taken, listed or iter(())):
+        page = pages.decode(path, nodes)
+        places = taken.take(page.nodes, page.frame)
+        yield page if places is None else page.only(places)
+
+
+def list_runs(
+    read: Read, selection: Selection, fields: NodeFields
+) -> Iterator[tuple[RunPath, RunNode]]:
+    """List the runs of a selection without a predicate, each once, up to its limit; no frame is made of them."""
+    taken = RunsTaken(None, selection.limit)
+    if taken.full:
+        return
+    for path, nodes in _fresh(read, selection, taken, read_pages(read, selection, fields)):
+        taken.taken += len(nodes)
+        for node in nodes:
+            yield path, node
+
+
+def _fresh(
+    read: Read, selection: Selection, taken: RunsTaken, listed: Listed
+) -> Iterator[tuple[RunPath, list[RunNode]]]:
+    """Give the runs of each page that have not been listed before, until enough are taken."""
+    skips = selection.on_error == "skip"
     for listing, page in listed:
         nodes: Iterable[RunNode] = page.nodes
-        if skips and losses is not None:
-            nodes = readable(listing.path, nodes, losses)
-        yield taken.take(pages.decode(listing.path, taken.fresh(listing.path, nodes)))
+        if skips and read.losses is not None:
+            nodes = _readable(listing.path, nodes, read.losses)
+        yield listing.path, taken.fresh(listing.path, nodes)
         total = page.run_count if selection.limit is None else selection.limit
-        progress(Progress(kind="runs", done=taken.taken, total=total))
+        read.progress(Progress(kind="runs", done=taken.taken, total=total))
         if taken.full:
             return
 
 
-def warn_collided(names: set[str]) -> None:
-    """Warn of columns that two values of one run would stand in."""
-    if names:
-        msg = f"keys with dots stand in the columns of nested ones: {sorted(names)}; rename one of each pair"
-        warnings.warn(msg, CollisionWarning, stacklevel=2)
-
-
-def warn_imprecise(names: frozenset[str] | set[str]) -> None:
-    """Warn of columns whose digits Float64 cannot hold."""
-    for name in sorted(names):
-        msg = (
-            f"Float64 cannot hold every digit of {name!r}; read it exactly with"
-            f" schema_overrides={{{name!r}: pl.Int64}}"
-        )
-        warnings.warn(msg, PrecisionWarning, stacklevel=2)
-
-
-def warn_new_keys(new: Mapping[str, int], where: str) -> None:
-    """Warn of keys that were left out because no column was promised for them."""
-    if new:
-        listed = ", ".join(f"{key!r} ({where}: {count})" for key, count in sorted(new.items()))
-        msg = f"left out {len(new)} keys that the schema does not name: {listed}"
-        warnings.warn(msg, NewKeyWarning, stacklevel=2)
-
-
-def readable(path: RunPath, nodes: Iterable[RunNode], losses: list[LeftOut]) -> list[RunNode]:
+def _readable(path: RunPath, nodes: Iterable[RunNode], losses: list[LeftOut]) -> list[RunNode]:
     """Give the runs whose config and summary can be read; the others are losses."""
     found = []
     for node in nodes:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from wbframe.core.model import RunPath, Selection
     from wbframe.core.protocol.runs import Listing, NodeFields, Page
     from wbframe.io.client.client import Client
+    from wbframe.io.read.outcome import Read
 
 __all__ = ["read_pages", "read_task", "read_tasks", "resolved"]
 
@@ -51,24 +52,24 @@ def resolved(client: Client, paths: Iterable[RunPath]) -> tuple[RunPath, ...]:
 
 
 def read_pages(
-    client: Client, selection: Selection, fields: NodeFields, losses: list[LeftOut] | None = None
+    read: Read, selection: Selection, fields: NodeFields
 ) -> Iterator[tuple[Listing, Page]]:
     """Read the pages of a selection, in order; stop taking to stop reading.
 
-    Where the selection says so, a project whose further runs cannot be listed goes to `losses`.
+    Where the selection says so, a project whose further runs cannot be listed is a loss.
     """
     for listing in listings(selection, fields):
         taken = 0
-        with closing(pages_of(client, listing, selection)) as pages:
+        with closing(pages_of(read.client, listing, selection)) as pages:
             try:
                 for known, page in pages:
                     taken += len(page.nodes)
                     yield known, page
             except SKIPPED as error:
-                if selection.on_error == "raise" or losses is None:
+                if selection.on_error == "raise" or read.losses is None:
                     raise
                 why = f"no runs behind the first {taken}: {error}"
-                losses.append(LeftOut(name_of(listing.path), why))
+                read.losses.append(LeftOut(name_of(listing.path), why))
 
 
 def read_tasks(

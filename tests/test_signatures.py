@@ -20,9 +20,8 @@ import wbframe.buckets
 import wbframe.namespaces
 import wbframe.pandas
 import wbframe.polars
-from wbframe.core.arguments import INFER_SCHEMA_RUNS, history_scan, runs_scan
+from wbframe.core.arguments import INFER_SCHEMA_RUNS, call_with, history_scan, runs_scan
 from wbframe.core.histories.buckets import DEFAULT_BINS
-from wbframe.docs import call_with
 from wbframe.errors import UsageError
 
 PLACES = {

@@ -10,11 +10,10 @@ import polars as pl
 import pyarrow as pa
 
 from wbframe.buckets import read_buckets as _read_buckets
-from wbframe.core.arguments import check_batch_size, history_scan, runs_scan
-from wbframe.core.histories.buckets import DEFAULT_BINS
-from wbframe.core.model import DEFAULT_ORDER, DEFAULT_SAMPLES
-from wbframe.docs import call_with, documented
-from wbframe.io.client.default import client_or_default
+from wbframe.core.arguments import call_with, check_batch_size, history_scan, runs_scan
+from wbframe.core.model import DEFAULT_BINS, DEFAULT_ORDER, DEFAULT_SAMPLES
+from wbframe.docs import documented
+from wbframe.io.client.client import client_or_default
 from wbframe.io.read.histories import read_histories as _read_histories
 from wbframe.io.read.outcome import hook_of
 from wbframe.io.read.runs import read_runs as _read_runs

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from wbframe.core.arguments import check_bins, history_scan
-from wbframe.core.histories.buckets import DEFAULT_BINS
-from wbframe.core.model import DEFAULT_ORDER
-from wbframe.docs import call_with, documented
+from wbframe.core.arguments import call_with, check_bins, history_scan
+from wbframe.core.model import DEFAULT_BINS, DEFAULT_ORDER
+from wbframe.docs import documented
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

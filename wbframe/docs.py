@@ -1,4 +1,4 @@
-"""What the readers share, said once: the text of their docstrings, and the handing on of their arguments."""
+"""The text that the docstrings of the readers share, said once."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import inspect
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from typing import Any
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
-_Result = TypeVar("_Result")
 
 _RUNS_WHICH = """
 path
@@ -132,24 +131,3 @@ def documented(kind: str) -> Callable[[_Function], _Function]:
         return function
 
     return fill
-
-
-def call_with(
-    function: Callable[..., _Result], arguments: Mapping[str, Any], /, **instead: Any
-) -> _Result:
-    """Call a function with those of a reader's arguments that it takes, by their names.
-
-    Readers spell out what they take, since of packed parameters some editors show no defaults, and live sessions
-    nothing; they hand it on as their ``locals()``.
-
-    Parameters
-    ----------
-    function
-        What to call: its parameters have the names of the reader's, and mean the same.
-    arguments
-        The arguments of the reader; what else there is by then is left alone.
-    instead
-        Arguments to put in their place, or beside them.
-    """
-    taken = inspect.signature(function).parameters
-    return function(**{name: arguments[name] for name in taken if name in arguments} | instead)

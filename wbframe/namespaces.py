@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from wbframe.buckets import read_buckets, scan_buckets
-from wbframe.core.arguments import INFER_SCHEMA_RUNS, check_scan_options, history_scan, runs_scan
+from wbframe.core.arguments import (
+    INFER_SCHEMA_RUNS,
+    call_with,
+    check_scan_options,
+    history_scan,
+    runs_scan,
+)
 from wbframe.core.model import DEFAULT_SAMPLES, RunPaths
 from wbframe.core.paths import paths_of
-from wbframe.docs import call_with, documented
+from wbframe.docs import documented
 from wbframe.polars import read_histories, read_runs, report_of, scan_histories, scan_runs
 
 if TYPE_CHECKING:

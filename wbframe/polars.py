@@ -5,9 +5,15 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING
 
-from wbframe.core.arguments import INFER_SCHEMA_RUNS, check_scan_options, history_scan, runs_scan
+from wbframe.core.arguments import (
+    INFER_SCHEMA_RUNS,
+    call_with,
+    check_scan_options,
+    history_scan,
+    runs_scan,
+)
 from wbframe.core.model import DEFAULT_ORDER, DEFAULT_SAMPLES
-from wbframe.docs import call_with, documented
+from wbframe.docs import documented
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -68,7 +74,7 @@ def read_runs(
     >>> dict(runs.schema)
     {'run_id': String, 'state': String}
     """
-    from wbframe.io.client.default import client_or_default
+    from wbframe.io.client.client import client_or_default
     from wbframe.io.read.outcome import hook_of
     from wbframe.io.read.runs import read_runs as read
 
@@ -129,7 +135,7 @@ def read_histories(
     >>> dict(rows.schema)
     {'run_id': String, '_step': Int64, 'train/loss': Float64}
     """
-    from wbframe.io.client.default import client_or_default
+    from wbframe.io.client.client import client_or_default
     from wbframe.io.read.histories import read_histories as read
     from wbframe.io.read.outcome import hook_of
 

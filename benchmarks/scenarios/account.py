@@ -21,7 +21,7 @@ from wbframe.core.decode.rows import decode_lists
 from wbframe.core.histories.frame import Assembly
 from wbframe.core.histories.rows import TaskRows, read_answer
 from wbframe.core.protocol.rows import rows_at_once
-from wbframe.io.read import tasks as reading
+from wbframe.io.read import histories as reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

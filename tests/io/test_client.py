@@ -31,7 +31,7 @@ from wbframe.errors import (
     UsageError,
     WbframeError,
 )
-from wbframe.io.client.default import client_or_default
+from wbframe.io.client.client import client_or_default
 from wbframe.io.client.retry import RetryPolicy
 from wbframe.polars import read_runs
 from wbframe.report import Traffic

@@ -15,7 +15,7 @@ from wbframe.io.client.credentials import (
     netrc_path,
     read_settings,
 )
-from wbframe.io.read.tasks import resolved
+from wbframe.io.read.paging import resolved
 
 HERE = "http://127.0.0.1:8080"
 SAAS = "https://api.wandb.ai"

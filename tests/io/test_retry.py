@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from tests.clocks import FakeClock
 from wbframe.errors import UsageError, WbframeError
-from wbframe.io.client.budget import Budget
 from wbframe.io.client.failures import (
     Failure,
     is_retried,
@@ -21,6 +20,7 @@ from wbframe.io.client.failures import (
     of_status,
     retry_after_seconds,
 )
+from wbframe.io.client.pace import Budget
 from wbframe.io.client.retry import RetryPolicy, retrying
 from wbframe.io.read.outcome import hook_of, silent
 from wbframe.report import Progress

@@ -17,6 +17,7 @@ import wbframe
 from wbframe.cli.output import ENDINGS, FORMS, say, table_format, write
 from wbframe.core.model import DEFAULT_ORDER, DEFAULT_SAMPLES
 from wbframe.errors import UsageError
+from wbframe.io.client.credentials import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from wbframe.server.http import Server
 
 __all__ = ["command"]
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _DEMO_ROWS = 8
 
 
@@ -289,7 +289,7 @@ def serve(projects: tuple[str, ...], port: int, host: str, latency: float) -> No
     wbframe serve
     wbframe serve --project demo --project ./my-project --port 8080 --latency 0.1
     """  # noqa: D301 -- click wants the character
-    if host not in _LOOPBACK:
+    if not is_loopback(host):
         say(f"warning: whoever reaches {host} can read all that is served; the key is public")
     wbframe.server.serve_forever(
         list(projects) or None, port=port, host=host, latency=latency, ready=_announce

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import shutil
 import sys
 from collections.abc import Callable
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 import msgspec
 import polars as pl
+
+from wbframe.core.decode.parquet import spelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -122,18 +123,7 @@ def _plain(series: pl.Series) -> Iterable[object]:
     """Give values that JSON has; NaN and the infinities as W&B spells them, not as null."""
     values = series.to_list()
     simple = series.is_finite().all() if series.dtype.is_float() else not series.dtype.is_nested()
-    return values if simple else map(_spelled, values)
-
-
-def _spelled(value: object) -> object:
-    """Spell a float that JSON has not, also within lists and dicts."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, list):
-        return [_spelled(each) for each in value]
-    if isinstance(value, dict):
-        return {key: _spelled(each) for key, each in value.items()}
-    return value
+    return values if simple else map(spelled, values)
 
 
 def write(

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from operator import and_, index
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import polars as pl
 
 from wbframe.core import filters as flt
-from wbframe.core.histories.tasks import MOST_SAMPLES
 from wbframe.core.model import (
     DEFAULT_ORDER,
     DEFAULT_SAMPLES,
     MOST_PER_PAGE,
+    MOST_SAMPLES,
     STEP,
     HistoryScan,
     Match,
@@ -110,7 +111,9 @@ def history_scan(
         raise UsageError(
             "machine metrics have no steps: `x_axis`, `min_step` and `max_step` go with stream='default'"
         )
-    checked = check_columns(run_columns, argument="run_columns") or ()
+    checked: tuple[str, ...] = ()
+    if run_columns is not None and run_columns != []:
+        checked = check_columns(run_columns, argument="run_columns") or ()
     return HistoryScan(
         selection=selection(
             path,
@@ -134,6 +137,7 @@ def history_scan(
 
 
 # Runs that are looked at where a server cannot tell the columns of all of them.
+_Result = TypeVar("_Result")
 INFER_SCHEMA_RUNS = 100
 
 
@@ -327,3 +331,24 @@ def _whole_number(name: str, value: Any, *, least: int, most: int | None = None)
         span = f"at least {least}" if most is None else f"from {least} to {most}"
         raise UsageError(f"`{name}` must be a whole number, {span}; got {value!r}")
     return whole
+
+
+def call_with(
+    function: Callable[..., _Result], arguments: Mapping[str, Any], /, **instead: Any
+) -> _Result:
+    """Call a function with those of a reader's arguments that it takes, by their names.
+
+    Readers spell out what they take, since of packed parameters some editors show no defaults, and live sessions
+    nothing; they hand it on as their ``locals()``.
+
+    Parameters
+    ----------
+    function
+        What to call: its parameters have the names of the reader's, and mean the same.
+    arguments
+        The arguments of the reader; what else there is by then is left alone.
+    instead
+        Arguments to put in their place, or beside them.
+    """
+    taken = inspect.signature(function).parameters
+    return function(**{name: arguments[name] for name in taken if name in arguments} | instead)

@@ -29,7 +29,7 @@ def batches(
     cost
         What one costs.
     most
-        Gives what a batch may cost now; a single item may be above it.
+        Gives what the next batch may cost; a single item may be above it.
     count
         Items in a batch at the most; None for any number.
     apart
@@ -43,14 +43,14 @@ def batches(
     [['a', 'a'], ['a'], ['b', 'b']]
     """
     batch: list[_Item] = []
-    total = 0
+    left, kind = most(), None
     for item in items:
-        more = cost(item)
-        full = total + more > most() or len(batch) == count
-        if batch and (full or apart(item) != apart(batch[-1])):
+        left -= cost(item)
+        other = apart(item)
+        if batch and (left < 0 or len(batch) == count or other != kind):
             yield batch
-            batch, total = [], 0
+            batch, left = [], most() - cost(item)
         batch.append(item)
-        total += more
+        kind = other
     if batch:
         yield batch

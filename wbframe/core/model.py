@@ -20,6 +20,13 @@ OnError = Literal["raise", "skip"]
 
 DEFAULT_ORDER = "+created_at"
 DEFAULT_SAMPLES = 500
+# Rows that servers give at the most, whatever is asked for.
+MOST_SAMPLES = 10_000
+DEFAULT_BINS = 500
+# The states in which a run logs no more.
+ENDED = frozenset({"finished", "crashed", "failed", "killed"})
+# Above it Float64 skips whole numbers.
+EXACT = 2**53
 # Runs of a page where nothing else is asked for. With the run that two pages share a light one has 500, the
 # most that W&B's own clients ask for.
 PER_PAGE, LIGHT_PER_PAGE = 200, 499

@@ -9,7 +9,7 @@ from wbframe.dropin.run import Run
 from wbframe.dropin.runs import Runs
 from wbframe.errors import PathError, UsageError
 from wbframe.io.client.client import Client
-from wbframe.io.read.tasks import resolved
+from wbframe.io.read.paging import resolved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,8 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from wbframe.errors import UsageError
-from wbframe.io.client.client import Client
-from wbframe.io.client.default import client_or_default
+from wbframe.io.client.client import Client, client_or_default
 
 __all__ = ["app_url", "client_of"]
 

@@ -16,15 +16,14 @@ if TYPE_CHECKING:
 __all__ = [
     "ABSENT",
     "MISSING",
+    "NUMERIC",
     "Chunk",
     "Columns",
-    "all_names",
+    "at_once",
     "chunk_of",
-    "floats",
     "keys_of",
     "kinds_of",
     "lacking",
-    "plain",
 ]
 
 Row = dict[str, Any]
@@ -37,6 +36,7 @@ ABSENT = frozenset({type(None), type(MISSING)})
 
 _LACKING = frozenset({type(MISSING)})
 _NULL = pl.Null()
+NUMERIC = frozenset({int, float, str})
 _FLOAT = pl.Float64()
 _SERIES: dict[type, pl.DataType] = {
     float: _FLOAT,
@@ -218,7 +218,32 @@ def kinds_of(chunks: Iterable[Chunk]) -> frozenset[type]:
     return frozenset[type]().union(*(chunk.kinds for chunk in chunks))
 
 
-def plain(chunks: Sequence[Chunk]) -> pl.Series | None:
+def at_once(chunks: Sequence[Chunk], *, text: bool, gaps: bool) -> pl.Series | None:
+    """Join chunks that are of one type, or numbers that Float64 holds; None where each value must be looked at.
+
+    Parameters
+    ----------
+    chunks
+        The column.
+    text
+        Whether its text is known to be words, so that ``"NaN"`` is no number.
+    gaps
+        Whether rows may lack a value in a series of one type.
+    """
+    kinds = kinds_of(chunks)
+    known = kinds - ABSENT
+    found = None
+    if len(known) == 1 and (gaps or kinds == known):
+        found = _of_one_type(chunks)
+        if found is not None and known == {str} and not text and _all_names(found):
+            found = None
+    numeric = NUMERIC - {str} if text else NUMERIC
+    if found is None and known and known <= numeric and not (gaps and known == {int}):
+        found = _floats(chunks)
+    return found
+
+
+def _of_one_type(chunks: Sequence[Chunk]) -> pl.Series | None:
     """Join chunks of one type; None if they are of several, or one of them is no series."""
     parts = [chunk.values for chunk in chunks if isinstance(chunk.values, pl.Series)]
     dtypes = {part.dtype for part in parts} - {_NULL}
@@ -228,7 +253,7 @@ def plain(chunks: Sequence[Chunk]) -> pl.Series | None:
     return pl.concat([part.cast(dtype) if part.dtype == _NULL else part for part in parts])
 
 
-def all_names(texts: pl.Series) -> bool:
+def _all_names(texts: pl.Series) -> bool:
     """Tell whether all text is the name of a non-finite number; there must be some."""
     first = texts[0]
     if first is not None and first not in NON_FINITE:
@@ -236,7 +261,7 @@ def all_names(texts: pl.Series) -> bool:
     return texts.drop_nulls().is_in(list(NON_FINITE)).all()
 
 
-def floats(chunks: Sequence[Chunk]) -> pl.Series | None:
+def _floats(chunks: Sequence[Chunk]) -> pl.Series | None:
     """Join chunks of numbers and the names of non-finite ones as Float64.
 
     None if that would cost an integer its digits, and for other text.

@@ -10,12 +10,10 @@ import polars as pl
 from wbframe.dropin.columns import (
     ABSENT,
     MISSING,
+    NUMERIC,
     Chunk,
     Columns,
-    all_names,
-    floats,
-    kinds_of,
-    plain,
+    at_once,
 )
 from wbframe.dropin.polars_frame import column, loses_digits
 
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["pandas_frame"]
-
-_NUMERIC = frozenset({int, float, str})
 
 
 def pandas_frame(
@@ -76,17 +72,9 @@ def _joined(
     """Build one column of chunks, at once where pandas would make the same of their series."""
     import pandas as pd  # noqa: PLC0415 -- as above
 
-    kinds = kinds_of(chunks)
-    known = kinds - ABSENT
-    quick = None
-    if len(kinds) == 1 and kinds <= {int, bool, str}:
-        quick = plain(chunks)
-        if quick is not None and kinds == {str}:
-            if text or not all_names(quick):
-                return pd.Series(quick.to_list()), False
-            quick = None
-    if quick is None and known and known <= (_NUMERIC - {str} if text else _NUMERIC):
-        quick = floats(chunks)
+    quick = at_once(chunks, text=text, gaps=False)
+    if quick is not None and quick.dtype == pl.String:
+        return pd.Series(quick.to_list()), False
     if quick is not None:
         return quick.to_numpy(writable=True), False
     return _series([cell for chunk in chunks for cell in chunk.cells], text=text)
@@ -105,7 +93,7 @@ def _series(values: list[Any], *, text: bool) -> tuple[pd.Series[Any], bool]:
         return pd.Series(plain, dtype="float64"), False
     if kinds == {int}:
         return pd.Series(values), False
-    if known <= _NUMERIC:
+    if known <= NUMERIC:
         numbers, lost = column("", values, text=text)
         if known == {int} and any(map(loses_digits, values)):
             return pd.Series(_filled(values, None), dtype=object), False

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from wbframe.core.decode.cells import NON_FINITE
-from wbframe.dropin.columns import ABSENT, MISSING, all_names, floats, keys_of, kinds_of, plain
+from wbframe.core.model import EXACT
+from wbframe.dropin.columns import (
+    ABSENT,
+    MISSING,
+    at_once,
+    keys_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -23,7 +29,6 @@ _NUMBERS = frozenset({int, float})
 _NUMERIC = frozenset({int, float, str})
 _INT64 = range(-(2**63), 2**63)
 _UINT64 = range(2**64)
-_EXACT = 2**53
 _NULL = pl.Null()
 _FLOAT = pl.Float64()
 _TEXT = pl.String()
@@ -64,14 +69,7 @@ def polars_frame(
 
 def joined(name: str, chunks: Sequence[Chunk], *, text: bool = False) -> tuple[pl.Series, bool]:
     """Do `column` for chunks, at once where they are of one type or numbers that Float64 holds."""
-    known = kinds_of(chunks) - ABSENT
-    quick = None
-    if len(known) == 1:
-        quick = plain(chunks)
-        if known == {str} and quick is not None and not text and all_names(quick):
-            quick = None
-    if quick is None and known - {int} and known <= (_NUMBERS if text else _NUMERIC):
-        quick = floats(chunks)
+    quick = at_once(chunks, text=text, gaps=True)
     if quick is not None:
         return quick.alias(name), False
     return column(name, [cell for chunk in chunks for cell in chunk.cells], text=text)
@@ -167,7 +165,7 @@ def loses_digits(value: Any) -> bool:
     >>> loses_digits(2**53 + 1), loses_digits(2**60), loses_digits(0.5)
     (True, False, False)
     """
-    if type(value) is not int or -_EXACT <= value <= _EXACT:
+    if type(value) is not int or -EXACT <= value <= EXACT:
         return False
     try:
         return int(float(value)) != value

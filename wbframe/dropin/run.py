@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
-from wbframe.core.model import STEP, RunPath
+from wbframe.core.model import ENDED, STEP, RunPath
 from wbframe.dropin import reading
 from wbframe.dropin.asked import RowsAsked, StepWindows, known_size, rows_holding
 from wbframe.dropin.clients import app_url, client_of
@@ -19,8 +18,8 @@ from wbframe.dropin.documents import HEAVY_FIELDS
 from wbframe.dropin.pandas_frame import pandas_frame
 from wbframe.dropin.parts import Node, Summary, Sweep, User
 from wbframe.dropin.values import RowShape, from_json, objects
-from wbframe.errors import AnswerError, IncompleteHistoryError, PrecisionWarning
-from wbframe.io.read.outcome import Outcome
+from wbframe.errors import AnswerError, IncompleteHistoryError
+from wbframe.io.read.outcome import Outcome, warn_imprecise
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,8 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["HistoryScan", "Run"]
 
 _INTERNAL = frozenset({"_wandb", "wandb_version"})
+# How the drop-in gives every digit.
+AS_DICTS = "dicts (pandas=False, format='default') have them"
 _HEAVY = frozenset({*HEAVY_FIELDS, "system_metrics", "history_keys"})
-_ENDED = frozenset({"finished", "crashed", "failed", "killed"})
 
 
 class Run(Node):
@@ -163,7 +163,7 @@ class Run(Node):
     def lastHistoryStep(self) -> int:  # noqa: N802 -- the SDK's name
         """The last step logged, -1 for none; costs a request unless the run has ended and told its keys."""
         found = None
-        if self.state in _ENDED and self._attrs.get("historyKeys") is not None:
+        if self.state in ENDED and self._attrs.get("historyKeys") is not None:
             found = reading.last_step(self._attrs)
         if found is None:
             found = reading.read_last_step(self.client, self._run_path, self.id)
@@ -277,7 +277,7 @@ class Run(Node):
         columns = Columns()
         columns.add_cells(cells, count)
         frame, imprecise = pandas_frame(columns, text=text_keys([self]))
-        warn_imprecise(imprecise)
+        warn_imprecise(imprecise, AS_DICTS)
         return frame
 
     def scan_history(
@@ -314,7 +314,7 @@ class Run(Node):
         end = self.lastHistoryStep + 1
         stop = end if max_step is None else min(max_step, end)
         scan = HistoryScan(self, keys or [], page_size, min_step or 0, stop)
-        if not min_step and stop == end and self.state in _ENDED:
+        if not min_step and stop == end and self.state in ENDED:
             scan.expect(rows_holding(keys or [], self._attrs))
         return scan
 
@@ -434,13 +434,6 @@ def text_keys(runs: list[Run]) -> frozenset[str]:
     return frozenset(
         key for key, found in kinds.items() if "string" in found and "number" not in found
     )
-
-
-def warn_imprecise(names: Iterable[str]) -> None:
-    """Warn of columns whose digits Float64 cannot hold."""
-    for name in sorted(names):
-        msg = f"Float64 cannot hold every digit of {name!r}; dicts (pandas=False, format='default') have them"
-        warnings.warn(msg, PrecisionWarning, stacklevel=3)
 
 
 def _open_object(value: object, name: str, run: Run) -> dict[str, Any]:

@@ -17,14 +17,14 @@ from wbframe.dropin.documents import LIGHT_RUNS, RUNS, runs_page
 from wbframe.dropin.pandas_frame import pandas_frame
 from wbframe.dropin.parts import Sweep
 from wbframe.dropin.polars_frame import polars_frame
-from wbframe.dropin.run import Run, check_keys, size_of, text_keys, warn_imprecise
+from wbframe.dropin.run import AS_DICTS, Run, check_keys, size_of, text_keys
 from wbframe.errors import (
     AnswerError,
     ProjectNotFoundError,
     UsageError,
     one_of,
 )
-from wbframe.io.read.outcome import Outcome
+from wbframe.io.read.outcome import Outcome, warn_imprecise
 from wbframe.io.read.parts import send_in_parts
 
 if TYPE_CHECKING:
@@ -432,7 +432,7 @@ class Runs(Iterator[Run]):
             frame, imprecise = pandas_frame(columns, text=text, by_name=True)
         else:
             frame, imprecise = polars_frame(columns, text=text)
-        warn_imprecise(imprecise)
+        warn_imprecise(imprecise, AS_DICTS)
         return frame
 
     @property

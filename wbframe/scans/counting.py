@@ -17,8 +17,8 @@ import polars as pl
 from wbframe.core.pushdown.conjuncts import push_runs
 from wbframe.core.pushdown.query import filtered, predicate_columns
 from wbframe.core.schema.runs import RUN_COLUMNS
+from wbframe.io.read.paging import resolved
 from wbframe.io.read.project import count_runs
-from wbframe.io.read.tasks import resolved
 
 if TYPE_CHECKING:
     from wbframe.scans.source import RunsSource

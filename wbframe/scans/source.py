@@ -20,7 +20,7 @@ from wbframe.core.explain import describe_scan
 from wbframe.core.paths import paths_of
 from wbframe.core.pushdown.query import Wanted, narrow_histories, narrow_runs
 from wbframe.core.pushdown.reader import without_dynamic
-from wbframe.io.client.default import client_or_default
+from wbframe.io.client.client import client_or_default
 from wbframe.scans.probe import probe_of
 from wbframe.scans.stream import promise_histories, promise_runs, stream_histories, stream_runs
 

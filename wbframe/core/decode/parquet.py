@@ -162,15 +162,15 @@ def as_json(value: Any) -> bytes:
     >>> as_json({"a": [1.5, float("nan")]})
     b'{"a":[1.5,"NaN"]}'
     """
-    return msgspec.json.encode(_spelled(value))
+    return msgspec.json.encode(spelled(value))
 
 
-def _spelled(value: Any) -> Any:
-    """Spell what is not finite in a nested value as servers do."""
+def spelled(value: Any) -> Any:
+    """Spell what is not finite in a nested value as W&B does, since JSON has no such numbers."""
     if isinstance(value, dict):
-        return {key: _spelled(each) for key, each in value.items()}
+        return {key: spelled(each) for key, each in value.items()}
     if isinstance(value, list):
-        return [_spelled(each) for each in value]
+        return [spelled(each) for each in value]
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return value

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from wbframe.core.model import RunPath
     from wbframe.core.protocol.request import Request
 
-DEFAULT_BINS = 500
 # What is told of each bucket: the wire's suffix -> ours, in the order of the frame.
 STATISTICS = {"Min": "min", "Max": "max", "Avg": "mean", "Last": "last"}
 _POINTS_PER_REQUEST = 60_000

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from wbframe.core.model import ENDED
 from wbframe.core.paths import name_of
 from wbframe.core.protocol.answers import json_object
 from wbframe.core.schema.types import SYSTEM_PREFIXES, merge_index, system_column
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from wbframe.core.schema.types import Index, Types
 
 __all__ = ["RunEntry", "index_of", "key_types", "parse_keys", "parse_last_step", "run_entry"]
-
-_ENDED = frozenset({"finished", "crashed", "failed", "killed"})
 
 
 class _TypeCount(msgspec.Struct, gc=False):
@@ -91,7 +90,7 @@ def run_entry(ordinal: int, path: RunPath, node: RunNode) -> RunEntry:
         ordinal=ordinal,
         path=path,
         run_id=node.name,
-        ended=node.state in _ENDED,
+        ended=node.state in ENDED,
         line_count=_line_count(node, path),
         last_step=last_step,
         keys=keys,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import polars as pl
 
 from wbframe.core.batches import batches
-from wbframe.core.model import STEP
+from wbframe.core.model import MOST_SAMPLES, STEP
 from wbframe.core.paths import name_of
 from wbframe.core.protocol.rows import RowsOf, rows_request, spec
 from wbframe.core.schema.types import system_column
@@ -27,8 +27,6 @@ Field = Literal["sampledHistory", "history", "events"]
 # Cells that one request asks for at the most, and runs: about 4-6 MB of JSON, a third of it on the wire.
 POINTS_PER_REQUEST = 200_000
 RUNS_PER_REQUEST = 100
-# Rows that servers give at the most, whatever is asked for.
-MOST_SAMPLES = 10_000
 # Of whole histories a task holds more runs and rows, since most come from files; it bounds memory.
 WHOLE_POINTS_PER_TASK = 1_000_000
 WHOLE_RUNS_PER_TASK = 16

@@ -33,9 +33,17 @@ def answered(kind: _Type) -> _Type:
     return kind
 
 
-def decoder_of(kind: type[Any]) -> msgspec.json.Decoder[Any]:
-    """Give the decoder of a type that is `answered`."""
-    return _decoders[kind]
+def read_json(kind: type[Any], content: bytes, *, where: str) -> Any:
+    """Decode JSON, be it strict or not, into a type that is `answered`.
+
+    Raises
+    ------
+    AnswerError
+        If it is no JSON.
+    msgspec.ValidationError
+        If it is of another shape.
+    """
+    return decode_any(_decoders[kind], content, where=where)
 
 
 class PageInfo(msgspec.Struct, rename="camel"):
@@ -94,7 +102,7 @@ def messages_of(content: bytes) -> list[str]:
     if b'"errors"' not in ends and b'"error"' not in ends:
         return []
     try:
-        envelope: _Envelope = decode_any(decoder_of(_Envelope), content, where="")
+        envelope: _Envelope = read_json(_Envelope, content, where="")
     except (msgspec.ValidationError, AnswerError):
         return []
     return envelope.messages
@@ -109,7 +117,7 @@ def decode_answer(data: bytes | msgspec.Raw, kind: type[Any], request: Request) 
         If it is no JSON, or of another shape.
     """
     try:
-        return decode_any(decoder_of(kind), bytes(data), where=request.asked)
+        return read_json(kind, bytes(data), where=request.asked)
     except msgspec.ValidationError as error:
         msg = f"could not read {request.asked}: the answer is not what W&B's protocol says: {error}"
         raise AnswerError(msg) from error

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from wbframe.core.decode.json import decode_any
 from wbframe.core.protocol.answers import (
     RAW_NULL,
     answered,
     decode_answer,
-    decoder_of,
     found_runs,
     open_answer,
+    read_json,
 )
 from wbframe.core.protocol.request import BUCKETS, Request, by_run
 from wbframe.errors import AnswerError
@@ -126,7 +125,7 @@ def rows_at_once(content: bytes, request: Request, runs: Sequence[RowsOf]) -> li
         or refuses step by step.
     """
     try:
-        answer: _RowsEnvelope = decode_any(decoder_of(_RowsEnvelope), content, where=request.asked)
+        answer: _RowsEnvelope = read_json(_RowsEnvelope, content, where=request.asked)
     except msgspec.ValidationError:
         return None
     if answer.errors or answer.error or answer.data is None or answer.data.project is None:

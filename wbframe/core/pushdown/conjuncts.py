@@ -14,6 +14,7 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 
 from wbframe.core.filters import Filter, conjoin, to_dict
+from wbframe.core.model import EXACT
 from wbframe.core.pushdown import tree as ex
 from wbframe.core.pushdown.reader import read
 from wbframe.core.pushdown.translate import Local, Pushed, translate
@@ -29,7 +30,6 @@ Status: TypeAlias = Literal["exact", "superset", "local"]
 _Range: TypeAlias = "tuple[float, float]"
 _T = TypeVar("_T")
 
-_EXACT: Final = 2**53  # above it Float64 skips whole numbers
 _MICROSECOND: Final = 1e-6  # what a double loses of a time of today, rounded up
 MOST_VALUES: Final = 1000
 """How many constants a filter may hold; a predicate with more stays here."""
@@ -365,7 +365,7 @@ def _numbers(leaf: ex.Node, column: str) -> tuple[tuple[str, Any], ...] | None:
 
 def _is_number(value: Any) -> bool:
     """Say whether a constant is a number that a double holds."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _EXACT
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < EXACT
 
 
 def _steps(leaf: ex.Node) -> _Range | None:

@@ -29,6 +29,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 from wbframe.core.filters import Field, Filter, Or, Test, conjoin
+from wbframe.core.model import EXACT
 from wbframe.core.pushdown import tree as ex
 
 if TYPE_CHECKING:
@@ -78,7 +79,6 @@ _META: Final = {
     "tags": ("tags", "tags"),
 }
 _ODD_KEY: Final = re.compile(r"[.\"'`\\$*\[\]{}\x00-\x1f\x7f]")
-_EXACT: Final = 2**53  # above it Float64 skips whole numbers
 _PLAIN: Final = (1e-4, 1e16)  # Python spells numbers outside in scientific notation
 _LONGEST_PATTERN: Final = 1000
 _SECOND: Final = timedelta(seconds=1)
@@ -321,7 +321,7 @@ def _number_candidates(value: Any) -> tuple[Any, ...] | Local:
     """Give the number to ask for, unless its stored spelling may hide it from the server."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return Local("the constant is of another type than the column")
-    if abs(value) >= _EXACT:
+    if abs(value) >= EXACT:
         return Local("Float64 skips whole numbers of this size")
     if value and not _PLAIN[0] <= abs(value) < _PLAIN[1]:
         return Local("the server does not find numbers stored in scientific notation")
@@ -355,7 +355,7 @@ def _compare_number(target: _Target, operator: str, value: Any) -> Pushed | Loca
     if operator == "!=":
         return Local("a missing key, a null and a NaN may all count as unequal")
     lower = operator in (">", ">=")
-    if abs(value) >= _EXACT:  # step aside by one double: the server may round, the frame does
+    if abs(value) >= EXACT:  # step aside by one double: the server may round, the frame does
         bound: Any = math.nextafter(float(value), -math.inf if lower else math.inf)
         if not math.isfinite(bound):
             return Local("the number is beyond every double")

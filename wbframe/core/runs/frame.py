@@ -14,7 +14,7 @@ from wbframe.core.paths import name_of
 from wbframe.core.protocol.answers import RAW_NULL, json_object, json_texts
 from wbframe.core.schema.runs import RUN_COLUMNS, RunsSchema
 from wbframe.core.schema.types import HIDDEN, Index, merge_index
-from wbframe.errors import AnswerError, ColumnError, FilterError, did_you_mean
+from wbframe.errors import AnswerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -267,26 +267,3 @@ def _times(spelled: Mapping[str, Sequence[object]]) -> dict[str, pl.Series]:
                 f"`{text.name}`: cannot read the time {bad[0]!r}; expected the form 2026-01-31T10:15:30Z"
             )
     return {column.name: column for column in parsed}
-
-
-def rows_where(frame: pl.DataFrame, predicate: pl.Expr) -> list[int]:
-    """Give the places of the rows for which a predicate is true.
-
-    Raises
-    ------
-    ColumnError
-        If it looks at a column that the frame does not have.
-    FilterError
-        If it is no predicate, or does not suit the types of the columns.
-    """
-    try:
-        return frame.with_row_index("\0at").filter(predicate)["\0at"].to_list()
-    except pl.exceptions.ColumnNotFoundError as error:
-        missing = [each for each in predicate.meta.root_names() if each not in frame.columns]
-        hints = "".join(did_you_mean(each, frame.columns) for each in missing)
-        raise ColumnError(f"`filters`: no column {missing} in the runs frame.{hints}") from error
-    except pl.exceptions.PolarsError as error:
-        said = " ".join(str(error).split())  # of a pattern the last line says what is wrong with it
-        raise FilterError(
-            f"`filters`: the expression cannot be applied to the runs frame: {said:.300}"
-        ) from error

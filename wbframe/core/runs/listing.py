@@ -6,15 +6,15 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from wbframe.core import filters as flt
 from wbframe.core.model import LIGHT_PER_PAGE, PER_PAGE
 from wbframe.core.protocol.runs import Listing, NamedListing, ProjectListing, RunNode
-from wbframe.core.runs.frame import rows_where
+from wbframe.errors import ColumnError, FilterError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-
-    import polars as pl
 
     from wbframe.core.model import RunPath, Selection
     from wbframe.core.protocol.runs import NodeFields
@@ -110,3 +110,26 @@ class RunsTaken:
             places = places if self.limit is None else places[: self.limit - self.taken]
         self.taken += len(runs if places is None else places)
         return places
+
+
+def rows_where(frame: pl.DataFrame, predicate: pl.Expr) -> list[int]:
+    """Give the places of the rows for which a predicate is true.
+
+    Raises
+    ------
+    ColumnError
+        If it looks at a column that the frame does not have.
+    FilterError
+        If it is no predicate, or does not suit the types of the columns.
+    """
+    try:
+        return frame.with_row_index("\0at").filter(predicate)["\0at"].to_list()
+    except pl.exceptions.ColumnNotFoundError as error:
+        missing = [each for each in predicate.meta.root_names() if each not in frame.columns]
+        hints = "".join(did_you_mean(each, frame.columns) for each in missing)
+        raise ColumnError(f"`filters`: no column {missing} in the runs frame.{hints}") from error
+    except pl.exceptions.PolarsError as error:
+        said = " ".join(str(error).split())  # of a pattern the last line says what is wrong with it
+        raise FilterError(
+            f"`filters`: the expression cannot be applied to the runs frame: {said:.300}"
+        ) from error

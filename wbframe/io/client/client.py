@@ -21,10 +21,15 @@ from wbframe.core.histories.tasks import POINTS_PER_REQUEST
 from wbframe.core.protocol.project import VIEWER, viewer_entity
 from wbframe.errors import CredentialsError, PlainHttpWarning, UsageError
 from wbframe.io import threads
-from wbframe.io.client.budget import Budget
-from wbframe.io.client.credentials import find_base_url, find_default, find_key
+from wbframe.io.client.credentials import (
+    above_0,
+    find_base_url,
+    find_default,
+    find_key,
+    is_loopback,
+)
 from wbframe.io.client.failures import of_no_answer, on_answer, on_file, retry_after_seconds
-from wbframe.io.client.pace import Pace, read_quota
+from wbframe.io.client.pace import Budget, Pace, read_quota
 from wbframe.io.client.retry import Clock, RetryPolicy, Try, persist
 from wbframe.io.client.session import Session, as_it_is, read_body
 from wbframe.report import Traffic
@@ -47,7 +52,6 @@ _RETRY_SECONDS = 300.0
 _LARGEST_ANSWER = 1 << 30
 _FEWEST_POINTS = 1_000
 _AGENT = f"wbframe/{__version__}"
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Client:
@@ -125,9 +129,9 @@ class Client:
         transport: RequestsHTTPTransport | None = None,
         clock: Clock | None = None,
     ) -> None:
-        timeout = _above_0("timeout", timeout, "WBFRAME_TIMEOUT") or _TIMEOUT
-        rate = _above_0("requests_per_minute", requests_per_minute, "WBFRAME_REQUESTS_PER_MINUTE")
-        patience = _above_0("seconds", None, "WBFRAME_RETRY_SECONDS") or _RETRY_SECONDS
+        timeout = above_0("timeout", timeout, "WBFRAME_TIMEOUT") or _TIMEOUT
+        rate = above_0("requests_per_minute", requests_per_minute, "WBFRAME_REQUESTS_PER_MINUTE")
+        patience = above_0("seconds", None, "WBFRAME_RETRY_SECONDS") or _RETRY_SECONDS
         if not isinstance(largest_answer, int) or largest_answer < 1:
             raise UsageError(
                 f"`largest_answer` must be in bytes, at least 1; got {largest_answer!r}"
@@ -414,7 +418,7 @@ class Client:
         """Warn if the key is about to go over a network as it is."""
         split = urlsplit(self.base_url)
         host = split.hostname or ""
-        if split.scheme == "http" and host not in _LOOPBACK and not host.startswith("127."):
+        if split.scheme == "http" and not is_loopback(host):
             msg = f"the API key goes to {host} unencrypted; set `base_url` to its https:// address"
             warnings.warn(msg, PlainHttpWarning, stacklevel=2)
 
@@ -429,11 +433,30 @@ class Client:
         self.decoding = threading.BoundedSemaphore(max(os.cpu_count() or 1, 2))
 
 
+def client_or_default(client: Client | None) -> Client:
+    """Give the client, or the one for the environment as it is now; it keeps its connections between calls."""
+    if client is not None:
+        if not isinstance(client, Client):
+            raise UsageError(f"`client` must be a wbframe.Client; got {type(client).__name__}")
+        return client
+    base_url = find_base_url(None)
+    named = (os.environ.get(name) for name in ("WANDB_API_KEY", "WANDB_ENTITY", "WANDB_PROJECT"))
+    at = (base_url, *named)
+    with _defaults_lock:
+        if at not in _defaults:
+            _defaults[at] = Client(base_url)
+        return _defaults[at]
+
+
 _clients: weakref.WeakSet[Client] = weakref.WeakSet()
+_defaults: dict[tuple[str | None, ...], Client] = {}
+_defaults_lock = threading.Lock()
 
 
 def _after_fork() -> None:
-    """Let all clients of a forked process begin anew."""
+    """Let all clients of a forked process begin anew, and the lock, which another thread may have held."""
+    global _defaults_lock  # noqa: PLW0603 -- as above
+    _defaults_lock = threading.Lock()
     for client in list(_clients):
         client.begin()
 
@@ -454,21 +477,3 @@ def _only_transport(transport: RequestsHTTPTransport, *others: object) -> str:
     if any(each is not None for each in others):
         raise UsageError("`transport` has an address and a key: leave out `base_url` and `api_key`")
     return base_url_of(transport)
-
-
-def _above_0(name: str, given: float | None, variable: str) -> float | None:
-    """Give an argument, or the environment variable that stands for it; both must be above 0."""
-    value: object = given
-    if given is None:
-        text = os.environ.get(variable)
-        if not text:
-            return None
-        name = variable
-        try:
-            value = float(text)
-        except ValueError:
-            value = text
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        unit = "" if "minute" in name.lower() else " seconds"
-        raise UsageError(f"`{name}` must be above 0{unit}; got {value!r}")
-    return float(value)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import configparser
+import math
 import netrc
 import os
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -161,9 +163,41 @@ def find_default(name: str, *, given: str | None = None) -> str | None:
     )
 
 
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine, by its name or address alone: other names resolve to anything.
+
+    Examples
+    --------
+    >>> [is_loopback(each) for each in ("localhost", "127.0.0.9", "::1", "127.0.0.1.example.org")]
+    [True, True, True, False]
+    """
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def app_hosts(base_url: str) -> tuple[str, ...]:
     """Give the hosts at which the web app of this server is seen."""
     netloc = urlsplit(base_url).netloc.lower()
     named = urlsplit(os.environ.get("WANDB_APP_URL") or "").netloc.lower()
     own = netloc.replace("api.", "app.", 1) if netloc.startswith("api.") else netloc
     return tuple(filter(None, (named, *_APP_HOSTS.get(netloc, ()), own, netloc)))
+
+
+def above_0(name: str, given: float | None, variable: str) -> float | None:
+    """Give an argument, or the environment variable that stands for it; both must be above 0."""
+    value: object = given
+    if given is None:
+        text = os.environ.get(variable)
+        if not text:
+            return None
+        name = variable
+        try:
+            value = float(text)
+        except ValueError:
+            value = text
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        unit = "" if "minute" in name.lower() else " seconds"
+        raise UsageError(f"`{name}` must be above 0{unit}; got {value!r}")
+    return float(value)

@@ -13,9 +13,6 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-import tenacity
-import tenacity.wait
-
 from wbframe.errors import UsageError
 from wbframe.io import threads
 from wbframe.io.client.failures import Failure
@@ -24,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import requests
+    import tenacity
 
     from wbframe.io.client.session import Turn
 
@@ -149,7 +147,11 @@ def persist(
         The last failure, with the number of tries and the time that they took.
     """
     started = clock.now()
-    tries = 0
+    try:
+        return once(tried)
+    except Failure as failure:
+        first: Failure | None = failure
+    tries = 1
 
     def note(state: tenacity.RetryCallState) -> None:
         reason, wait = str(state.outcome and state.outcome.exception()), state.upcoming_sleep
@@ -168,7 +170,11 @@ def persist(
         for attempt in retrying(policy, clock, may_pass, note):
             with attempt:
                 tries = attempt.retry_state.attempt_number
-                return once(replace(tried, again=True) if tries > 1 else tried)
+                if first is not None:
+                    # The loop begins with what the first try came to: until then it is not even imported.
+                    failed, first = first, None
+                    raise failed
+                return once(replace(tried, again=True))
     except Failure as failure:
         error = failure.error(tried.what, tries=tries, seconds=clock.now() - started)
     raise error from error.__cause__
@@ -181,6 +187,8 @@ def retrying(
     before_sleep: Callable[[tenacity.RetryCallState], None] | None = None,
 ) -> tenacity.Retrying:
     """Give the loop that follows the policy for what `may_pass`."""
+    import tenacity  # noqa: PLC0415 -- imports asyncio, which a read without failures does not need
+
     backoff = tenacity.wait_random_exponential(
         multiplier=policy.first_wait, max=policy.longest_wait
     )

@@ -10,12 +10,14 @@ from wbframe.core.batches import batches
 from wbframe.core.decode.rows import infer_types, join_texts
 from wbframe.core.histories.entries import RunEntry, index_of, key_types, run_entry
 from wbframe.core.histories.frame import Assembly
-from wbframe.core.histories.rows import merge_rows
+from wbframe.core.histories.rows import TaskRows, halves, merge_rows, put_together, read_answer
 from wbframe.core.histories.tasks import (
     POINTS_PER_REQUEST,
+    HistoryTask,
     history_tasks,
     rows_asked,
     runs_to_look_at,
+    whole_rows,
 )
 from wbframe.core.model import RunsScan
 from wbframe.core.paths import describe
@@ -25,10 +27,10 @@ from wbframe.core.schema.histories import HistorySchema, history_schema
 from wbframe.core.schema.types import is_mixed, merge_index
 from wbframe.errors import SchemaMismatchError
 from wbframe.io.read.outcome import Outcome, Read, silent, warn_imprecise
-from wbframe.io.read.parts import halves_of, in_parts, send_in_parts
+from wbframe.io.read.paging import list_runs, resolved
+from wbframe.io.read.parts import halves_of, in_parts, read_or_leave_out, send_in_parts
 from wbframe.io.read.project import read_keys
-from wbframe.io.read.runs import collect_runs, list_runs, plan_runs
-from wbframe.io.read.tasks import read_tasks, resolved
+from wbframe.io.threads import side_by_side
 from wbframe.report import Progress, ScanReport
 
 if TYPE_CHECKING:
@@ -36,8 +38,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from wbframe.core.histories.rows import TaskRows
-    from wbframe.core.histories.tasks import Field, HistoryTask
+    from wbframe.core.histories.tasks import Field
     from wbframe.core.model import HistoryScan, RunPath, Selection
     from wbframe.core.protocol.request import Request
     from wbframe.core.schema.types import Index
@@ -120,6 +121,8 @@ def _listed(
     """List the runs of a scan: the selection with its entities, the entries, and the run columns if any are."""
     selection, beside = scan.selection, None
     if scan.run_columns or selection.predicate is not None:
+        from wbframe.io.read.runs import collect_runs, plan_runs  # noqa: PLC0415 -- imports what translates filters
+
         plan = plan_runs(read.client, runs_beside(scan))
         listed = collect_runs(read, plan, plain=ENTRY_FIELDS)
         selection, runs = plan.scan.selection, listed.runs
@@ -284,6 +287,38 @@ def _read_entries(
             outcome.progress(Progress(kind="histories", done=done, total=total, rows=height))
     outcome.progress(Progress(kind="histories", done=total, total=total, rows=height))
     return new
+
+
+def read_tasks(
+    client: Client, tasks: Iterable[HistoryTask], *, ahead: int | None = None
+) -> Generator[TaskRows]:
+    """Read tasks side by side, and hand out what they gave in their order.
+
+    Closing the iterator stops what has not begun, and cuts what has.
+    """
+
+    def read(task: HistoryTask) -> TaskRows:
+        return read_task(client, task)
+
+    return side_by_side(
+        client.concurrency, lambda task: read_or_leave_out(read, task), tasks, ahead=ahead
+    )
+
+
+def read_task(client: Client, task: HistoryTask) -> TaskRows:
+    """Read one task; ask again where grouping was wrong, and for less where it was too big."""
+    lead = tuple(task.schema.lead)
+    found = TaskRows()
+    unclear: set[int] = set()
+    for rows in send_in_parts(client, task, halves, HistoryTask.request, read_answer):
+        again, rows.again = rows.again, None
+        unclear |= put_together(found, rows, lead)
+        if again is not None:
+            put_together(found, read_task(client, again), lead)
+    if unclear:
+        runs = tuple(whole_rows(run) for run in task.runs if run.ordinal in unclear)
+        merge_rows(found, read_task(client, replace(task, runs=runs)))
+    return found
 
 
 def read_any_tasks(

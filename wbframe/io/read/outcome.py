@@ -23,7 +23,7 @@ from wbframe.errors import (
 from wbframe.report import LeftOut, Progress, ScanReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
     from typing_extensions import Self
@@ -256,13 +256,11 @@ def warn_collided(names: set[str]) -> None:
         warnings.warn(msg, CollisionWarning, stacklevel=2)
 
 
-def warn_imprecise(names: frozenset[str] | set[str]) -> None:
-    """Warn of columns whose digits Float64 cannot hold."""
+def warn_imprecise(names: Iterable[str], exactly: str = "") -> None:
+    """Warn of columns whose digits Float64 cannot hold, and say how to have them `exactly`."""
     for name in sorted(names):
-        msg = (
-            f"Float64 cannot hold every digit of {name!r}; read it exactly with"
-            f" schema_overrides={{{name!r}: pl.Int64}}"
-        )
+        how = exactly or f"read it exactly with schema_overrides={{{name!r}: pl.Int64}}"
+        msg = f"Float64 cannot hold every digit of {name!r}; {how}"
         warnings.warn(msg, PrecisionWarning, stacklevel=2)
 
 

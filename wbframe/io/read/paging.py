@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from wbframe.core import filters as flt
-from wbframe.core.model import MOST_PER_PAGE
+from wbframe.core.model import MOST_PER_PAGE, RunPath
+from wbframe.core.paths import name_of
 from wbframe.core.protocol.runs import (
+    Listing,
     NodeFields,
+    Page,
     ProjectListing,
+    RunNode,
     cursors_ahead,
     is_offset,
     one_earlier,
 )
-from wbframe.errors import AnswerError, IncompleteError
-from wbframe.io.read.parts import RefusedFeatureError, send_page
+from wbframe.core.runs.listing import RunsTaken, listings
+from wbframe.errors import AnswerError, IncompleteError, PathError
+from wbframe.io.client.credentials import app_hosts
+from wbframe.io.read.parts import SKIPPED, RefusedFeatureError, send_page
 from wbframe.io.threads import side_by_side
+from wbframe.report import LeftOut, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterable
 
     from wbframe.core.model import Selection
     from wbframe.core.protocol.request import Request
-    from wbframe.core.protocol.runs import Listing, Page
     from wbframe.io.client.client import Client
+    from wbframe.io.read.outcome import Read
 
-__all__ = ["pages_of"]
+__all__ = ["Listed", "fresh_runs", "list_runs", "pages_of", "read_pages", "resolved"]
 
+Listed = Iterator[tuple[Listing, Page]]
 # A project whose runs move each time that they are listed is given up.
 _MOST_LISTINGS = 3
 _NAMES_A_FILTER = 500
@@ -193,3 +202,80 @@ def _missed(client: Client, listing: ProjectListing, met: _Met) -> Iterator[tupl
             f"could not read {listing.asked} completely: the server counts {counted} and gives"
             f" {len(there.names)}; try again, or set on_error='skip' to do without the others"
         )
+
+
+# ---------------------------------------------------------------- the runs of a selection
+
+
+def resolved(client: Client, paths: Iterable[RunPath]) -> tuple[RunPath, ...]:
+    """Fill in the default entity, and check that addresses belong to the client's server.
+
+    Raises
+    ------
+    PathError
+        If an address is one of another server's web app.
+    """
+    found = []
+    for path in paths:
+        if path.host is not None and path.host not in app_hosts(client.base_url):
+            msg = (
+                f"the address is of {path.host}, but the client reads {client.base_url};"
+                " set WANDB_BASE_URL, or pass `client=wbframe.Client(base_url=...)`"
+            )
+            raise PathError(msg)
+        entity = path.entity if path.entity is not None else client.default_entity()
+        found.append(replace(path, entity=entity, host=None))
+    return tuple(dict.fromkeys(found))
+
+
+def read_pages(
+    read: Read, selection: Selection, fields: NodeFields
+) -> Iterator[tuple[Listing, Page]]:
+    """Read the pages of a selection, in order; stop taking to stop reading.
+
+    Where the selection says so, a project whose further runs cannot be listed is a loss.
+    """
+    for listing in listings(selection, fields):
+        taken = 0
+        with closing(pages_of(read.client, listing, selection)) as pages:
+            try:
+                for known, page in pages:
+                    taken += len(page.nodes)
+                    yield known, page
+            except SKIPPED as error:
+                if selection.on_error == "raise" or read.losses is None:
+                    raise
+                why = f"no runs behind the first {taken}: {error}"
+                read.losses.append(LeftOut(name_of(listing.path), why))
+
+
+def list_runs(
+    read: Read, selection: Selection, fields: NodeFields
+) -> Iterator[tuple[RunPath, RunNode]]:
+    """List the runs of a selection without a predicate, each once, up to its limit; no frame is made of them."""
+    taken = RunsTaken(None, selection.limit)
+    if taken.full:
+        return
+    for path, nodes in fresh_runs(read, selection, taken, read_pages(read, selection, fields)):
+        taken.taken += len(nodes)
+        for node in nodes:
+            yield path, node
+
+
+def fresh_runs(
+    read: Read,
+    selection: Selection,
+    taken: RunsTaken,
+    listed: Listed,
+    readable: Callable[[RunPath, Iterable[RunNode]], list[RunNode]] | None = None,
+) -> Iterator[tuple[RunPath, list[RunNode]]]:
+    """Give the runs of each page that are `readable` and have not been listed before, until enough are taken."""
+    for listing, page in listed:
+        nodes: Iterable[RunNode] = page.nodes
+        if readable is not None:
+            nodes = readable(listing.path, nodes)
+        yield listing.path, taken.fresh(listing.path, nodes)
+        total = page.run_count if selection.limit is None else selection.limit
+        read.progress(Progress(kind="runs", done=taken.taken, total=total))
+        if taken.full:
+            return

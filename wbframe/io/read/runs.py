@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -12,8 +13,8 @@ from wbframe.core.filters import EMPTY
 from wbframe.core.model import Selection
 from wbframe.core.paths import describe, run_of
 from wbframe.core.pushdown.query import predicate_columns, with_own_predicate
-from wbframe.core.runs.frame import RunsBuffer, leaf_types, rows_where, run_leaves
-from wbframe.core.runs.listing import RunsTaken
+from wbframe.core.runs.frame import RunsBuffer, leaf_types, run_leaves
+from wbframe.core.runs.listing import RunsTaken, rows_where
 from wbframe.core.runs.pages import GrowingPages, PromisedPages, RunsPage
 from wbframe.core.runs.plan import RunsPlan, columns_of
 from wbframe.core.schema.runs import RUN_COLUMNS, RunsSchema, needs_index, runs_schema
@@ -30,16 +31,16 @@ from wbframe.io.read.outcome import (
     warn_imprecise,
     warn_new_keys,
 )
+from wbframe.io.read.paging import fresh_runs, read_pages, resolved
 from wbframe.io.read.project import read_index
-from wbframe.io.read.tasks import read_pages, resolved
 from wbframe.io.threads import begun
-from wbframe.report import LeftOut, Progress
+from wbframe.report import LeftOut
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from wbframe.core.model import OnNewKey, RunPath, RunsScan
-    from wbframe.core.protocol.runs import Listing, NodeFields, Page, RunNode
+    from wbframe.core.protocol.runs import Listing, Page, RunNode
     from wbframe.core.schema.types import Index
     from wbframe.io.client.client import Client
     from wbframe.io.read.outcome import Hook
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     Listed = Iterator[tuple[Listing, Page]]
 
 
-__all__ = ["ListedRuns", "collect_runs", "iter_pages", "list_runs", "plan_runs", "read_runs"]
+__all__ = ["ListedRuns", "collect_runs", "iter_pages", "plan_runs", "read_runs"]
 
 _RUNS_LOOKED_AT_ONCE = 1000
 _NUMBERS = frozenset({"number", "nil"})
@@ -270,42 +271,16 @@ def _iter_runs(
         fields = pages.schema.fields()
         fields = replace(fields, plain=tuple(dict.fromkeys((*fields.plain, *plain))))
         listed = read_pages(read, selection, fields)
-    for path, nodes in _fresh(read, selection, taken, listed or iter(())):
+    readable = None
+    if selection.on_error == "skip" and read.losses is not None:
+        readable = partial(_readable, read.losses)
+    for path, nodes in fresh_runs(read, selection, taken, listed or iter(()), readable):
         page = pages.decode(path, nodes)
         places = taken.take(page.nodes, page.frame)
         yield page if places is None else page.only(places)
 
 
-def list_runs(
-    read: Read, selection: Selection, fields: NodeFields
-) -> Iterator[tuple[RunPath, RunNode]]:
-    """List the runs of a selection without a predicate, each once, up to its limit; no frame is made of them."""
-    taken = RunsTaken(None, selection.limit)
-    if taken.full:
-        return
-    for path, nodes in _fresh(read, selection, taken, read_pages(read, selection, fields)):
-        taken.taken += len(nodes)
-        for node in nodes:
-            yield path, node
-
-
-def _fresh(
-    read: Read, selection: Selection, taken: RunsTaken, listed: Listed
-) -> Iterator[tuple[RunPath, list[RunNode]]]:
-    """Give the runs of each page that have not been listed before, until enough are taken."""
-    skips = selection.on_error == "skip"
-    for listing, page in listed:
-        nodes: Iterable[RunNode] = page.nodes
-        if skips and read.losses is not None:
-            nodes = _readable(listing.path, nodes, read.losses)
-        yield listing.path, taken.fresh(listing.path, nodes)
-        total = page.run_count if selection.limit is None else selection.limit
-        read.progress(Progress(kind="runs", done=taken.taken, total=total))
-        if taken.full:
-            return
-
-
-def _readable(path: RunPath, nodes: Iterable[RunNode], losses: list[LeftOut]) -> list[RunNode]:
+def _readable(losses: list[LeftOut], path: RunPath, nodes: Iterable[RunNode]) -> list[RunNode]:
     """Give the runs whose config and summary can be read; the others are losses."""
     found = []
     for node in nodes:

@@ -21,7 +21,7 @@ import wbframe.namespaces
 import wbframe.pandas
 import wbframe.polars
 from wbframe.core.arguments import INFER_SCHEMA_RUNS, call_with, history_scan, runs_scan
-from wbframe.core.histories.buckets import DEFAULT_BINS
+from wbframe.core.model import DEFAULT_BINS
 from wbframe.errors import UsageError
 
 PLACES = {

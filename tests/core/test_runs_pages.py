@@ -14,8 +14,8 @@ from polars.testing import assert_frame_equal
 from wbframe.core.filters import EMPTY
 from wbframe.core.model import RunPath, RunsScan, Selection
 from wbframe.core.protocol.runs import RunNode
-from wbframe.core.runs.frame import RunsBuffer, leaf_types, rows_where, runs_frame
-from wbframe.core.runs.listing import RunsTaken
+from wbframe.core.runs.frame import RunsBuffer, leaf_types, runs_frame
+from wbframe.core.runs.listing import RunsTaken, rows_where
 from wbframe.core.runs.pages import GrowingPages, PromisedPages, RunsPage
 from wbframe.core.runs.plan import RunsPlan
 from wbframe.core.schema.types import merge_index

@@ -137,7 +137,8 @@ class Server:
         return len(self._faults)
 
     def clear(self) -> None:
-        """Forget the logged requests and the queued faults."""
+        """Forget the logged requests and the queued faults, and count requests anew."""
+        self._serial = itertools.count()
         self._requests.clear()
         self._storage.requests.clear()
         self._faults.clear()

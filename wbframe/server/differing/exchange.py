@@ -100,7 +100,7 @@ class Asking:
                 yield from self._walk(each, path, fragments)
             else:
                 own = f"{path}.{each.name.value}" if path else each.name.value
-                values = {arg.name.value: self._value(arg.value) for arg in each.arguments}
+                values = {arg.name.value: self._value(arg.value) for arg in each.arguments or ()}
                 yield Selected(own, values)
                 yield from self._walk(each, own, fragments)
 

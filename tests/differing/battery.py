@@ -1,0 +1,581 @@
+"""A fixed battery of reads, and what becomes of each on a server that differs.
+
+Each read goes through a public face with a client of its own, and gives plain values that can be compared. Waits
+are on a clock that jumps; a read that takes too long is left alone, and its server stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import re
+import threading
+import time
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import graphql
+import polars as pl
+import pyarrow.parquet  # noqa: F401 - a first import takes longer than a read may
+
+import wbframe
+import wbframe.errors
+from tests.clocks import FakeClock
+from tests.differing.project import LONG, SMALL, long, small
+from wbframe.dropin.api import Api
+from wbframe.errors import WbframeError, WbframeWarning
+from wbframe.server import DIFFERENCES, serve
+from wbframe.server.differing import Differing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from wbframe import Client
+    from wbframe.server import LoggedRequest
+    from wbframe.server.http import Server
+
+DEADLINE = 6.0  # real seconds for one read
+MOST_WAITED = 30.0  # seconds on the clock that jumps; the policy allows two for each request
+TIMEOUT = 0.8
+RETRY = wbframe.RetryPolicy(tries=3, first_wait=0.01, seconds=2)
+
+
+logging.getLogger("aiohttp.server").disabled = True  # it tells of clients that gave up
+
+OURS = re.compile("|".join(each for each in dir(wbframe.errors) if each.endswith("Error")))
+
+READS: dict[str, Callable[[Client], Any]] = {}
+
+
+def read(function: Callable[[Client], Any]) -> Callable[[Client], Any]:
+    READS[function.__name__] = function
+    return function
+
+
+# ---------------------------------------------------------------- runs
+
+
+@read
+def runs_all(client):
+    return wbframe.polars.read_runs(SMALL, per_page=7, client=client)
+
+
+@read
+def runs_named(client):
+    columns = ["run_id", "state", "config.lr", "config.optimizer.sched.kind", "summary.loss"]
+    return wbframe.polars.read_runs(SMALL, columns=columns, per_page=7, client=client)
+
+
+@read
+def runs_mixed(client):
+    columns = ["run_id", "config.mixed", "config.layers", "summary.opt.v.w", "config.newest"]
+    return wbframe.polars.read_runs(SMALL, columns=columns, client=client)
+
+
+@read
+def runs_globs(client):
+    columns = ["run_id", "config.optimizer.*", "summary.*"]
+    return wbframe.polars.read_runs(SMALL, columns=columns, client=client)
+
+
+@read
+def runs_parent(client):
+    columns = ["run_id", "config.rare.deep.er.est", "created_at", "tags"]
+    return wbframe.polars.read_runs(SMALL, columns=columns, client=client)
+
+
+@read
+def runs_limit(client):
+    columns = ["run_id", "config.seed"]
+    return wbframe.polars.read_runs(
+        SMALL, columns=columns, limit=3, order="+created_at", client=client
+    )
+
+
+@read
+def runs_dict_filter(client):
+    columns = ["run_id", "config.lr"]
+    filters = {"config.model": "mlp", "state": "finished"}
+    return wbframe.polars.read_runs(SMALL, columns=columns, filters=filters, client=client)
+
+
+@read
+def runs_expression_filter(client):
+    columns = ["run_id", "config.lr"]
+    filters = [pl.col("config.lr") > 0.6, pl.col("state") == "finished"]
+    return wbframe.polars.read_runs(SMALL, columns=columns, filters=filters, client=client)
+
+
+def scan(client, **options):
+    return wbframe.polars.scan_runs(SMALL, per_page=7, client=client, **options)
+
+
+@read
+def scan_all(client):
+    return scan(client).collect()
+
+
+@read
+def scan_select(client):
+    return scan(client).select("run_id", "config.optimizer.sched.warm", "summary.acc").collect()
+
+
+@read
+def scan_filter(client):
+    kept = scan(client).filter(pl.col("config.lr") > 0.6, pl.col("config.model") == "mlp")
+    return kept.select("run_id", "config.seed").collect()
+
+
+@read
+def scan_filter_summary(client):
+    kept = scan(client).filter(pl.col("summary.loss").is_not_null(), pl.col("config.seed") >= 9)
+    return kept.select("run_id", "summary.loss").collect()
+
+
+@read
+def scan_filter_nested(client):
+    kept = scan(client).filter(pl.col("config.optimizer.sched.warm") == 2)
+    return kept.select("run_id", "config.optimizer.sched.warm").collect()
+
+
+@read
+def scan_filter_equal(client):
+    kept = scan(client).filter(pl.col("config.seed").is_in([3.0, 9.0, 10.0]))
+    return kept.select("run_id", "state").collect()
+
+
+@read
+def scan_head(client):
+    return scan(client).select("run_id", "config.lr").head(3).collect()
+
+
+@read
+def scan_len(client):
+    return scan(client).select(pl.len()).collect()
+
+
+@read
+def scan_filter_len(client):
+    return scan(client).filter(pl.col("state") == "finished").select(pl.len()).collect()
+
+
+# ---------------------------------------------------------------- histories
+
+
+def rows(client, path=SMALL, **options):
+    return wbframe.polars.read_histories(path, client=client, **options)
+
+
+@read
+def rows_key(client):
+    return rows(client, keys=["loss"])
+
+
+@read
+def rows_keys(client):
+    return rows(client, keys=["loss", "val/loss", "acc"], run_columns=["config.lr"])
+
+
+@read
+def rows_apart(client):
+    return rows(client, keys=["loss", "apart"])
+
+
+@read
+def rows_objects(client):
+    return rows(client, keys=["loss", "hist", "text"])
+
+
+@read
+def rows_nested(client):
+    return rows(client, keys=["opt.m", "opt.v.w"])
+
+
+@read
+def rows_odd(client):
+    return rows(client, keys=["odd", "late"])
+
+
+@read
+def rows_all(client):
+    return rows(client)
+
+
+@read
+def rows_window(client):
+    return rows(client, keys=["loss", "apart"], min_step=5, max_step=9)
+
+
+@read
+def rows_one_step(client):
+    return rows(client, keys=["loss"], min_step=7, max_step=8)
+
+
+@read
+def rows_window_all(client):
+    return rows(client, min_step=5, max_step=9)
+
+
+@read
+def rows_whole(client):
+    return rows(client, samples=None)
+
+
+@read
+def rows_whole_keys(client):
+    return rows(client, keys=["val/loss", "apart", "opt.m"], samples=None)
+
+
+@read
+def rows_whole_window(client):
+    return rows(client, keys=["loss"], samples=None, min_step=17, max_step=27)
+
+
+@read
+def rows_match_all(client):
+    return rows(client, keys=["loss", "val/loss"], match="all")
+
+
+def scan_rows(client, **options):
+    return wbframe.polars.scan_histories(SMALL, client=client, **options)
+
+
+@read
+def scan_rows_filter(client):
+    lazy = scan_rows(client, run_columns=["config.seed", "state"])
+    kept = lazy.filter(
+        pl.col("config.seed") > 15, pl.col("_step") < 6, pl.col("state") == "finished"
+    )
+    return kept.select("run_id", "_step", "loss").collect()
+
+
+@read
+def scan_rows_head(client):
+    return scan_rows(client).select("run_id", "_step", "loss").head(30).collect()
+
+
+@read
+def scan_rows_len(client):
+    return scan_rows(client, keys=["loss"]).select(pl.len()).collect()
+
+
+@read
+def long_whole(client):
+    return rows(client, LONG, samples=None)
+
+
+@read
+def long_whole_window(client):
+    return rows(client, LONG, keys=["x"], samples=None, min_step=600, max_step=1250)
+
+
+@read
+def long_many_samples(client):
+    return rows(client, LONG, keys=["x", "y"], samples=5000)
+
+
+# ---------------------------------------------------------------- drop-in and pandas
+
+
+def api_runs(client, path=SMALL):
+    return Api(client=client).runs(path, per_page=7)
+
+
+@read
+def dropin_runs(client):
+    return [
+        (run.id, run.config, dict(run.summary), run.state, list(run.tags))
+        for run in api_runs(client)
+    ]
+
+
+@read
+def dropin_len(client):
+    return len(api_runs(client))
+
+
+@read
+def dropin_rows(client):
+    return api_runs(client).histories(keys=["loss", "acc"], format="polars")
+
+
+@read
+def dropin_rows_all(client):
+    return api_runs(client).histories(format="pandas")
+
+
+@read
+def dropin_scan(client):
+    return list(Api(client=client).run(f"{SMALL}/run09").scan_history())
+
+
+@read
+def dropin_scan_keys(client):
+    return list(Api(client=client).run(f"{SMALL}/run13").scan_history(keys=["loss", "acc"]))
+
+
+@read
+def dropin_scan_long(client):
+    return list(Api(client=client).run(f"{LONG}/gaps").scan_history(page_size=1000))
+
+
+@read
+def pandas_runs(client):
+    columns = ["run_id", "config.lr", "config.flag", "summary.opt.m"]
+    return wbframe.pandas.read_runs(SMALL, columns=columns, client=client)
+
+
+@read
+def pandas_rows(client):
+    return wbframe.pandas.read_histories(SMALL, keys=["loss", "apart"], client=client)
+
+
+# ---------------------------------------------------------------- what came of it
+
+
+@dataclass
+class Outcome:
+    """What became of one read.
+
+    `kind` is ``ok``, ``warned`` (other values, and a warning), ``WRONG`` (other values in silence), ``error`` (one of
+    ours), ``RAW`` (any other error), ``HANG``, ``WAITS``, or ``skipped`` behind two reads that hung.
+    """
+
+    kind: str
+    detail: str = ""
+    requests: int = 0
+    seconds: float = 0.0
+    value: Any = field(default=None, repr=False)
+    warned: tuple[str, ...] = ()
+    log: list[LoggedRequest] = field(default_factory=list, repr=False)
+    files: bool = False
+
+
+def comparable(value: Any) -> Any:
+    """Give a value of any face as names and rows of plain values; NaN becomes text."""
+    if isinstance(value, pl.DataFrame):
+        schema = {name: str(dtype) for name, dtype in value.schema.items()}
+        return schema, [_plain(row) for row in value.rows()]
+    if hasattr(value, "to_dict") and hasattr(value, "dtypes"):
+        schema = {name: str(dtype) for name, dtype in value.dtypes.items()}
+        return schema, [_plain(row) for row in value.itertuples(index=False, name=None)]
+    return _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, float):
+        return "NaN" if math.isnan(value) else value
+    return value
+
+
+@contextmanager
+def served(differing: Mapping[str, Any] | None) -> Iterator[Server]:
+    with serve([_small(), _long()], differing=differing) as server:
+        yield server
+
+
+@cache
+def _small():
+    return small()
+
+
+@cache
+def _long():
+    return long()
+
+
+def outcome(server: Server, name: str) -> Outcome:
+    """Read once; values are not yet compared."""
+    clock = FakeClock()
+    server.clear()
+    client = wbframe.Client(
+        server.url, server.api_key, retry=RETRY, timeout=TIMEOUT, clock=clock, concurrency=2
+    )
+    box: list[Outcome] = []
+
+    def work() -> None:
+        try:
+            box.append(Outcome("ok", value=READS[name](client)))
+        except WbframeError as error:
+            box.append(Outcome("error", _told(error)))
+        except (pl.exceptions.ColumnNotFoundError, pl.exceptions.ComputeError) as error:
+            # polars tells of an unknown column itself, and hands on our errors as text
+            ours = isinstance(error, pl.exceptions.ColumnNotFoundError) or OURS.search(str(error))
+            box.append(Outcome("error" if ours else "RAW", _told(error)))
+        except Exception as error:
+            box.append(Outcome("RAW", _told(error)))
+
+    started = time.monotonic()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        thread.join(DEADLINE)
+    found = box[0] if box else Outcome("HANG", f"not done after {DEADLINE:.0f} s")
+    found.requests = len(server.requests) + len(server.storage_requests)
+    found.log = server.requests
+    found.files = bool(server.storage_requests)
+    found.seconds = time.monotonic() - started
+    found.warned = tuple(
+        f"{each.category.__name__}: {each.message}"
+        for each in caught
+        if issubclass(each.category, WbframeWarning)
+    )
+    if box and sum(clock.waits) > MOST_WAITED:
+        found.kind, found.detail = "WAITS", f"{sum(clock.waits):.0f} s; {found.detail}"
+    client.close()
+    return found
+
+
+def _told(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def battery(
+    differing: Mapping[str, Any] | None, reads: list[str] | None = None
+) -> dict[str, Outcome]:
+    """Do every read on a server that differs."""
+    found: dict[str, Outcome] = {}
+    left = list(reads or READS)
+    hung = 0
+    while left:
+        with served(differing) as server:
+            while left:
+                name = left.pop(0)
+                if hung >= 2:
+                    found[name] = Outcome("skipped", "behind two reads that hung")
+                    continue
+                found[name] = outcome(server, name)
+                if found[name].kind == "HANG":
+                    hung += 1
+                    break  # stops the server, and so what still asks it
+    return found
+
+
+@cache
+def truth() -> dict[str, Outcome]:
+    """Give what every read gives on a server that does not differ."""
+    battery(None)  # once for what is made at first
+    return battery(None)
+
+
+def touched(differing: Mapping[str, Any]) -> list[str]:
+    """Name the reads that ask for something that a server answers otherwise.
+
+    A read to which every request is answered as before gives what it gave before, so it is not done again.
+    """
+    differs = Differing.of(differing)
+    return [name for name, each in truth().items() if _touches(differs, each)]
+
+
+_TYPES = {
+    "project": "Project",
+    "run": "Run",
+    "node": "Run",
+    "runs": "RunConnection",
+    "sweep": "Sweep",
+}
+
+
+def _touches(differs: Differing, true: Outcome) -> bool:
+    chosen = [DIFFERENCES[name] for name, _ in differs.chosen]
+    if any(each.after for each in chosen) or (true.files and "file_nested" in dict(differs.chosen)):
+        return True
+    for serial, request in enumerate(true.log):
+        body = json.dumps(
+            {"query": request.document, "variables": dict(request.variables)}
+        ).encode()
+        asking = differs.asking(graphql.parse(request.document), body, {}, serial)
+        if differs.before(asking) is not None:
+            return True
+        paths = [each.path.split(".") for each in asking.selected]
+        if differs.fields & {
+            f"{_TYPES.get(path[-2])}.{path[-1]}" for path in paths if len(path) > 1
+        }:
+            return True
+    return False
+
+
+def judged(
+    differing: Mapping[str, Any],
+    reads: list[str] | None = None,
+    *,
+    ignored: frozenset[str] = frozenset(),
+    unordered: bool = False,
+) -> dict[str, Outcome]:
+    """Do every read, and compare its values with the truth."""
+    found = battery(differing, touched(differing) if reads is None else reads)
+    for name, each in found.items():
+        true = truth()[name]
+        if each.kind != "ok":
+            continue
+        what = difference(true.value, each.value, ignored=ignored, unordered=unordered)
+        if what:
+            each.kind = "warned" if each.warned else "WRONG"
+            each.detail = what
+    return found
+
+
+def difference(true: Any, got: Any, *, ignored: frozenset[str], unordered: bool) -> str:
+    """Say in what a value differs from the true one; empty where it does not."""
+    left, right = comparable(true), comparable(got)
+    if left == right:
+        return ""
+    if not (isinstance(left, tuple) and isinstance(right, tuple)):
+        if isinstance(left, list) and isinstance(right, list):
+            if unordered and sorted(map(repr, left)) == sorted(map(repr, right)):
+                return ""
+            return _rows_differ(left, right)
+        return f"{_short(right)} in place of {_short(left)}"
+    return _frames_differ(left, right, ignored=ignored, unordered=unordered)
+
+
+def _frames_differ(left, right, *, ignored, unordered) -> str:
+    lost = [name for name in left[0] if name not in right[0] and name not in ignored]
+    more = [name for name in right[0] if name not in left[0]]
+    if lost or more:
+        parts = [f"columns lost {lost}"] * bool(lost) + [f"columns more {more}"] * bool(more)
+        return "; ".join(parts)
+    types = {
+        n: (left[0][n], right[0][n])
+        for n in left[0]
+        if n not in ignored and left[0][n] != right[0][n]
+    }
+    if types:
+        return "types " + ", ".join(f"{n}: {b} for {a}" for n, (a, b) in list(types.items())[:4])
+    kept = [n for n in left[0] if n not in ignored]
+    one, other = (
+        [[row[list(schema).index(n)] for n in kept] for row in rows]
+        for schema, rows in (left, right)
+    )
+    if unordered:
+        one, other = sorted(one, key=repr), sorted(other, key=repr)
+    return "" if one == other else _rows_differ(one, other, kept)
+
+
+def _rows_differ(one: list, other: list, names: list[str] | None = None) -> str:
+    if len(one) != len(other):
+        return f"{len(other)} rows in place of {len(one)}"
+    at = next(i for i, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)
+    many = sum(a != b for a, b in zip(one, other, strict=True))
+    if names:
+        cells = [
+            f"{n}={_short(b)} for {_short(a)}"
+            for n, a, b in zip(names, one[at], other[at], strict=True)
+            if a != b
+        ]
+        return f"{many} rows differ, first row {at}: {', '.join(cells[:3])}"
+    return f"{many} rows differ, first row {at}: {_short(other[at])} for {_short(one[at])}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 60 else text[:57] + "..."

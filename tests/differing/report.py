@@ -11,14 +11,17 @@ import time
 from collections import Counter
 
 from tests.differing import battery
-from tests.differing.variants import IGNORED, PAIRS, UNORDERED, name_of, variants, verdict
+from tests.differing.variants import IGNORED, MORE, PAIRS, UNORDERED, name_of, variants, verdict
 
 
 def judge(differing):
     """Do every read that a variant touches; give outcomes and what is wrong with each."""
     ignored = frozenset().union(*(IGNORED.get(name, frozenset()) for name in differing))
     found = battery.judged(
-        differing, ignored=ignored, unordered=not UNORDERED.keys().isdisjoint(differing)
+        differing,
+        ignored=ignored,
+        unordered=not UNORDERED.keys().isdisjoint(differing),
+        more=max((MORE.get(name, "") for name in differing), key=("", "nulls", "any").index),
     )
     wrong = {
         read: verdict(differing, read, each, battery.truth()[read].requests)

@@ -122,6 +122,16 @@ UNORDERED = {
     "order_ignored": "the order is the server's own",
 }
 
+MORE = {
+    "index_deleted": "nulls",  # nobody can tell the key of a run that is gone from one that none has yet
+    "index_dots": "nulls",
+    "index_spelling": "nulls",
+    "keys_gone": "nulls",
+    "index_depth": "any",  # a parent that is promised is the JSON text of the object
+    "index_parents": "any",
+}
+"""Which columns there may be besides the true ones."""
+
 _ROWS = ("rows_", "scan_rows", "long_", "dropin_rows", "dropin_scan", "pandas_rows")
 _FILTERED = ("runs_dict_filter",)
 

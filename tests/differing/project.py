@@ -87,9 +87,9 @@ def _config(i: int) -> dict[str, Any]:
 
 
 def _exports(i: int) -> Exports:
-    if i < 8:
+    if i < 4:
         return Exports.all(1)
-    return Exports.split(2, 0.25) if i < 12 else Exports.none()
+    return Exports.split(2, 0.25) if i in {8, 9} else Exports.none()
 
 
 def _rows(i: int) -> list[dict[str, Any]]:

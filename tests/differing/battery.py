@@ -97,6 +97,12 @@ def runs_limit(client):
 
 
 @read
+def runs_order(client):
+    columns = ["run_id", "config.lr"]
+    return wbframe.polars.read_runs(SMALL, columns=columns, order="-config.lr", client=client)
+
+
+@read
 def runs_dict_filter(client):
     columns = ["run_id", "config.lr"]
     filters = {"config.model": "mlp", "state": "finished"}
@@ -444,7 +450,7 @@ def battery(
 ) -> dict[str, Outcome]:
     """Do every read on a server that differs."""
     found: dict[str, Outcome] = {}
-    left = list(reads or READS)
+    left = list(READS if reads is None else reads)
     hung = 0
     hangs = "hangs" in (differing or {}).values()
     while left:

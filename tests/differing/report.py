@@ -1,6 +1,6 @@
 """Print what becomes of each read on each server that differs.
 
-``python -m tests.differing.report [--pairs] [--all] [name or part of one ...]``
+``python -m tests.differing.report [--pairs] [--all] [--part=1/2] [name or part of one ...]``
 """
 
 from __future__ import annotations
@@ -63,6 +63,10 @@ def main(arguments: list[str]) -> None:
     chosen = list(PAIRS) if "--pairs" in arguments else list(variants())
     if words:
         chosen = [each for each in chosen if any(word in name_of(each) for word in words)]
+    part, parts = next(
+        (map(int, each[7:].split("/")) for each in arguments if each.startswith("--part=")), (1, 1)
+    )
+    chosen = chosen[part - 1 :: parts]
     for read, each in battery.truth().items():
         if each.kind != "ok":
             print(f"      the plain server itself: {read}: {each.kind}: {each.detail[:200]}")

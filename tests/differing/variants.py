@@ -43,7 +43,7 @@ EXAMPLES: dict[str, tuple[int | str, ...]] = {
     "most_first": (10, 100),
     "most_first_fields": (100,),
     "most_keys": (2,),
-    "most_samples": (100, 500),
+    "most_samples": (500, 1000),
     "bad_run": ("run09",),
     "bad_key": ("acc", "hist"),
     "refuse_every": (4,),
@@ -85,6 +85,22 @@ LIMITS: tuple[dict[str, Any], ...] = tuple(
 )  # fmt: skip
 """A limit on requests in all its words."""
 
+TOGETHER: tuple[dict[str, Any], ...] = (
+    {"no_introspection": True, "refuse_fields": "words"},
+    {"refuse_fields": "unknown", "validation_status": 200},
+    {"refuse_fields": "unknown", "validation_status": 500},
+    *(
+        {"refuse_united_keys": "unknown", "error_form": form}
+        for form in ("text", "list", "detail", "html", "nothing")
+    ),
+    {"refuse_projection": "words", "error_form": "nulls"},
+    {"ties": True, "cursors": "token"},
+    {"sampled_most": 1000, "history_most": 1000},
+    {"key_form": "null", "united_form": "null", "line_count": "zero"},
+    {"rows_cut": 500, "live_most": 100},
+)
+"""Differences that go with others."""
+
 
 def variants() -> Iterator[dict[str, Any]]:
     """Give every difference with each value that is tried."""
@@ -97,6 +113,7 @@ def variants() -> Iterator[dict[str, Any]]:
         for value in values:
             yield {name: value}
     yield from LIMITS
+    yield from TOGETHER
 
 
 def name_of(differing: Mapping[str, Any]) -> str:
@@ -108,8 +125,8 @@ NOT_TRIED = {
     "limit_words": "says how a limit is told: tried with one",
     "limit_status": "says how a limit is told: tried with one",
     "state_words": "other states are other data",
-    "validation_status": "tells of faults that no read here makes; pairs with refusals say it",
-    "error_form": "tells of faults that no read here makes",
+    "validation_status": "tells of faults of documents: tried with a refusal",
+    "error_form": "tells of faults of documents: tried with a refusal",
     "hidden_projects": "tells of projects that no read here asks for",
 }
 
@@ -181,7 +198,7 @@ ALLOWED: dict[str, tuple[Allowed, ...]] = {
         reads=("runs_limit", "scan_head", "scan_rows_head"),
     ),
     "refuse_order": _may(
-        "the order that was asked for is the server's", "error", reads=("runs_limit",)
+        "the order that was asked for is the server's", "error", reads=("runs_limit", "runs_order")
     ),
     "no_page_info": _may("whether more follows is not known", "error", reads=("",)),
     "run_gone": _may("runs that are gone are left out with a word", "error", "warned"),
@@ -200,8 +217,6 @@ ALLOWED: dict[str, tuple[Allowed, ...]] = {
         "error",
         reads=("rows_window", "rows_one", "rows_whole", "long_", "dropin_scan", "scan_rows"),
     ),
-    "user_agent": _may("who is refused is told", "error", reads=("",)),
-    "operation_name": _may("who is refused is told", "error", reads=()),
     "retry_after": _may(
         "an hour is more than the policy allows, and that is told", "error", reads=("",)
     ),
@@ -209,7 +224,9 @@ ALLOWED: dict[str, tuple[Allowed, ...]] = {
         "an hour is more than the policy allows, and that is told", "error", reads=("",)
     ),
     "rate_limit_hints": _may("nothing left for long is told", "error", reads=("",)),
-    "most_samples": _may("more rows than the server gives are told", "error", "warned"),
+    "most_samples": _may(
+        "more rows than the server gives are told", "error", "warned", reads=("long_many_samples",)
+    ),
 }
 
 COSTLY: dict[str, str] = {

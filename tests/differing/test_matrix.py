@@ -39,7 +39,15 @@ def test_the_plain_server_gives_the_truth():
 
 
 def test_tables_name_differences_that_there_are():
-    named = {*ALLOWED, *COSTLY, *EXAMPLES, *IGNORED, *MORE, *NOT_TRIED, *UNORDERED}
+    named = {
+        *(each.partition("=")[0] for each in ALLOWED),
+        *COSTLY,
+        *EXAMPLES,
+        *IGNORED,
+        *MORE,
+        *NOT_TRIED,
+        *UNORDERED,
+    }
     assert named <= DIFFERENCES.keys()
     assert len({name for each in variants() for name in each}) >= 80
 

@@ -149,6 +149,9 @@ MORE = {
 }
 """Which columns there may be besides the true ones."""
 
+NAMED = frozenset({"bad_run", "bad_key"})
+"""What is wrong there has a name, which the error or the warning must tell."""
+
 _ROWS = ("rows_", "scan_rows", "long_", "dropin_rows", "dropin_scan", "pandas_rows")
 _FILTERED = ("runs_dict_filter",)
 
@@ -209,11 +212,9 @@ ALLOWED: dict[str, tuple[Allowed, ...]] = {
     "thinned": _may("rows that never come are told", "error", "warned"),
     "sampled_most": _may("rows that never come are told", "error", "warned"),
     "history_most": _may("rows that never come are told", "error", "warned"),
-    "non_finite": _may("null is all that the server says of them", "WRONG"),
-    "steps": (
-        *_may("rows without steps have no place", "error"),
-        *_may("the drop-in gives values as they came", "WRONG", reads=("dropin",)),
-    ),
+    "non_finite=null": _may("null is all that the server says of them", "WRONG"),
+    "steps": _may("the drop-in gives values as they came", "WRONG", reads=("dropin",)),
+    "steps=absent": _may("rows without steps have no place", "error"),
     "nested_rows": _may("the drop-in gives values as they came", "WRONG", reads=("dropin",)),
     "rows_order": _may("the drop-in gives rows as they came", "WRONG", reads=("dropin",)),
     "rows_twice": _may("the drop-in gives rows as they came", "WRONG", reads=("dropin_rows",)),
@@ -227,12 +228,11 @@ ALLOWED: dict[str, tuple[Allowed, ...]] = {
         "error",
         reads=("rows_window", "rows_one", "rows_whole", "long_", "dropin_scan", "scan_rows"),
     ),
-    "retry_after": _may(
-        "an hour is more than the policy allows, and that is told", "error", reads=("",)
-    ),
-    "rate_limit_reset": _may(
-        "an hour is more than the policy allows, and that is told", "error", reads=("",)
-    ),
+    **{
+        f"{name}={value}": _may("so long is more than the policy allows", "error", reads=("",))
+        for name in ("retry_after", "rate_limit_reset")
+        for value in ("hour", "epoch", "epoch_ms", "huge", "date_far")
+    },
     "rate_limit_hints": _may("nothing left for long is told", "error", reads=("",)),
     "most_samples": _may(
         "more rows than the server gives are told", "error", "warned", reads=("long_many_samples",)
@@ -282,9 +282,11 @@ def verdict(differing: Mapping[str, Any], read: str, outcome: Outcome, plain_req
     if outcome.kind == "skipped":
         return ""
     if outcome.kind != "ok":
-        for name in differing:
-            for each in ALLOWED.get(name, ()):
-                if outcome.kind in each.kinds and read.startswith(each.reads):
+        told = " ".join((outcome.detail, *outcome.warned))
+        for name, value in differing.items():
+            for each in (*ALLOWED.get(name, ()), *ALLOWED.get(f"{name}={value}", ())):
+                named = name not in NAMED or str(value) in told
+                if named and outcome.kind in each.kinds and read.startswith(each.reads):
                     return ""
         return f"{outcome.kind}: {outcome.detail}"
     most = max(2 * plain_requests, plain_requests + 4)

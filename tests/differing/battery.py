@@ -294,7 +294,7 @@ def api_runs(client, path=SMALL):
 @read
 def dropin_runs(client):
     return [
-        (run.id, run.config, dict(run.summary), run.state, list(run.tags))
+        (run.id, run.config, dict(run.summary), run.state, list(run.tags or ()))
         for run in api_runs(client)
     ]
 

@@ -95,17 +95,10 @@ def _times(how: str, asked: Asked) -> Any:
     return None if text is None else _SPELLINGS[how](_moment(text))
 
 
-@wraps(
-    "tags",
-    "`tags` of a run is null, JSON text, or a list of objects with `name`.",
-    "Run.tags",
-    choices="null text objects",
-)
+@wraps("tags", "`tags` of a run is null, or JSON text.", "Run.tags", choices="null text")
 def _tags(how: str, asked: Asked) -> Any:
     tags = list(asked.answer() or ())
-    if how == "null":
-        return tags or None
-    return msgspec.json.encode(tags).decode() if how == "text" else [{"name": tag} for tag in tags]
+    return msgspec.json.encode(tags).decode() if how == "text" else tags or None
 
 
 @wraps("users", "`user` of a run is null.", "Run.user")

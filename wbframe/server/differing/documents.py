@@ -26,16 +26,16 @@ def _page(status: int, title: str) -> Reply:
 
 
 WORDINGS: dict[str, Callable[[str], Reply]] = {
-    "unknown": lambda what: errors(400, f"Cannot query field '{what}'."),
-    "unknown_200": lambda what: errors(200, f"Cannot query field '{what}'."),
-    "unknown_422": lambda what: errors(422, f"Field '{what}' doesn't exist"),
+    "unknown": lambda what: errors(400, what),
+    "unknown_200": lambda what: errors(200, what),
+    "unknown_422": lambda _what: errors(422, "The document does not pass validation."),
     "words": lambda _what: errors(200, _ELSEWHERE, path=["project"]),
     "words_400": lambda _what: errors(400, _ELSEWHERE),
     "internal": lambda _what: errors(500, _INTERNAL, path=["project"]),
     "denied": lambda _what: errors(403, "permission denied"),
     "missing": lambda _what: _page(404, "404 Not Found"),
     "gateway": lambda _what: _page(502, "502 Bad Gateway"),
-    "text": lambda what: Reply(400, json.dumps({"errors": [f"no {what} here"]}).encode(), JSON),
+    "text": lambda what: Reply(400, json.dumps({"errors": [what]}).encode(), JSON),
     "null_data": lambda _what: Reply(200, b'{"data":null}', JSON),
     "hangs": lambda _what: errors(504, "upstream request timeout", delay=_HANGS),
 }
@@ -89,25 +89,25 @@ def _refuses(name: str, says: str, what: str, asks: Callable[[Asking], bool]) ->
 _refuses(
     "refuse_fields",
     "`project.fields`",
-    "fields",
+    "Cannot query field 'fields' on type 'Project'.",
     lambda asking: bool(asking.asked("project.fields")),
 )
 _refuses(
     "refuse_united_keys",
     "`runs.historyKeys`",
-    "historyKeys",
+    "Cannot query field 'historyKeys' on type 'RunConnection'.",
     lambda asking: bool(asking.asked("runs.historyKeys")),
 )
 _refuses(
     "refuse_history_keys",
     "`historyKeys` of a run asked for by its name",
-    "historyKeys",
+    "Cannot query field 'historyKeys' on type 'Run'.",
     lambda asking: bool(asking.asked("project.run.historyKeys")),
 )
 _refuses(
     "refuse_projection",
     "`config(keys:)` and `summaryMetrics(keys:)`",
-    "keys",
+    "Unknown argument 'keys' on field 'Run.config'.",
     lambda asking: any(
         "keys" in each.arguments for each in asking.asked(".config", ".summaryMetrics")
     ),
@@ -115,35 +115,43 @@ _refuses(
 _refuses(
     "refuse_exports",
     "`parquetHistory`",
-    "parquetHistory",
+    "Cannot query field 'parquetHistory' on type 'Run'.",
     lambda asking: bool(asking.asked(".parquetHistory")),
 )
 _refuses(
     "refuse_live",
     "`liveData` of `parquetHistory`",
-    "liveData",
+    "Cannot query field 'liveData' on type 'ParquetHistory'.",
     lambda asking: bool(asking.asked(".liveData")),
 )
 _refuses(
-    "refuse_aliases", "More than one run by its name", "run", lambda asking: asking.aliases > 1
+    "refuse_aliases",
+    "More than one run by its name",
+    "Aliases of one field are not allowed.",
+    lambda asking: asking.aliases > 1,
 )
 _refuses(
     "refuse_specs",
     "More than one spec of `sampledHistory`",
-    "specs",
+    "Only one spec is allowed.",
     lambda asking: asking.specs > 1,
 )
 _refuses(
     "refuse_nested_rows",
     "A field of rows of listed runs",
-    "sampledHistory",
+    "Cannot query field 'sampledHistory' on type 'Run' inside 'runs'.",
     lambda asking: bool(asking.asked("node.sampledHistory", "node.history", "node.parquetHistory")),
 )
-_refuses("refuse_counts", "`runCount`", "runCount", lambda asking: bool(asking.asked(".runCount")))
+_refuses(
+    "refuse_counts",
+    "`runCount`",
+    "Cannot query field 'runCount' on type 'Project'.",
+    lambda asking: bool(asking.asked(".runCount")),
+)
 _refuses(
     "refuse_filters",
     "A filter of runs",
-    "filters",
+    "Unknown argument 'filters' on field 'Project.runs'.",
     lambda asking: any(
         _filter(each.arguments) for each in asking.asked("project.runs", ".runCount")
     ),
@@ -151,14 +159,19 @@ _refuses(
 _refuses(
     "refuse_order",
     "An order other than by creation",
-    "order",
+    "Cannot order by that.",
     lambda asking: any(_ordered(each.arguments) for each in asking.asked("project.runs")),
 )
-_refuses("refuse_windows", "A window of steps", "minStep", _windowed)
+_refuses(
+    "refuse_windows",
+    "A window of steps",
+    "Unknown argument 'minStep' on field 'Run.history'.",
+    _windowed,
+)
 _refuses(
     "refuse_history",
     "`history`, whole rows,",
-    "history",
+    "Cannot query field 'history' on type 'Run'.",
     lambda asking: bool(asking.asked(".history")),
 )
 

@@ -37,7 +37,7 @@ ROOMS = [
     {"namespaces"},
     {"server.faults", "server.projects"},
     {"server.replies"},
-    {"server.files"},
+    {"server.files", "server.differing"},
     {"server.api"},
     {"server.http"},
     {"server.serving"},

@@ -12,6 +12,7 @@ the official SDK, from projects in memory; exported files are on a port of their
 from __future__ import annotations
 
 from wbframe.server.api.schema import Features
+from wbframe.server.differing import DIFFERENCES, Difference
 from wbframe.server.faults import LoggedRequest, StorageRequest
 from wbframe.server.projects.exports import Export, ExportFile, Exports, FileFormat
 from wbframe.server.projects.folder import load_project
@@ -25,6 +26,8 @@ from wbframe.server.serving import API_KEY, BUILT_IN, built_in, serve, serve_for
 __all__ = [
     "API_KEY",
     "BUILT_IN",
+    "DIFFERENCES",
+    "Difference",
     "Export",
     "ExportFile",
     "Exports",

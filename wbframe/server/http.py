@@ -10,12 +10,14 @@ import base64
 import contextlib
 import gzip
 import hmac
+import itertools
 import logging
 import math
 import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from aiohttp import web
@@ -38,6 +40,7 @@ __all__ = ["Server"]
 _LARGEST_REQUEST = 64 << 20
 _SMALLEST_GZIP = 1024
 _THREADS = 4
+_JSON = {"Content-Type": "application/json"}
 _log = logging.getLogger("wbframe.server")
 
 
@@ -76,6 +79,7 @@ class Server:
         self._authorization = b"Basic " + base64.b64encode(f"api:{api_key}".encode())
         self._faults = Faults()
         self._requests: list[LoggedRequest] = []
+        self._serial = itertools.count()
         self._failed: BaseException | None = None
         self._socket = _listening(host, port)
         self._storage_socket = _listening(host, 0)
@@ -133,7 +137,8 @@ class Server:
         return len(self._faults)
 
     def clear(self) -> None:
-        """Forget the logged requests and the queued faults."""
+        """Forget the logged requests and the queued faults, and count requests anew."""
+        self._serial = itertools.count()
         self._requests.clear()
         self._storage.requests.clear()
         self._faults.clear()
@@ -344,11 +349,11 @@ class Server:
         elif fault and fault.replaces:
             reply = injected(fault, request.path_qs)
         else:
-            packed = self._compress and "gzip" in request.headers.get("Accept-Encoding", "")
-            authorized = self._authorized(request)
             reply = await loop.run_in_executor(
-                self._pool, self._reply, question, authorized, packed
+                self._pool, self._reply, question, body, request.headers
             )
+            if reply.delay:
+                await asyncio.sleep(reply.delay)
         self._requests.append(
             LoggedRequest(
                 operation=question.operation if question else "",
@@ -365,26 +370,38 @@ class Server:
         )
         return await send(request, reply, fault)
 
-    def _authorized(self, request: web.Request) -> bool:
+    def _authorized(self, headers: Mapping[str, str]) -> bool:
         """Compare the key."""
-        given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+        given = headers.get("Authorization", "").encode("utf-8", "surrogateescape")
         return hmac.compare_digest(given, self._authorization)
 
-    def _reply(self, question: Question | None, authorized: bool, packed: bool) -> Reply:  # noqa: FBT001 - through an executor
-        """Make the real answer; runs on a thread of the pool."""
-        headers = {"Content-Type": "application/json"}
-        if not authorized:
-            return Reply(401, errors_body("invalid API key"), headers)
+    def _reply(self, question: Question | None, body: bytes, headers: Mapping[str, str]) -> Reply:
+        """Make the real answer, or that of a server that differs; runs on a thread of the pool."""
+        if not self._authorized(headers):
+            return Reply(401, errors_body("invalid API key"), _JSON)
+        differing = self.engine.differing
+        if differing is None:
+            return self._packed(self._answered(question), headers)
+        asking = differing.asking(self.engine.document(question), body, headers, next(self._serial))
+        reply = differing.before(asking) or self._answered(question)
+        return self._packed(differing.after(asking, reply), headers)
+
+    def _answered(self, question: Question | None) -> Reply:
+        """Answer from the projects."""
         try:
             answer = self.engine.answer(question)
         except Exception:  # noqa: BLE001 - a server answers, whatever happens
             _log.exception("a request failed")
             answer = Answer(500, errors_body("the server failed; its log says why"))
-        sent = answer.body
-        if packed and len(sent) > _SMALLEST_GZIP:
-            headers["Content-Encoding"] = "gzip"
-            sent = gzip.compress(sent, 1)
-        return Reply(answer.status, sent, headers)
+        return Reply(answer.status, answer.body, _JSON)
+
+    def _packed(self, reply: Reply, headers: Mapping[str, str]) -> Reply:
+        """Compress a reply if that pays and the client takes it."""
+        taken = self._compress and "gzip" in headers.get("Accept-Encoding", "")
+        if not taken or len(reply.body) <= _SMALLEST_GZIP:
+            return reply
+        packed = {**reply.headers, "Content-Encoding": "gzip"}
+        return replace(reply, body=gzip.compress(reply.body, 1), headers=packed)
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from aiohttp import web
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from aiohttp import web
 
     from wbframe.server.faults import Fault
 
@@ -20,11 +21,12 @@ _CHUNK = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What goes out: a status, a body as it stands on the wire, and headers."""
+    """What goes out: a status, a body as it stands on the wire, headers, and seconds to hold it back."""
 
     status: int
     body: bytes | memoryview
     headers: Mapping[str, str]
+    delay: float = 0.0
 
 
 def errors_body(message: str) -> bytes:
@@ -48,6 +50,8 @@ def injected(fault: Fault, target: str) -> Reply:
 
 async def send(request: web.Request, reply: Reply, fault: Fault | None) -> web.StreamResponse:
     """Send a reply, or cut the connection as a fault says: at once, or behind half of the body."""
+    from aiohttp import web  # noqa: PLC0415 - an extra, which who only makes replies needs not
+
     cut = bool(fault and fault.truncate)
     if isinstance(reply.body, bytes) and reply.status and not cut:
         return web.Response(status=reply.status, body=reply.body, headers=reply.headers)

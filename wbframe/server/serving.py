@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from wbframe.errors import UsageError, did_you_mean, one_of
 from wbframe.server.api.catalog import Catalog
 from wbframe.server.api.engine import Engine
+from wbframe.server.differing import Differing
 from wbframe.server.projects.exports import Exports
 from wbframe.server.projects.folder import load_project
 from wbframe.server.projects.growing import growing
@@ -17,7 +18,7 @@ from wbframe.server.projects.ragged import odd, ragged
 from wbframe.server.projects.store import Project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from wbframe.server.api.schema import Features
     from wbframe.server.http import Server
@@ -105,6 +106,7 @@ def serve(
     null_reading: Literal["mongo", "sql"] = "mongo",
     compress: bool = True,
     exports: Exports | None = None,
+    differing: Mapping[str, bool | int | str] | None = None,
 ) -> Server:
     """Start a W&B-compatible server in a thread of this process.
 
@@ -133,6 +135,10 @@ def serve(
     exports
         How the rows of runs are exported, in place of what their projects say; a run that says it
         itself (`RunRecord.exports`) is exported as it says.
+    differing
+        In which of the ways of `wbframe.server.DIFFERENCES` its answers differ from those of other
+        servers, such as ``{"index_depth": 2, "ties": True}``. ``python -m wbframe.server.differing``
+        prints them all.
 
     Returns
     -------
@@ -160,10 +166,13 @@ def serve(
         if error.name != "aiohttp":
             raise
         raise UsageError("the server needs aiohttp: pip install 'wbframe[server]'") from error
+    differs = Differing.of(differing)
     projects = _projects(project)
     if exports is not None:
         projects = tuple(replace(each, exports=exports) for each in projects)
-    engine = Engine(Catalog(projects, null_reading), features)
+    if differs is not None:
+        projects = tuple(map(differs.project, projects))
+    engine = Engine(Catalog(projects, null_reading), features, differs)
     return Server(engine, host=host, port=port, api_key=api_key, latency=latency, compress=compress)
 
 
@@ -178,13 +187,14 @@ def serve_forever(
     null_reading: Literal["mongo", "sql"] = "mongo",
     compress: bool = True,
     exports: Exports | None = None,
+    differing: Mapping[str, bool | int | str] | None = None,
     ready: Callable[[Server], object] | None = None,
 ) -> None:
     """Serve until interrupted or stopped.
 
     Parameters
     ----------
-    project, latency, port, host, api_key, features, null_reading, compress, exports
+    project, latency, port, host, api_key, features, null_reading, compress, exports, differing
         As for `serve`.
     ready
         Is called with the server once it listens, for example to print its URL.
@@ -204,6 +214,7 @@ def serve_forever(
         null_reading=null_reading,
         compress=compress,
         exports=exports,
+        differing=differing,
     ) as server:
         if ready is not None:
             ready(server)

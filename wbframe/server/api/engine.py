@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from wbframe.server.api.catalog import Catalog
+    from wbframe.server.differing import Differing
 
 __all__ = ["Answer", "Engine", "Question"]
 
@@ -60,6 +61,8 @@ class Engine:
         What is served.
     features
         Which fields the schema has, and how some of them behave.
+    differing
+        In what else the answers differ.
 
     Attributes
     ----------
@@ -74,12 +77,18 @@ class Engine:
     b'{"data":{"viewer":{"entity":"wbframe"}}}'
     """
 
-    def __init__(self, catalog: Catalog, features: Features | None = None) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        features: Features | None = None,
+        differing: Differing | None = None,
+    ) -> None:
         self.catalog = catalog
+        self.differing = differing
         self.features = features or Features()
         self.links = Links(gets=self.features.url_gets, shuffled=self.features.shuffled_urls)
         self._context = Context(catalog, self.features, self.links)
-        self._schema = _schema(self.features)
+        self._schema = _schema(self.features, differing)
         self._prepared: Kept[_Prepared] = Kept(_DOCUMENTS_KEPT)
 
     def read(self, body: bytes) -> Question | None:
@@ -127,6 +136,10 @@ class Engine:
             answer = {"errors": [error.formatted for error in errors], **answer}
         return Answer(200, msgspec.json.encode(answer))
 
+    def document(self, question: Question | None) -> graphql.DocumentNode | None:
+        """Give the parsed document of a question; None where it cannot be parsed."""
+        return None if question is None else self._prepare(question.document).document
+
     def _prepare(self, text: str) -> _Prepared:
         """Parse and validate a document; kept for the next request."""
         return self._prepared.get(text, lambda: self._prepare_afresh(text))
@@ -156,14 +169,21 @@ def _refusal(status: int, errors: list[Any]) -> Answer:
 
 
 @lru_cache(maxsize=16)
-def _schema(features: Features) -> graphql.GraphQLSchema:
+def _schema(features: Features, differing: Differing | None) -> graphql.GraphQLSchema:
     """Build the schema of some features and tie the resolvers to it."""
-    schema = graphql.build_schema(sdl(features))
+    text = sdl(features)
+    schema = graphql.build_schema(text if differing is None else differing.schema(text))
     for type_name, resolvers in RESOLVERS.items():
         fields = schema.type_map[type_name].fields  # type: ignore[attr-defined]
         for name, resolver in resolvers.items():
             if name in fields:
                 fields[name].resolve = resolver
+    for name in () if differing is None else differing.fields:
+        type_name, _, field_name = name.partition(".")
+        field = schema.type_map[type_name].fields.get(field_name)  # type: ignore[attr-defined]
+        if field is not None:
+            plain = field.resolve or graphql.default_field_resolver
+            field.resolve = differing.resolver(name, plain)  # type: ignore[union-attr]
     return schema
 
 

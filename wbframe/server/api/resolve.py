@@ -109,7 +109,7 @@ def _run_connection(
     def history_keys(_info: Any) -> dict[str, Any]:
         return united_keys(each.run.key_index for each in runs)
 
-    return {**_connection(runs, first, after), "historyKeys": history_keys}
+    return {**_connection(runs, first, after), "historyKeys": history_keys, "everyone": runs}
 
 
 def _project(

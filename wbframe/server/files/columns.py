@@ -77,7 +77,7 @@ def file_table(history: History, rows: Sequence[int], spelled: FileFormat) -> pa
         }
     if "_step" in arrays:
         arrays["_step"] = arrays["_step"].cast(spelled.step, safe=False)
-    return pa.table(arrays)
+    return pa.table(arrays if spelled.nested == "dotted" else _folded(arrays, len(rows)))
 
 
 def parquet(history: History, rows: Sequence[int], spelled: FileFormat) -> pa.Buffer:
@@ -96,6 +96,34 @@ def parquet(history: History, rows: Sequence[int], spelled: FileFormat) -> pa.Bu
         use_dictionary=texts or spelled.texts == "dictionary",
     )
     return sink.getvalue()
+
+
+def _folded(arrays: dict[str, Any], rows: int) -> dict[str, Any]:
+    """Put the columns of nested keys into one struct for each top key; null where all are."""
+    inner: dict[str, dict[str, Any]] = {}
+    for key, array in arrays.items():
+        top, dot, rest = key.partition(".")
+        if dot and top not in arrays and not pa.types.is_null(array.type):
+            inner.setdefault(top, {})[rest] = array
+    folded: dict[str, Any] = {}
+    for key, array in arrays.items():
+        top = key.partition(".")[0]
+        if top not in inner or key == top:
+            folded[key] = array
+        elif top not in folded:
+            children = _folded(inner[top], rows)
+            empty = [
+                all(not child[row].is_valid for child in children.values()) for row in range(rows)
+            ]
+            folded[top] = pa.StructArray.from_arrays(
+                [
+                    child.combine_chunks() if isinstance(child, pa.ChunkedArray) else child
+                    for child in children.values()
+                ],
+                list(children),
+                mask=pa.array(empty, pa.bool_()),
+            )
+    return folded
 
 
 def _taken(column: pa.ChunkedArray, rows: Sequence[int]) -> pa.ChunkedArray:

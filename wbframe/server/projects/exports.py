@@ -20,6 +20,7 @@ _Mixed = Literal["alternatives", "binary"]
 _Objects = Literal["struct", "binary"]
 _Texts = Literal["string", "dictionary"]
 _Columns = Literal["own", "all"]
+_Nested = Literal["dotted", "struct"]
 _Compression = Literal["zstd", "snappy", "none"]
 _CHOICES = {
     "step": _Steps,
@@ -29,6 +30,7 @@ _CHOICES = {
     "texts": _Texts,
     "columns": _Columns,
     "compression": _Compression,
+    "nested": _Nested,
 }
 _NOT_ENDED = frozenset({None, "running", "pending", "preempting"})
 _MOST_RANDOM_FILES = 4
@@ -57,6 +59,8 @@ class FileFormat:
         ``"own"``: a file has the keys that its rows hold. ``"all"``: every key of the run.
     compression
         Of the column chunks.
+    nested
+        Nested keys are columns of their own with dots in their names, or one struct for each top key.
     row_group_rows
         Rows in a row group, at least 1.
     statistics, page_index
@@ -75,6 +79,7 @@ class FileFormat:
     texts: _Texts = "string"
     columns: _Columns = "own"
     compression: _Compression = "zstd"
+    nested: _Nested = "dotted"
     row_group_rows: int = 50_000
     statistics: bool = True
     page_index: bool = False

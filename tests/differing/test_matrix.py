@@ -1,0 +1,72 @@
+"""Whatever a server differs in, a read gives the true values or says why not."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.differing import battery
+from tests.differing.project import LONG_ROWS, small
+from tests.differing.report import judge
+from tests.differing.variants import (
+    ALLOWED,
+    COSTLY,
+    EXAMPLES,
+    IGNORED,
+    MORE,
+    NOT_TRIED,
+    PAIRS,
+    UNORDERED,
+    name_of,
+    variants,
+)
+from tests.whole.truth import rows_of
+from wbframe.server import DIFFERENCES
+
+
+def test_the_plain_server_gives_the_truth():
+    plain = battery.truth()
+    assert {name: each.kind for name, each in plain.items() if each.kind != "ok"} == {}
+    runs = small().runs
+    assert plain["runs_all"].value["run_id"].to_list() == [run.name for run in runs]
+    for name, keys in (
+        ("rows_whole", None),
+        ("rows_key", ["loss"]),
+        ("rows_apart", ["loss", "apart"]),
+    ):
+        expected = [(run.name, row["_step"]) for run in runs for row in rows_of(run, keys=keys)]
+        assert plain[name].value.select("run_id", "_step").rows() == expected
+    assert plain["long_whole"].value.height == 2 * LONG_ROWS + 700
+
+
+def test_tables_name_differences_that_there_are():
+    named = {
+        *(each.partition("=")[0] for each in ALLOWED),
+        *COSTLY,
+        *EXAMPLES,
+        *IGNORED,
+        *MORE,
+        *NOT_TRIED,
+        *UNORDERED,
+    }
+    assert named <= DIFFERENCES.keys()
+    assert len({name for each in variants() for name in each}) >= 80
+
+
+def fail_of(wrong):
+    told = [f"{read}: {text[:200]}" for read, text in wrong.items() if text]
+    if told:
+        pytest.fail("\n".join([f"{len(told)} of {len(wrong)} reads", *told]), pytrace=False)
+
+
+@pytest.mark.parametrize("differing", [pytest.param(each, id=name_of(each)) for each in variants()])
+def test_differing(differing):
+    found, wrong = judge(differing)
+    if not found:
+        pytest.skip("no read asks for anything that this server answers otherwise")
+    fail_of(wrong)
+
+
+@pytest.mark.parametrize("differing", [pytest.param(each, id=name_of(each)) for each in PAIRS])
+def test_pairs(differing):
+    _, wrong = judge(differing)
+    fail_of(wrong)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import wbframe
+from wbframe.server import serve
 
 ROOT = Path(wbframe.__file__).parent
 # Rooms from the ground up: each imports from those before its own line alone, types too.
@@ -271,3 +272,22 @@ with serve("ragged") as server, wbframe.Client(server.url, server.api_key) as cl
 print(rows.height > 0, runs.height > 0, "pandas" in sys.modules)
 """
     assert run(script) == "True True False"
+
+
+def test_a_first_read_of_histories_imports_no_more_than_it_uses(monkeypatch, tmp_path):
+    script = """
+import sys, wbframe, polars as pl
+rows = pl.read_wandb_histories("wbframe/ragged", keys=["train/loss"])
+assert rows.height > 0
+print(*sorted(sys.modules))
+"""
+    with serve("ragged") as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        monkeypatch.setenv("WANDB_API_KEY", server.api_key)
+        monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path))
+        loaded = run(script).split()
+    unused = ("gql", "graphql", "tenacity", "pandas", "pyarrow", "wbframe.core.pushdown", "wbframe.server")  # fmt: skip
+    assert "wbframe.io.read.histories" in loaded
+    assert [
+        name for name in loaded if f"{name}.".startswith(tuple(f"{each}." for each in unused))
+    ] == []

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from wbframe.core.doctor.report import Finding, plain
+from wbframe.core.doctor.report import Finding
 from wbframe.core.doctor.runs import unpacked
+from wbframe.core.doctor.words import plain
 from wbframe.core.model import STEP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from wbframe.core.doctor.report import State
 
 __all__ = [
     "Rows",
@@ -67,7 +70,7 @@ def _form(history_keys: Any) -> str:
         return "null"
     if isinstance(history_keys, str):
         opened = unpacked(history_keys)
-        return "text of no JSON" if isinstance(opened, str) else f"text of {_form(opened)}"
+        return "text that is no JSON" if isinstance(opened, str) else f"text of {_form(opened)}"
     if isinstance(history_keys, list):
         return "list"
     if not isinstance(history_keys, dict) or "keys" not in history_keys:
@@ -75,7 +78,9 @@ def _form(history_keys: Any) -> str:
     keys = history_keys["keys"]
     if isinstance(keys, dict):
         return "object" if keys else "empty"
-    return {list: "list in keys", str: "text in keys"}.get(type(keys), "null in keys")
+    if isinstance(keys, list | str):
+        return "list in keys" if isinstance(keys, list) else "text in keys"
+    return "null in keys"
 
 
 def _type_counts(info: Any) -> list[dict[str, Any]]:
@@ -112,19 +117,25 @@ def row_counts(rows: Rows) -> Counter[str]:
     return found
 
 
-def count_findings(run: Mapping[str, Any], rows: Rows) -> list[Finding]:
+def count_findings(run: Mapping[str, Any], *, rows: Rows) -> list[Finding]:
     """Compare what the server says of a run's rows with the rows of it, all of which came."""
     said = {key: _count(info) for key, info in (keys_in(run.get("historyKeys")) or {}).items()}
     held = row_counts(rows)
-    counted = {key: count for key, count in said.items() if count is not None and "system" not in key[:6]}
+    counted = {
+        key: count
+        for key, count in said.items()
+        if count is not None and not key.startswith("system")
+    }
     wrong = {key: count - held[key] for key, count in counted.items() if count != held[key]}
-    unnamed = {key for row in rows for key in row if not key.startswith("_")} - said.keys()
+    parents = {key[:i] for key in held for i, each in enumerate(key) if each == "."} | {""}
+    unnamed = {key for key in held if not key.startswith("_")} - parents - said.keys()
     text = f"{len(counted) - len(wrong)} of {len(counted)} counts are those of {len(rows)} rows"
     if wrong:
-        text += f", {sum(each > 0 for each in wrong.values())} too high, {sum(each < 0 for each in wrong.values())} too low"
+        high = sum(each > 0 for each in wrong.values())
+        text += f", {high} too high, {len(wrong) - high} too low"
     if unnamed:
         text += f"; {len(unnamed)} keys of rows are not named"
-    state = "differs" if wrong or unnamed or not counted else "ok"
+    state: State = "differs" if wrong or unnamed or not counted else "ok"
     return [Finding("counts of keys", state, text), _ends(run, rows)]
 
 
@@ -143,7 +154,7 @@ def _ends(run: Mapping[str, Any], rows: Rows) -> Finding:
     return Finding("ends of runs", "ok" if fine else "differs", ", ".join(texts))
 
 
-def _beside(said: Any, there: int | float | None) -> str:
+def _beside(said: Any, there: float | None) -> str:
     """Say how a number that was told lies to the one that is there."""
     if isinstance(said, bool) or not isinstance(said, int | float):
         return f"is {'null' if said is None else type(said).__name__}"
@@ -152,9 +163,9 @@ def _beside(said: Any, there: int | float | None) -> str:
     return f"is {abs(said - there):g} too {'high' if said > there else 'low'}"
 
 
-def united_finding(united: Any, runs: Sequence[Mapping[str, Any]]) -> Finding:
+def united_finding(data: Any, *, runs: Sequence[Mapping[str, Any]]) -> Finding:
     """Compare the united keys of some runs with the union of their keys."""
-    topic = "united keys"
+    topic, united = "united keys", data["project"]["runs"]["historyKeys"]
     there: set[str] = set().union(*(keys_in(run.get("historyKeys")) or () for run in runs))
     told = set(keys_in(united) or ())
     missing, more = len(there - told), len(told - there)

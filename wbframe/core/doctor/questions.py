@@ -68,27 +68,27 @@ def listed(path: RunPath, first: int) -> Request:
     )
 
 
-def looked_at(path: RunPath, names: Sequence[str]) -> Request:
+def looked_at(path: RunPath) -> Request:
     """Ask for config and summary of a few runs, which answers are compared with."""
     return of_project(
         "SomeRuns",
         path,
-        "runs(filters: $filters, first: $first) { edges { node { name config summaryMetrics } } }",
+        "runs(order: $order, first: $first) { edges { node { name config summaryMetrics } } }",
         asked="some runs",
-        variables={"filters": ("JSONString", among(names)), "first": ("Int!", len(names))},
+        variables={"order": ("String", "-created_at"), "first": ("Int!", LOOKED_AT)},
     )
 
 
-def projected(path: RunPath, names: Sequence[str], key: str) -> Request:
+def projected(path: RunPath, key: str) -> Request:
     """Ask for one key of the config of each of these runs."""
     return of_project(
         "OneKey",
         path,
-        "runs(filters: $filters, first: $first) { edges { node { name config(keys: $keys) } } }",
+        "runs(order: $order, first: $first) { edges { node { name config(keys: $keys) } } }",
         asked="one key",
         variables={
-            "filters": ("JSONString", among(names)),
-            "first": ("Int!", len(names)),
+            "order": ("String", "-created_at"),
+            "first": ("Int!", LOOKED_AT),
             "keys": ("[String!]", [key]),
         },
     )
@@ -134,15 +134,26 @@ def united_keys(path: RunPath, names: Sequence[str]) -> Request:
     )
 
 
-def whole_rows(path: RunPath, name: str, samples: int = WHOLE) -> Request:
-    """Ask for the rows of a run as they were logged."""
+def whole_rows(path: RunPath, name: str) -> Request:
+    """Ask for the rows of a run as they were logged, as the SDK does."""
     return by_run(
         "WholeRows",
         path,
         [name],
+        lambda _: "history(samples: $samples)",
+        variables={"samples": ("Int", WHOLE)},
+    )
+
+
+def long_window(path: RunPath, name: str) -> Request:
+    """Ask for many rows of a run in one window."""
+    return by_run(
+        "LongWindow",
+        path,
+        [name],
         lambda _: "history(minStep: $minStep, maxStep: $maxStep, samples: $samples)",
         variables={
-            "samples": ("Int", samples),
+            "samples": ("Int", LONG_WINDOW),
             "minStep": ("Int64", 0),
             "maxStep": ("Int64", _FAR),
         },

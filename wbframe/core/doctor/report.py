@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 import textwrap
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from wbframe.core.doctor.words import plain
 from wbframe.core.protocol.request import BUCKETS, EXPORTS, FIELDS, KEYS, LIVE, PROJECTION
+from wbframe.errors import WbframeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,17 +22,16 @@ __all__ = [
     "DoctorReport",
     "Failed",
     "Finding",
+    "SpentError",
     "State",
-    "hidden",
+    "attempt",
     "judged",
-    "plain",
 ]
 
+_Got = TypeVar("_Got")
 State = Literal["ok", "differs", "absent", "unknown"]
 _WIDTH, _TOPIC, _STATE = 100, 19, 8
 ODD = "the answer has a form of its own"
-_SALT = b"wbframe doctor\0"
-_DIGITS = 8
 
 REPLACED_BY = {
     FIELDS: "columns are those of runs that are looked at",
@@ -43,64 +42,6 @@ REPLACED_BY = {
     BUCKETS: "buckets are made of whole histories",
 }
 """What is done where a server does not have a feature."""
-
-
-def hidden(text: str) -> str:
-    """Give a short hash of what is private: the same each time, so that two reports can be compared.
-
-    Examples
-    --------
-    >>> hidden("entity/project") == hidden("entity/project") != hidden("entity/other")
-    True
-    >>> len(hidden("entity/project"))
-    9
-    """
-    digest = hashlib.sha256(_SALT + text.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"#{digest[:_DIGITS]}"
-
-
-# Words in which servers refuse; names of the schema come from the document that was refused.
-_WORDS = frozenset(
-    """
-    a access aggregate alias aliases allowed already an and any answer are argument arguments as at available bad be
-    body bool boolean but by can cannot complex complexity contact context cost could database deadline denied
-    deprecated depth did directive does document empty error exceeded exceeds execute executing exist expected failed
-    field fields filter filters float forbidden found for from gateway gone graphql has have html http id in
-    input int integer internal invalid is it its json large larger limit list long many map maximum may mean
-    message missing more most must name names nil no not null number object occurred of on one operation operator or
-    out panic parse permission please points query rate reached refused request requests required result
-    row rows schema selection server service so string subselections such support supported syntax than that the
-    there this time timed timeout to too try type types unauthorized unavailable unexpected unknown unsupported
-    value variable variables was while with you your
-    400 401 403 404 413 422 429 500 501 502 503 504
-    audio file files histogram html image media molecule table tables video boolean integer int64
-    double python text upper nan inf dict array union timestamp unset none bytes
-    """.split()
-)
-_WORD = re.compile(r"[\w$]+", re.UNICODE)
-
-
-def plain(text: str, known: str = "") -> str:
-    """Keep the known words of a text, and put hashes in place of all others.
-
-    Parameters
-    ----------
-    text
-        What a server said.
-    known
-        A document, whose words are known too: it holds no value.
-
-    Examples
-    --------
-    >>> plain("Cannot query field 'fields' on type 'Mine'") == f"Cannot query field 'fields' on type '{hidden('Mine')}'"
-    True
-    """
-    words = _WORDS | set(_WORD.findall(known))
-
-    def word(found: re.Match[str]) -> str:
-        return found[0] if found[0] in words or found[0].lower() in _WORDS else hidden(found[0])
-
-    return _WORD.sub(word, " ".join(text.split()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +62,10 @@ class Finding:
     topic: str
     state: State
     detail: str
+
+
+class SpentError(WbframeError):
+    """There are no more requests to send, or no more time; never leaves the visit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,27 +89,40 @@ class Failed:
     @classmethod
     def of(cls, request: Request, error: Exception) -> Failed:
         """Make it of an error; what wbframe itself says of it names the project, and is left out."""
-        question = request.document.partition(" ")[2].partition("(")[0].partition("{")[0].strip()
+        if isinstance(error, SpentError):
+            return cls(question_of(request), "", "not asked, no more requests or time were left")
         status = getattr(error, "status", None)
         _, answered, said = str(error).partition("the server answered: ")
         said = plain(said.partition("; gave up")[0], request.document)[:300] if answered else ""
         if status is not None:
             said = f"HTTP {status} {said}".strip()
-        return cls(question or "query", type(error).__name__, said)
+        return cls(question_of(request), type(error).__name__, said)
 
     def __str__(self) -> str:
         return self.said or self.kind
 
 
-def judged(topic: str, answer: Any, judge: Callable[[], Finding]) -> Finding:
+def question_of(request: Request) -> str:
+    """Give the name of a query."""
+    return request.document.partition(" ")[2].partition("(")[0].partition("{")[0].strip()
+
+
+def judged(topic: str, answer: Any, judge: Callable[[Any], Finding]) -> Finding:
     """Give what a judge finds in an answer; a failure, and an answer of unknown shape, are findings too."""
     if isinstance(answer, Failed):
         return Finding(topic, "absent", f"no answer: {answer}")
+    return attempt(judge, answer) or Finding(topic, "differs", ODD)
+
+
+def attempt(read: Callable[[Any], _Got], answer: Any) -> _Got | None:
+    """Read something off an answer; None where there is none, or it has a shape that nobody knows."""
+    if isinstance(answer, Failed):
+        return None
     try:
-        return judge()
+        return read(answer)
     except (TypeError, KeyError, ValueError, AttributeError, IndexError):
         # Whatever a server says, the next question is asked.
-        return Finding(topic, "differs", ODD)
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wbframe.core.doctor.keys import Rows, row_counts, rows_in
-from wbframe.core.doctor.report import Finding
-from wbframe.core.doctor.runs import unpacked
+from wbframe.core.doctor.report import Finding, attempt
+from wbframe.core.doctor.runs import is_number, run_of, unpacked
 from wbframe.core.model import STEP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from wbframe.core.doctor.report import State
 
 __all__ = [
     "Keys",
@@ -22,7 +24,9 @@ __all__ = [
     "export_finding",
     "few_finding",
     "file_finding",
+    "files_of",
     "rows_finding",
+    "rows_of",
     "spec_finding",
     "specs_of",
     "window_finding",
@@ -81,7 +85,7 @@ def choose_keys(rows: Rows) -> Keys:
     scalars = [
         key
         for key in sorted(counts, key=lambda each: (-counts[each], each))
-        if key and not key.startswith("_") and any(_is_number(row.get(key)) for row in rows)
+        if key and not key.startswith("_") and any(is_number(row.get(key)) for row in rows)
     ]
     main = next(iter(scalars), None)
     other = [key for key in scalars if key != main]
@@ -103,17 +107,20 @@ def choose_keys(rows: Rows) -> Keys:
     )
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _is_media(value: Any) -> bool:
     return isinstance(value, list) or "_type" in value
 
 
-def specs_of(run: Any) -> list[Rows]:
-    """Give the rows of each spec of a run."""
-    return [rows_in(each) for each in unpacked(run["sampledHistory"]) or ()]
+def specs_of(data: Any) -> list[Rows]:
+    """Give the rows of each spec of the run of an answer."""
+    return [rows_in(each) for each in unpacked(run_of(data).get("sampledHistory")) or ()]
+
+
+def rows_of(data: Any, field: str) -> Rows:
+    """Give the rows of a field of the run of an answer, of its first spec."""
+    if field == "history":
+        return rows_in(run_of(data).get(field))
+    return next(iter(specs_of(data)), [])
 
 
 def steps_of(rows: Rows) -> list[int]:
@@ -124,8 +131,9 @@ def steps_of(rows: Rows) -> list[int]:
 # ---------------------------------------------------------------- rows and specs
 
 
-def rows_finding(history: Any, most: int) -> Finding:
+def rows_finding(data: Any, *, most: int) -> Finding:
     """Say in which form whole rows come."""
+    history = run_of(data).get("history")
     rows = rows_in(history)
     if not rows:
         return Finding("whole rows", "unknown", "the run that was asked for gives no row")
@@ -133,7 +141,8 @@ def rows_finding(history: Any, most: int) -> Finding:
     if isinstance(history, list) and history and not isinstance(history[0], str):
         form = "objects"
     steps = [row.get(STEP) for row in rows]
-    nested = any(isinstance(value, dict) and value and "_type" not in value for row in rows for value in row.values())  # fmt: skip
+    values = [value for row in rows for value in row.values() if isinstance(value, dict)]
+    nested = any(value and "_type" not in value for value in values)
     whole = all(type(each) is int for each in steps)
     ordered = whole and steps == sorted(set(steps), key=lambda each: each or 0)
     text = f"{len(rows)} as {form}"
@@ -144,9 +153,9 @@ def rows_finding(history: Any, most: int) -> Finding:
     return Finding("whole rows", "ok" if fine else "differs", text)
 
 
-def spec_finding(topic: str, rows: Sequence[Rows], wanted: Sequence[int]) -> Finding:
+def spec_finding(data: Any, *, topic: str, wanted: Sequence[int]) -> Finding:
     """Compare the rows of specs with the number that whole rows have."""
-    came = [len(each) for each in rows]
+    came = [len(each) for each in specs_of(data)]
     text = f"came {', '.join(map(str, came)) or 'none'} of {', '.join(map(str, wanted))} rows"
     return Finding(topic, "ok" if came == list(wanted) else "differs", text)
 
@@ -163,21 +172,23 @@ def window_of(rows: Rows, key: str) -> tuple[int, int] | None:
     return steps[middle - 2], steps[middle + 1]
 
 
-def window_finding(field: str, rows: Rows, one: Rows, bounds: tuple[int, int]) -> Finding:
+def window_finding(
+    data: Any, *, field: str, topic: str, one: Any, bounds: tuple[int, int]
+) -> Finding:
     """Say how a field reads bounds, from a window of several steps and from one of one step.
 
     That of one step ends at its own step where the end is inclusive, else at the next.
     """
     low, high = bounds
+    rows = rows_of(data, field)
+    inclusive = field == "sampledHistory"
     steps = set(steps_of(rows))
-    topic = f"windows: {field}"
-    inclusive = field == "samples"
     if not steps:
         return Finding(topic, "differs", "a window of several steps is empty")
     if min(steps) < low or max(steps) > high:
         return Finding(topic, "differs", "bounds are ignored")
     first, last = low in steps, high in steps
-    single = set(steps_of(one)) == {low}
+    single = set(steps_of(attempt(lambda read: rows_of(read, field), one) or [])) == {low}
     texts = [
         f"minStep is {'inclusive' if first else 'exclusive'}",
         f"maxStep is {'inclusive' if last else 'exclusive'}",
@@ -190,19 +201,18 @@ def window_finding(field: str, rows: Rows, one: Rows, bounds: tuple[int, int]) -
 # ---------------------------------------------------------------- caps
 
 
-def cap_finding(topic: str, came: int, asked: int, lines: float) -> Finding:
+def cap_finding(data: Any, *, field: str, topic: str, asked: int, lines: int) -> Finding:
     """Say how many rows come at the most; `lines` is what the run has, as far as it is known."""
-    text = f"asked for {asked}, came {came} of {lines:g}"
+    came = len(rows_of(data, field))
+    text = f"asked for {asked}, came {came} of {lines}"
     if not lines:
         return Finding(topic, "unknown", f"asked for {asked}, came {came}")
     return Finding(topic, "ok" if came >= min(asked, lines) else "differs", text)
 
 
-def few_finding(came: int, asked: int, there: int) -> Finding:
+def few_finding(data: Any, *, asked: int, there: int) -> Finding:
     """Say whether samples are as many as were asked for, where there are more rows."""
-    topic = "samples: few"
-    if there <= asked:
-        return Finding(topic, "unknown", f"no run looked at has more than {asked} rows of a key")
+    topic, came = "samples: few", len(rows_of(data, "sampledHistory"))
     text = f"asked for {asked} of {there} rows, came {came}"
     return Finding(topic, "ok" if came == asked else "differs", text)
 
@@ -210,17 +220,25 @@ def few_finding(came: int, asked: int, there: int) -> Finding:
 # ---------------------------------------------------------------- files and buckets
 
 
-def export_finding(runs: Sequence[Any]) -> Finding:
+def export_finding(data: Any) -> Finding:
     """Say what of the runs is exported, and whether rows that are not come beside."""
+    runs = [each for each in data["project"].values() if each]
     histories = [run.get("parquetHistory") or {} for run in runs]
     files = sum(len(each.get("parquetUrls") or ()) for each in histories)
     live = [each.get("liveData") for each in histories]
     told = all(isinstance(each, list) for each in live)
     rows = sum(len(each) for each in live if isinstance(each, list))
-    text = f"{files} files of {len(runs)} runs; liveData {f'has {rows} rows' if told else 'is no list of rows'}"
+    text = f"{files} files of {len(runs)} runs; liveData "
+    text += f"has {rows} rows" if told else "is no list of rows"
     if any(each.get("parquetUrls") is None for each in histories):
         return Finding("exports", "differs", f"parquetUrls is null; {text}")
     return Finding("exports", "ok" if told else "differs", text)
+
+
+def files_of(data: Any) -> list[str]:
+    """Give the addresses of the exported files."""
+    runs = [each for each in data["project"].values() if each]
+    return [url for each in runs for url in each["parquetHistory"]["parquetUrls"] or ()]
 
 
 def file_finding(content: bytes, *, whole: bool) -> Finding:
@@ -232,9 +250,9 @@ def file_finding(content: bytes, *, whole: bool) -> Finding:
     return Finding("exported files", "ok", "a range of bytes comes, and is Parquet")
 
 
-def bucket_finding(run: Any) -> Finding:
+def bucket_finding(data: Any) -> Finding:
     """Say whether buckets come."""
-    answer = unpacked(run["bucketedHistory"])
+    answer = unpacked(run_of(data)["bucketedHistory"])
     rows = rows_in(answer[0]) if answer else []
-    state = "ok" if rows else "differs"
+    state: State = "ok" if rows else "differs"
     return Finding("buckets", state, f"{len(rows)} buckets of 10 that were asked for")

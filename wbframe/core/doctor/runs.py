@@ -1,23 +1,22 @@
-"""What answers about runs mean: the schema, pages, the index of config and summary keys, one key, filters."""
+"""What answers about runs mean: the schema, pages, the index of config and summary keys, one key alone."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
-from wbframe.core.doctor.report import Finding, plain
+from wbframe.core.doctor.report import Finding, attempt
+from wbframe.core.doctor.words import plain
 from wbframe.core.schema.types import HIDDEN, index_of_fields
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from wbframe.core.doctor.report import State
+
 __all__ = [
-    "Tested",
     "configs_of",
-    "filter_findings",
-    "filter_tests",
     "index_findings",
     "is_number",
     "leaves",
@@ -25,13 +24,12 @@ __all__ = [
     "nodes_of",
     "page_finding",
     "projection_finding",
+    "run_of",
     "schema_finding",
     "some_key",
     "unpacked",
 ]
 
-ABSENT_KEY = "config.wbframe_doctor_no_such_key.value"
-_NESTED = 2
 _MOST_WORDS = 6
 _OPTIONAL = {
     "project.fields": ("Project", "fields", ""),
@@ -52,6 +50,12 @@ def unpacked(value: Any) -> Any:
         except ValueError:
             return value
     return value
+
+
+def run_of(data: Any) -> dict[str, Any]:
+    """Give the one run of an answer; nothing where it is not there."""
+    run = attempt(lambda read: read["project"]["r0"], data)
+    return run if isinstance(run, dict) else {}
 
 
 # ---------------------------------------------------------------- schema and pages
@@ -85,12 +89,14 @@ def names_of(connection: Any) -> list[str]:
     return [node["name"] for node in nodes_of(connection)]
 
 
-def page_finding(data: Any, asked: int) -> Finding:
+def page_finding(data: Any, *, asked: int) -> Finding:
     """Say how many runs a large page gave, and whether the server's count of them is right."""
     count, connection = data["project"].get("runCount"), data["project"]["runs"]
     came = len(names_of(connection))
     more = ((connection or {}).get("pageInfo") or {}).get("hasNextPage")
-    text = f"asked for {asked}, came {came}, counted {count}, {'more follow' if more else 'no more'}"
+    text = (
+        f"asked for {asked}, came {came}, counted {count}, {'more follow' if more else 'no more'}"
+    )
     if not isinstance(count, int) or came > count or (came < count and came < asked):
         return Finding("pages of runs", "differs", text)
     if bool(more) != (came < count):
@@ -114,6 +120,11 @@ def configs_of(nodes: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     return found
 
 
+def is_number(value: Any) -> TypeGuard[float]:
+    """Tell whether a value is a number, and finite or not, but no Boolean."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def leaves(value: Any, names: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Give the leaves of nested objects, each with its names."""
     if isinstance(value, dict) and value and "_type" not in value:
@@ -134,7 +145,7 @@ def some_key(configs: Mapping[str, Mapping[str, Any]], kinds: tuple[type, ...]) 
     return max(sorted(counts), key=counts.__getitem__) if counts else None
 
 
-def projection_finding(data: Any, key: str) -> Finding:
+def projection_finding(data: Any, *, key: str) -> Finding:
     """Say whether one key of a config comes alone."""
     topic = "config(keys:)"
     came = [unpacked(node.get("config")) or {} for node in nodes_of(data["project"]["runs"])]
@@ -151,7 +162,11 @@ def projection_finding(data: Any, key: str) -> Finding:
 
 
 def index_findings(
-    pairs: Sequence[tuple[str, Any]], pages: int, nodes: Sequence[Mapping[str, Any]], *, whole: bool
+    pairs: Sequence[tuple[str, Any]],
+    *,
+    pages: int,
+    nodes: Sequence[Mapping[str, Any]],
+    whole: bool,
 ) -> list[Finding]:
     """Compare the index of config and summary keys with what a few runs have."""
     index = index_of_fields([(path, str(kind)) for path, kind in pairs if isinstance(path, str)])
@@ -184,7 +199,11 @@ def _depth(
     topic = "index depth"
     deepest = max(map(len, names), default=0)
     reached = max(map(len, names - missing), default=0)
-    cut = [each for each in missing if any(_column("config", each[:i]) in index for i in range(1, len(each)))]  # fmt: skip
+    cut = [
+        each
+        for each in missing
+        if any(_column("config", each[:i]) in index for i in range(1, len(each)))
+    ]
     text = f"{reached} of {deepest} names of a config key"
     if deepest <= 1:
         return Finding(topic, "unknown", "no run looked at has a nested config")
@@ -207,7 +226,7 @@ def _summary(nodes: Sequence[Mapping[str, Any]], index: Collection[str]) -> Find
     }  # fmt: skip
     if not keys:
         return Finding(topic, "unknown", "no run looked at has a summary")
-    state = "ok" if told == keys else "differs"
+    state: State = "ok" if told == keys else "differs"
     return Finding(topic, state, f"names {len(told)} of {len(keys)} keys of the runs looked at")
 
 
@@ -225,95 +244,5 @@ def _words(
     named = sorted(words, key=lambda word: (word in _PLAIN_TYPES, -words[word], word))[:_MOST_WORDS]
     text = plain(", ".join(named), " ".join(_PLAIN_TYPES))
     text += f"; lists are {'opened item by item' if opened else 'one path'}" if lists else ""
-    state = "differs" if opened or not _PLAIN_TYPES.issuperset(words) else "ok"
+    state: State = "differs" if opened or not _PLAIN_TYPES.issuperset(words) else "ok"
     return Finding("index types", state, text)
-
-
-# ---------------------------------------------------------------- filters
-
-
-@dataclass(frozen=True, slots=True)
-class Tested:
-    """A filter, and the runs of those looked at that pass it where it is read as MongoDB does.
-
-    Attributes
-    ----------
-    topic, what
-        What is found out by it, and how it is called there.
-    test
-        As the server takes it.
-    passing
-        The names of these runs.
-    """
-
-    topic: str
-    what: str
-    test: Mapping[str, Any]
-    passing: frozenset[str]
-
-
-def filter_tests(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, Tested]:
-    """Give the filters to try on the runs that were looked at, by the alias in the document."""
-    every = frozenset(configs)
-    tests = {
-        "names": Tested("names", "name", {}, every),
-        "missing": Tested("missing keys", "$ne", {ABSENT_KEY: {"$ne": 1}}, every),
-        "nulls": Tested("missing keys", "null", {ABSENT_KEY: None}, every),
-    }
-    key = some_key(configs, (int, float))
-    if key is None:
-        return tests | _nested_test(configs)
-    field = f"config.{key}.value"
-    values = {name: config.get(key) for name, config in configs.items()}
-    numbers = {name: each for name, each in values.items() if is_number(each)}
-    middle = sorted(numbers.values())[len(numbers) // 2]
-    equal = frozenset(name for name, each in numbers.items() if each == middle)
-    above = frozenset(name for name, each in numbers.items() if each >= middle)
-    texts = frozenset(name for name, each in values.items() if isinstance(each, str))
-    tests["equal"] = Tested("numbers", "equal", {field: middle}, equal)
-    tests["above"] = Tested("numbers", "$gte", {field: {"$gte": middle}}, above)
-    tests["beyond"] = Tested("numbers", "$gt", {field: {"$gt": middle}}, above - equal)
-    tests["types"] = Tested("mixed types", "$gte text", {field: {"$gte": ""}}, texts)
-    return tests | _nested_test(configs)
-
-
-def is_number(value: Any) -> bool:
-    """Tell whether a value is a number, and finite or not, but no Boolean."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _nested_test(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, Tested]:
-    """Give a filter on a nested key, where one holds text or a number."""
-    for config in configs.values():
-        for names, value in leaves(config):
-            if len(names) != _NESTED or not (is_number(value) or isinstance(value, str)):
-                continue
-            outer, inner = names
-            if "." in outer or "." in inner:
-                continue
-            passing = frozenset(
-                name
-                for name, each in configs.items()
-                if isinstance(each.get(outer), dict) and each[outer].get(inner) == value
-            )
-            test = {f"config.{outer}.value.{inner}": value}
-            return {"nested": Tested("nested keys", "equal", test, passing)}
-    return {}
-
-
-def filter_findings(answers: Mapping[str, Any], tests: Mapping[str, Tested]) -> list[Finding]:
-    """Compare the runs that passed with those that should have; an answer may be missing."""
-    told: dict[str, list[str]] = {}
-    wrong: set[str] = set()
-    for alias, test in tests.items():
-        if alias not in answers:
-            continue
-        came = names_of(answers[alias])
-        right = sorted(came) == sorted(test.passing)
-        wrong |= set() if right else {test.topic}
-        said = f"{test.what}: {len(came)}" + ("" if right else f" for {len(test.passing)}")
-        told.setdefault(test.topic, []).append(said)
-    return [
-        Finding(f"filter {topic}", "differs" if topic in wrong else "ok", f"runs that pass by {', '.join(parts)}")
-        for topic, parts in told.items()
-    ]

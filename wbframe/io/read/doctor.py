@@ -8,9 +8,11 @@ import time
 import warnings
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
+import requests
 
 from wbframe._version import __version__
 from wbframe.core.arguments import history_scan, runs_scan
@@ -18,23 +20,36 @@ from wbframe.core.doctor import keys as logged
 from wbframe.core.doctor import questions as ask
 from wbframe.core.doctor import rows as rowed
 from wbframe.core.doctor import runs as listed
+from wbframe.core.doctor.filters import filter_findings, filter_tests
 from wbframe.core.doctor.report import (
     ODD,
     REPLACED_BY,
     DoctorReport,
     Failed,
     Finding,
-    hidden,
+    SpentError,
+    attempt,
     judged,
 )
+from wbframe.core.doctor.words import hidden
 from wbframe.core.paths import name_of, parse_path
 from wbframe.core.protocol.answers import found_project
 from wbframe.core.protocol.exports import exports_request
-from wbframe.core.protocol.project import fields_page, fields_request
-from wbframe.core.protocol.request import BUCKETS, EXPORTS, FIELDS, KEYS, LIVE, PROJECTION
+from wbframe.core.protocol.project import FIELDS_PER_PAGE, fields_page, fields_request
+from wbframe.core.protocol.request import (
+    BUCKETS,
+    EXPORTS,
+    FIELDS,
+    KEYS,
+    LIVE,
+    PROJECTION,
+    Request,
+)
 from wbframe.errors import (
+    AccessError,
     ConnectionFailedError,
     CredentialsError,
+    NotFoundError,
     TimedOutError,
     WbframeError,
     WbframeWarning,
@@ -50,27 +65,22 @@ from wbframe.io.read.runs import read_runs
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    import requests
-
     from wbframe.core.model import RunPath
-    from wbframe.core.protocol.request import Request
     from wbframe.report import ScanReport
 
 __all__ = ["doctor"]
 
 _Got = TypeVar("_Got")
 # Requests in all, and those that questions may take, so that the reads behind them have some left.
-_MOST, _MOST_QUESTIONS = 40, 29
-_INDEX_PAGES = 3
+_MOST, _MOST_QUESTIONS = 40, 31
+_INDEX_PAGES, _FEW_FIELDS = 3, 100
 # Seconds that one answer may take, and all of them.
-_TIMEOUT, _LONGEST = 30.0, 180.0
+_TIMEOUT, _LONGEST = 30.0, 120.0
 _TRIES, _PATIENCE = 2, 30.0
-# Keys and runs of a typical read.
-_READ_KEYS, _READ_RUNS = 3, 20
-
-
-class _SpentError(WbframeError):
-    """There are no more requests to send, or no more time; never leaves this module."""
+# Runs of a typical read.
+_READ_RUNS = 20
+_FILE = Request(document="query File {}", variables={}, asked="an exported file")
+_FIRST_BYTES = "0-3"
 
 
 class _Counting(Client):
@@ -87,11 +97,11 @@ class _Counting(Client):
 
     def read(self, tried: Try[_Got]) -> _Got:
         """Try as any client does, as long as requests are left."""
+        self._check()
 
         def send() -> requests.Response:
             with self._counting:
-                if self.sent >= self.most or self.clock.now() > self._ends:
-                    raise _SpentError("no more requests")
+                self._check()
                 self.sent += 1
             response = tried.send()
             self.statuses.append(response.status_code)
@@ -103,6 +113,11 @@ class _Counting(Client):
             return response
 
         return super().read(replace(tried, send=send))
+
+    def _check(self) -> None:
+        """Refuse to send what is one too many."""
+        if self.sent >= self.most or self.clock.now() > self._ends:
+            raise SpentError("no more requests")
 
 
 def doctor(path: str | RunPath, *, client: Client | None = None) -> DoctorReport:
@@ -187,15 +202,17 @@ class _Visit:
         """Ask all questions."""
         self.client.most = _MOST_QUESTIONS
         request = ask.project(self.path)
-        content = self.client.send(request)
-        found_project(ask.read_answer(content, request).get("project"), self.path)
-        schema = self._ask(ask.SCHEMA)
-        self._find("schema", schema, lambda: listed.schema_finding(schema))
+        there = self._ask(request)
+        if isinstance(there, Failed):
+            self._find("project", there, lambda _: Finding("project", "ok", ""))
+        else:
+            found_project(attempt(lambda data: data["project"], there), self.path)
+        self._find("schema", self._ask(ask.SCHEMA), listed.schema_finding)
         nodes = self._runs()
         if not nodes:
-            self.findings.append(Finding("runs", "unknown", "none is there, so little can be told"))
+            self.findings.append(Finding("runs", "unknown", "none comes, so little can be told"))
         else:
-            self._look_at_runs(nodes)
+            self._look_at_runs()
             self._look_at_rows(nodes)
             self.client.most = _MOST
             self._typical()
@@ -205,7 +222,9 @@ class _Visit:
 
     def _ask(self, request: Request, feature: str | None = None) -> Any:
         """Send a question, and give the data of its answer, or why there are none."""
-        return self._try(request, lambda: ask.read_answer(self.client.send(request), request), feature)
+        return self._try(
+            request, lambda: ask.read_answer(self.client.send(request), request), feature
+        )
 
     def _try(self, request: Request, read: Callable[[], Any], feature: str | None = None) -> Any:
         """Give what is read, or why it is not; what ends the visit is raised."""
@@ -213,18 +232,24 @@ class _Visit:
         try:
             found = read()
         except WbframeError as error:
-            _raise_if_fatal(error)
+            self._raise_if_fatal(error)
             failed = Failed.of(request, error)
             self.failures.append(failed)
-            self.lacks |= features
+            self.lacks |= set() if isinstance(error, SpentError) else features
             return failed
         self.has |= features
         return found
 
-    def _find(self, topic: str, answer: Any, judge: Callable[[], Finding]) -> bool:
-        """Judge an answer; tell whether it is as it should be."""
+    def _raise_if_fatal(self, error: WbframeError) -> None:
+        """Raise what ends the visit: a key that is refused, a server that cannot be reached."""
+        gone = isinstance(error, ConnectionFailedError) and not isinstance(error, TimedOutError)
+        refused = isinstance(error, AccessError) and not self.findings
+        if gone or refused or isinstance(error, CredentialsError | NotFoundError):
+            raise error
+
+    def _find(self, topic: str, answer: Any, judge: Callable[[Any], Finding]) -> None:
+        """Judge an answer."""
         self.findings.append(judged(topic, answer, judge))
-        return self.findings[-1].state == "ok"
 
     # ------------------------------------------------------------ runs
 
@@ -232,65 +257,64 @@ class _Visit:
         """Ask for a large page of runs, then for a small one where that is refused."""
         for first in (ask.MOST_RUNS, ask.LOOKED_AT):
             data = self._ask(ask.listed(self.path, first))
-            self._find("pages of runs", data, lambda: listed.page_finding(data, first))  # noqa: B023
+            self._find("pages of runs", data, partial(listed.page_finding, asked=first))
             if not isinstance(data, Failed):
-                nodes = _guarded(lambda: listed.nodes_of(data["project"]["runs"]))  # noqa: B023
-                return [each for each in nodes or () if isinstance(each.get("name"), str)]
-        return []
+                break
+        return [each for each in _nodes_of(data) if isinstance(each.get("name"), str)]
 
-    def _look_at_runs(self, nodes: list[dict[str, Any]]) -> None:
+    def _look_at_runs(self) -> None:
         """Ask about config, summary, filters and the index."""
-        names = [each["name"] for each in nodes[: ask.LOOKED_AT]]
-        data = self._ask(ask.looked_at(self.path, names))
-        some = _guarded(lambda: listed.nodes_of(data["project"]["runs"])) or []
-        configs = _guarded(lambda: listed.configs_of(some)) or {}
+        data = self._ask(ask.looked_at(self.path))
+        some = _nodes_of(data)
+        configs = attempt(listed.configs_of, some) or {}
         self._index(some)
         key = listed.some_key(configs, (int, float, str))
         if key is not None:
-            one = self._ask(ask.projected(self.path, names, key), PROJECTION)
-            self._find("config(keys:)", one, lambda: listed.projection_finding(one, key))
+            one = self._ask(ask.projected(self.path, key), PROJECTION)
+            self._find("config(keys:)", one, partial(listed.projection_finding, key=key))
         if configs:
-            self._filters(names, configs)
-        else:
-            self._find("filters", data, lambda: Finding("filters", "differs", "runs by name: none passes"))
+            self._filters(configs)
 
     def _index(self, some: list[dict[str, Any]]) -> None:
-        """Read the index of config and summary keys, a few pages of it."""
+        """Read the index of config and summary keys, a few pages of it; smaller ones where one is refused."""
         pairs: list[tuple[str, Any]] = []
         cursor, pages = None, 0
+        first = FIELDS_PER_PAGE
         while pages == 0 or (cursor is not None and pages < _INDEX_PAGES):
-            request = fields_request(self.path, cursor)
-
-            def read(request: Request = request) -> Any:
-                return fields_page(self.client.send(request), request, self.path)
-
-            page = self._try(request, read, FIELDS)
+            request = fields_request(self.path, cursor, first)
+            page = self._try(request, partial(self._fields, request), FIELDS)
+            if isinstance(page, Failed) and first == FIELDS_PER_PAGE and FIELDS not in self.has:
+                first = _FEW_FIELDS
+                continue
             if isinstance(page, Failed):
-                self.findings.append(judged("index", page, list))
+                self.findings.append(judged("index", page, listed.schema_finding))
                 return
             more, cursor = page
             pages += 1
             pairs += more
-        whole = cursor is None
-        found = _guarded(lambda: listed.index_findings(pairs, pages, some, whole=whole))
-        self.findings += found or [Finding("index", "differs", ODD)]
-        if not pairs:
-            self.lacks.add(FIELDS)
+        self.lacks -= {FIELDS} if pairs else set()
+        judge = partial(listed.index_findings, pages=pages, nodes=some, whole=cursor is None)
+        self.findings += attempt(judge, pairs) or [Finding("index", "differs", ODD)]
 
-    def _filters(self, names: list[str], configs: Mapping[str, Mapping[str, Any]]) -> None:
+    def _fields(self, request: Request) -> Any:
+        """Read a page of the index."""
+        return fields_page(self.client.send(request), request, self.path)
+
+    def _filters(self, configs: Mapping[str, Mapping[str, Any]]) -> None:
         """Ask which runs pass filters: all in one request, or one by one where that fails."""
-        tests = listed.filter_tests(configs)
-        data = self._ask(ask.filtered(self.path, names, {k: each.test for k, each in tests.items()}))
-        answers: dict[str, Any] = {}
-        if not isinstance(data, Failed):
-            answers = _guarded(lambda: dict(data["project"])) or {}
-        else:
-            for alias, each in tests.items():
-                one = self._ask(ask.filtered(self.path, names, {alias: each.test}))
-                answers |= _guarded(lambda: dict(one["project"])) or {}  # noqa: B023
-        found = _guarded(lambda: listed.filter_findings(answers, tests))
-        refused = Finding("filters", "absent", f"no answer: {data}")
-        self.findings += found or [refused if isinstance(data, Failed) else Finding("filters", "differs", ODD)]
+        names, tests = list(configs), filter_tests(configs)
+        asked = {alias: each.test for alias, each in tests.items()}
+        data = self._ask(ask.filtered(self.path, names, asked))
+        answers = attempt(_aliases_of, data) or {}
+        if isinstance(data, Failed):
+            for alias, test in asked.items():
+                one = self._ask(ask.filtered(self.path, names, {alias: test}))
+                answers |= attempt(_aliases_of, one) or {}
+        if isinstance(data, Failed) and not answers:
+            self._find("filters", data, lambda _: Finding("filters", "ok", ""))
+            return
+        found = attempt(partial(filter_findings, tests=tests), answers)
+        self.findings += found or [Finding("filters", "differs", ODD)]
 
     # ------------------------------------------------------------ rows
 
@@ -298,124 +322,92 @@ class _Visit:
         """Ask about logged keys, rows, windows, caps and exports."""
         name, longest = rowed.choose_runs(nodes, ask.WHOLE - 1)
         names = list(dict.fromkeys([name, longest, *(each["name"] for each in nodes)]))
-        runs = self._keys(names[: ask.WITH_KEYS])
+        names, runs = self._keys(names[: ask.WITH_KEYS])
         whole = self._ask(ask.whole_rows(self.path, name))
-        history = _run_of(whole).get("history")
-        rows = _guarded(lambda: logged.rows_in(history)) or []
-        self._find("whole rows", whole, lambda: rowed.rows_finding(history, ask.WHOLE))
+        self._find("whole rows", whole, partial(rowed.rows_finding, most=ask.WHOLE))
+        rows = attempt(lambda data: rowed.rows_of(data, "history"), whole) or []
         run = next((each for each in runs if each.get("name") == name), None)
         if rows and run and len(rows) < ask.WHOLE:
-            found = _guarded(lambda: logged.count_findings(run, rows))
+            found = attempt(partial(logged.count_findings, rows=rows), run)
             self.findings += found or [Finding("counts of keys", "differs", ODD)]
-        keys = _guarded(lambda: rowed.choose_keys(rows))
+        keys = attempt(rowed.choose_keys, rows)
         if keys is not None and keys.main is not None:
             self._specs(name, keys)
             self._windows(name, keys.main, rows)
-            self._buckets(name, keys.main)
-            lines = next((each.get("historyLineCount") for each in nodes if each["name"] == longest), 0)
-            self._caps(longest, keys.main, lines if isinstance(lines, int) else 0, runs)
-        self._exports(names[: ask.WITH_KEYS])
+            buckets = self._ask(ask.buckets(self.path, name, keys.main), BUCKETS)
+            self._find("buckets", buckets, rowed.bucket_finding)
+            known = next((each for each in runs if each.get("name") == longest), {})
+            self._caps(longest, keys.main, known)
+        self._exports(names)
         self.typical = (name, keys)
 
-    def _keys(self, names: list[str]) -> list[dict[str, Any]]:
-        """Ask for the logged keys of some runs, each by its own name and united."""
+    def _keys(self, names: list[str]) -> tuple[list[str], list[dict[str, Any]]]:
+        """Ask for the logged keys of some runs, each by its own name and united; fewer where that is refused."""
+        topic = "runs a request"
+        detail = f"{len(names)} runs by name in one request"
         data = self._ask(ask.run_keys(self.path, names))
+        self._find(topic, data, lambda _: Finding(topic, "ok", detail))
         if isinstance(data, Failed) and len(names) > 1:
-            self.findings.append(judged("runs a request", data, list))
             names = names[:1]
             data = self._ask(ask.run_keys(self.path, names))
-        else:
-            detail = f"{len(names)} runs by name in one request"
-            self._find("runs a request", data, lambda: Finding("runs a request", "ok", detail))
-        runs = _guarded(lambda: [each for each in data["project"].values() if each]) or []
-        self._find("historyKeys", data, lambda: logged.form_finding(runs))
+        runs = [
+            each for each in (attempt(_aliases_of, data) or {}).values() if isinstance(each, dict)
+        ]
+        self._find("historyKeys", data, lambda _: logged.form_finding(runs))
         united = self._ask(ask.united_keys(self.path, names), KEYS)
-        self._find(
-            "united keys",
-            united,
-            lambda: logged.united_finding(united["project"]["runs"]["historyKeys"], runs),
-        )
-        return runs
+        self._find("united keys", united, partial(logged.united_finding, runs=runs))
+        return names, runs
 
     def _specs(self, name: str, keys: rowed.Keys) -> None:
         """Ask for several specs, a dotted key, and a scalar beside media."""
         wanted = [key for key in (keys.main, keys.second) if key]
-        asked: dict[str, list[list[str]]] = {"specs a request": [[key] for key in wanted]}
-        if keys.dotted:
-            asked["dotted keys"] = [[keys.dotted]]
-        if keys.media:
-            asked["media with scalars"] = [[wanted[0], keys.media]]
+        asked = {
+            "specs a request": [[key] for key in wanted],
+            "dotted keys": [[keys.dotted]] if keys.dotted else [],
+            "media with scalars": [[wanted[0], keys.media]] if keys.media else [],
+        }
         for topic, specs in asked.items():
-            spelled = [{"keys": each, "samples": ask.WHOLE} for each in specs]
-            data = self._ask(ask.sampled(self.path, name, *spelled))
-            counts = [keys.counts[each[-1]] for each in specs]
-            self._find(
-                topic,
-                data,
-                lambda: rowed.spec_finding(topic, rowed.specs_of(_run_of(data)), counts),  # noqa: B023
-            )
-        for topic in ("dotted keys", "media with scalars"):
-            if topic not in asked:
+            if not specs:
                 self.findings.append(Finding(topic, "unknown", "the run looked at has none"))
+                continue
+            spelled = [{"keys": each, "samples": ask.WHOLE} for each in specs]
+            counts = [keys.counts[each[-1]] for each in specs]
+            data = self._ask(ask.sampled(self.path, name, *spelled))
+            self._find(topic, data, partial(rowed.spec_finding, topic=topic, wanted=counts))
 
     def _windows(self, name: str, key: str, rows: logged.Rows) -> None:
         """Ask for a window of several steps, and for one of one step."""
-        bounds = rowed.window_of(rows, key)
+        bounds = attempt(lambda read: rowed.window_of(read, key), rows)
         if bounds is None:
             self.findings.append(Finding("windows", "unknown", "no run looked at is long enough"))
             return
         low, high = bounds
         several = self._ask(ask.windowed(self.path, name, key, low, high, high))
         one = self._ask(ask.windowed(self.path, name, key, low, low + 1, low))
+        for topic, each in (("windows: rows", "history"), ("windows: samples", "sampledHistory")):
+            judge = partial(rowed.window_finding, field=each, topic=topic, one=one, bounds=bounds)
+            self._find(topic, several, judge)
 
-        def rows_of(field: str, data: Any) -> logged.Rows:
-            run = _run_of(data)
-            if field == "history":
-                return logged.rows_in(run.get(field))
-            return [row for spec in rowed.specs_of(run) for row in spec] if run else []
-
-        for field_name, short in (("history", "rows"), ("sampledHistory", "samples")):
-            self._find(
-                f"windows: {short}",
-                several,
-                lambda: rowed.window_finding(  # noqa: B023
-                    short, rows_of(field_name, several), rows_of(field_name, one), bounds  # noqa: B023
-                ),
-            )
-
-    def _caps(self, name: str, key: str, lines: int, runs: list[dict[str, Any]]) -> None:
+    def _caps(self, name: str, key: str, run: Mapping[str, Any]) -> None:
         """Ask for more rows than there may be to have, and for few."""
-        known = next((each for each in runs if each.get("name") == name), {})
-        named = _guarded(lambda: logged.largest_key(known)) or key
-        many = self._ask(
-            ask.sampled(self.path, name, {"keys": [named], "samples": ask.MANY_SAMPLES})
-        )
-        there = _guarded(lambda: len(rowed.specs_of(_run_of(many))[0])) or 0
-        self._find(
-            "samples: many", many,
-            lambda: rowed.cap_finding("samples: many", there, ask.MANY_SAMPLES, logged.count_of(known, named) or 0),
-        )  # fmt: skip
+        largest: str | None = attempt(logged.largest_key, run)
+        key = largest or key
+        field, topic = "sampledHistory", "samples: many"
+        known = attempt(lambda read: logged.count_of(read, key), run) or 0
+        spec = {"keys": [key], "samples": ask.MANY_SAMPLES}
+        many = self._ask(ask.sampled(self.path, name, spec))
+        cap = partial(rowed.cap_finding, field=field, topic=topic)
+        self._find(topic, many, partial(cap, asked=ask.MANY_SAMPLES, lines=known))
+        there = len(attempt(lambda data: rowed.rows_of(data, field), many) or ())
         if there > ask.FEW_SAMPLES:
-            few = self._ask(
-                ask.sampled(self.path, name, {"keys": [named], "samples": ask.FEW_SAMPLES})
-            )
-            self._find(
-                "samples: few", few,
-                lambda: rowed.few_finding(len(rowed.specs_of(_run_of(few))[0]), ask.FEW_SAMPLES, there),
-            )  # fmt: skip
-        if lines >= ask.WHOLE:
-            data = self._ask(ask.whole_rows(self.path, name, ask.LONG_WINDOW))
-            self._find(
-                "rows a window", data,
-                lambda: rowed.cap_finding(
-                    "rows a window", len(logged.rows_in(_run_of(data).get("history"))), ask.LONG_WINDOW, lines
-                ),
-            )  # fmt: skip
-
-    def _buckets(self, name: str, key: str) -> None:
-        """Ask for buckets."""
-        data = self._ask(ask.buckets(self.path, name, key), BUCKETS)
-        self._find("buckets", data, lambda: rowed.bucket_finding(_run_of(data)))
+            few = self._ask(ask.sampled(self.path, name, {**spec, "samples": ask.FEW_SAMPLES}))
+            judge = partial(rowed.few_finding, asked=ask.FEW_SAMPLES, there=there)
+            self._find("samples: few", few, judge)
+        lines = run.get("historyLineCount")
+        if isinstance(lines, int) and lines >= ask.WHOLE:
+            cap = partial(rowed.cap_finding, field="history", topic="rows a window")
+            data = self._ask(ask.long_window(self.path, name))
+            self._find("rows a window", data, partial(cap, asked=ask.LONG_WINDOW, lines=lines))
 
     def _exports(self, names: list[str]) -> None:
         """Ask for exported files, and for a few bytes of one."""
@@ -424,23 +416,19 @@ class _Visit:
             self.has.add(EXPORTS)
         else:
             data = self._ask(exports_request(self.path, names, live=False), EXPORTS)
-        runs = _guarded(lambda: [each for each in data["project"].values() if each]) or []
-        self._find("exports", data, lambda: rowed.export_finding(runs))
-        urls = _guarded(
-            lambda: [url for run in runs for url in run["parquetHistory"]["parquetUrls"]]
-        )
+        self._find("exports", data, rowed.export_finding)
+        urls = attempt(rowed.files_of, data)
         if not urls:
             self.findings.append(Finding("exported files", "unknown", "none is named"))
             return
-        request = replace(exports_request(self.path, names), document="query File {")
 
         def read() -> Any:
             with closing(Storage(self.client)) as storage:
-                return storage.get(urls[0], "0-3")
+                return storage.get(urls[0], _FIRST_BYTES)
 
-        part = self._try(request, read)
+        part = self._try(_FILE, read)
         self._find(
-            "exported files", part, lambda: rowed.file_finding(part.content, whole=part.whole)
+            "exported files", part, lambda got: rowed.file_finding(got.content, whole=got.whole)
         )
 
     # ------------------------------------------------------------ reads
@@ -448,14 +436,14 @@ class _Visit:
     def _typical(self) -> None:
         """Read as a user would, and say how long it takes."""
         name, keys = self.typical
-        path = replace(self.path, run=name)
-        some = [] if keys is None else [key for key in (keys.main, keys.second, keys.dotted) if key]
-        wanted = list(dict.fromkeys(some))[:_READ_KEYS]
-        self._time("read: runs", lambda: read_runs(self.client, runs_scan(self.path, limit=_READ_RUNS), silent))
+        some = [] if keys is None else [keys.main, keys.second, keys.dotted]
+        wanted = list(dict.fromkeys(key for key in some if key))
+        runs = runs_scan(self.path, limit=_READ_RUNS)
+        self._time("read: runs", lambda: read_runs(self.client, runs, silent))
         if wanted:
             scan = history_scan(self.path, keys=wanted, limit=_READ_RUNS)
             self._time("read: sampled", lambda: read_histories(self.client, scan, silent))
-        whole = history_scan(path, samples=None)
+        whole = history_scan(replace(self.path, run=name), samples=None)
         self._time("read: whole run", lambda: read_histories(self.client, whole, silent))
         self.lacks |= self.client.refused & REPLACED_BY.keys()
 
@@ -466,41 +454,37 @@ class _Visit:
             try:
                 frame, report = read()
             except WbframeError as error:
-                _raise_if_fatal(error)
-                kind = "more requests than are left" if isinstance(error, _SpentError) else type(error).__name__
-                self.findings.append(Finding(topic, "differs", f"failed: {kind}"))
+                self._raise_if_fatal(error)
+                spent = isinstance(error, SpentError)
+                why = "it takes more requests than were left" if spent else type(error).__name__
+                self.findings.append(Finding(topic, "differs", f"failed: {why}"))
                 return
         kinds = ", ".join(sorted({each.category.__name__ for each in warned}))
-        text = f"{frame.height} rows of {report.runs} runs, {frame.width} columns in {report.seconds:.2f} s"
-        text += f", {report.requests} requests" + (f"; {kinds}" if kinds else "")
-        self.findings.append(Finding(topic, "ok", text))
+        self.findings.append(
+            Finding(
+                topic,
+                "ok",
+                f"{frame.height} rows of {report.runs} runs, {frame.width} columns in"
+                f" {report.seconds:.2f} s, {report.requests} requests{kinds and f'; {kinds}'}",
+            )
+        )
 
     def _limits(self) -> None:
         """Say what answers told of limits."""
         statuses, limits = self.client.statuses, self.client.limits
-        refused = sum(each == 429 for each in statuses)  # noqa: PLR2004
-        failed = sum(each >= 500 for each in statuses)  # noqa: PLR2004
-        told = ", ".join(f"{name} {value}" for name, value in sorted(limits.items()) if value.isdigit())
-        text = f"{told or 'no header tells one'}; of {len(statuses)} answers {refused} were 429, {failed} 5xx"
+        refused = statuses.count(requests.codes.too_many_requests)
+        failed = sum(each >= requests.codes.server_error for each in statuses)
+        numbers = [f"{name} {value}" for name, value in sorted(limits.items()) if value.isdigit()]
+        told = ", ".join(numbers) or "no header tells one"
+        text = f"{told}; of {len(statuses)} answers {refused} were 429, {failed} 5xx"
         self.findings.append(Finding("rate limits", "differs" if refused else "ok", text))
 
 
-def _raise_if_fatal(error: WbframeError) -> None:
-    """Raise what ends the visit: a key that is refused, a server that cannot be reached."""
-    gone = isinstance(error, ConnectionFailedError) and not isinstance(error, TimedOutError)
-    if gone or isinstance(error, CredentialsError):
-        raise error
+def _nodes_of(data: Any) -> list[dict[str, Any]]:
+    """Give the runs of a page; none where it has another form."""
+    return attempt(lambda read: listed.nodes_of(read["project"]["runs"]), data) or []
 
 
-def _guarded(read: Callable[[], _Got]) -> _Got | None:
-    """Read something of an answer; None where that has another form."""
-    try:
-        return read()
-    except (TypeError, KeyError, ValueError, AttributeError, IndexError):
-        return None
-
-
-def _run_of(data: Any) -> dict[str, Any]:
-    """Give the one run of an answer; nothing where it is not there."""
-    run = _guarded(lambda: data["project"]["r0"])
-    return run if isinstance(run, dict) else {}
+def _aliases_of(data: Any) -> dict[str, Any]:
+    """Give what stands in the project of an answer, by alias."""
+    return dict(data["project"])

@@ -259,9 +259,9 @@ def test_what_cannot_be_asked_is_an_error(web, client):
     with wbframe.Client(web.url, "0" * 40) as wrong, pytest.raises(RefusedKeyError):
         wbframe.doctor(DEMO, client=wrong)
     patient = wbframe.RetryPolicy(tries=1)
-    with wbframe.Client("http://127.0.0.1:9", "0" * 40, retry=patient) as nobody:
-        with pytest.raises(ConnectionFailedError):
-            wbframe.doctor(DEMO, client=nobody)
+    nobody = wbframe.Client("http://127.0.0.1:9", "0" * 40, retry=patient)
+    with nobody, pytest.raises(ConnectionFailedError):
+        wbframe.doctor(DEMO, client=nobody)
 
 
 def test_the_client_of_the_caller_is_as_it_was(client):

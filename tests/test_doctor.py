@@ -213,6 +213,7 @@ CHANGES = [
     ({"no_introspection": True}, "schema", "absent", "no answer"),
     ({"most_first": 200}, "pages of runs", "ok", "asked for 20"),
     ({"count": "one_high"}, "pages of runs", "differs", "came 24, counted 25"),
+    ({"run_gone": 3}, "read: sampled", "differs", "failed: RunNotFoundError"),
     ({"retry_after": "now"}, "rate limits", "differs", "1 were 429"),
 ]
 

@@ -49,7 +49,7 @@ from wbframe.errors import (
     AccessError,
     ConnectionFailedError,
     CredentialsError,
-    NotFoundError,
+    ProjectNotFoundError,
     TimedOutError,
     WbframeError,
     WbframeWarning,
@@ -244,7 +244,7 @@ class _Visit:
         """Raise what ends the visit: a key that is refused, a server that cannot be reached."""
         gone = isinstance(error, ConnectionFailedError) and not isinstance(error, TimedOutError)
         refused = isinstance(error, AccessError) and not self.findings
-        if gone or refused or isinstance(error, CredentialsError | NotFoundError):
+        if gone or refused or isinstance(error, CredentialsError | ProjectNotFoundError):
             raise error
 
     def _find(self, topic: str, answer: Any, judge: Callable[[Any], Finding]) -> None:

@@ -81,6 +81,8 @@ _TRIES, _PATIENCE = 2, 30.0
 _READ_RUNS = 20
 _FILE = Request(document="query File {}", variables={}, asked="an exported file")
 _FIRST_BYTES = "0-3"
+# A run of so many rows can be read whole in one answer.
+_FEW_ROWS = ask.WHOLE - 1
 
 
 class _Counting(Client):
@@ -320,9 +322,15 @@ class _Visit:
 
     def _look_at_rows(self, nodes: list[dict[str, Any]]) -> None:
         """Ask about logged keys, rows, windows, caps and exports."""
-        name, longest = rowed.choose_runs(nodes, ask.WHOLE - 1)
+        name, longest = rowed.choose_runs(nodes, _FEW_ROWS)
         names = list(dict.fromkeys([name, longest, *(each["name"] for each in nodes)]))
         names, runs = self._keys(names[: ask.WITH_KEYS])
+        if runs and name not in {each.get("name") for each in runs}:
+            # It is listed, and yet gone.
+            name, longest = attempt(lambda there: rowed.choose_runs(there, _FEW_ROWS), runs) or (
+                name,
+                longest,
+            )
         whole = self._ask(ask.whole_rows(self.path, name))
         self._find("whole rows", whole, partial(rowed.rows_finding, most=ask.WHOLE))
         rows = attempt(lambda data: rowed.rows_of(data, "history"), whole) or []

@@ -26,7 +26,7 @@ ROOMS = [
     {"core.schema"},
     {"core.pushdown", "core.histories"},
     {"core.runs", "core.arguments"},
-    {"core.explain"},
+    {"core.explain", "core.doctor"},
     {"io.threads"},
     {"io.client"},
     {"io.read"},

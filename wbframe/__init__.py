@@ -20,17 +20,20 @@ from wbframe.report import LeftOut, Progress, ScanReport
 
 if TYPE_CHECKING:
     from wbframe import arrow, pandas, polars, server
+    from wbframe.core.doctor.report import DoctorReport
     from wbframe.dropin.api import Api
     from wbframe.dropin.run import Run
     from wbframe.dropin.runs import Runs
     from wbframe.io.client.client import Client
     from wbframe.io.client.retry import Clock, RetryPolicy
+    from wbframe.io.read.doctor import doctor
     from wbframe.scans.explain import Explanation, explain
 
 __all__ = [
     "Api",
     "Client",
     "Clock",
+    "DoctorReport",
     "Explanation",
     "LeftOut",
     "Progress",
@@ -40,6 +43,7 @@ __all__ = [
     "ScanReport",
     "__version__",
     "arrow",
+    "doctor",
     "errors",
     "explain",
     "pandas",
@@ -52,7 +56,9 @@ _LAZY = {
     "Api": "wbframe.dropin.api",
     "Client": "wbframe.io.client.client",
     "Clock": "wbframe.io.client.retry",
+    "DoctorReport": "wbframe.core.doctor.report",
     "Explanation": "wbframe.scans.explain",
+    "doctor": "wbframe.io.read.doctor",
     "explain": "wbframe.scans.explain",
     "RetryPolicy": "wbframe.io.client.retry",
     "Run": "wbframe.dropin.run",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from functools import reduce
@@ -14,7 +13,15 @@ import click
 import polars as pl
 
 import wbframe
-from wbframe.cli.output import ENDINGS, FORMS, say, table_format, write
+from wbframe.cli.output import (
+    ENDINGS,
+    FORMS,
+    check_folder,
+    replace_file,
+    say,
+    table_format,
+    write,
+)
 from wbframe.core.model import DEFAULT_ORDER, DEFAULT_SAMPLES
 from wbframe.errors import UsageError
 from wbframe.io.client.credentials import is_loopback
@@ -261,6 +268,39 @@ def histories(
 
 
 @command.command()
+@click.argument("path", metavar="ENTITY/PROJECT")
+@click.option(
+    "--base-url",
+    help="The API's address; default as the W&B SDK finds it, first in WANDB_BASE_URL.",
+)
+@click.option(
+    "--json",
+    "output",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the report here too, as JSON.",
+)
+def doctor(path: str, base_url: str | None, output: Path | None) -> None:
+    """Say how a server answers, by at most 40 requests that change nothing.
+
+    Which optional fields it has, how far its index and counts can be trusted, what its bounds, caps and filters
+    mean, what wbframe will use, and how long reads take. Names, values and hosts are hashes, on the screen as in
+    the file, so that both can be shown to others.
+
+    \b
+    wbframe doctor ent/proj
+    wbframe doctor ent/proj --json report.json
+    """  # noqa: D301 -- click wants the character
+    if output is not None:
+        check_folder(output, "--json")
+    with wbframe.Client(base_url) as client:
+        report = wbframe.doctor(path, client=client)
+    click.echo(str(report))
+    if output is not None:
+        replace_file(output, report.to_json())
+
+
+@command.command()
 @click.option(
     "--project",
     "projects",
@@ -323,10 +363,8 @@ def _split(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Part the options into those of the output and those of the reader, and check the first."""
     output: Path | None = options.pop("output")
     form: str | None = options.pop("form")
-    if output is not None and not output.parent.is_dir():
-        raise UsageError(f"--output: there is no folder {str(output.parent)!r}")
-    if output is not None and not output.exists() and not os.access(output.parent, os.W_OK):
-        raise UsageError(f"--output: {str(output)!r} may not be written; name another file")
+    if output is not None:
+        check_folder(output, "--output")
     if form is None and output is not None:
         form = ENDINGS.get(output.suffix.lower())
         if form is None:

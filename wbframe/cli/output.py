@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
@@ -16,10 +19,10 @@ import msgspec
 import polars as pl
 
 from wbframe.core.decode.parquet import spelled
+from wbframe.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
     from wbframe.report import ScanReport
 
@@ -145,6 +148,32 @@ def write(
             f"sampled: {report.rows}{known} rows; {report.sampled_runs} of {report.runs} runs have"
             f" logged more than --samples {report.samples}; --samples all reads every row"
         )
+
+
+def check_folder(output: Path, option: str) -> None:
+    """Find out before anything is read whether a file can be written.
+
+    Raises
+    ------
+    UsageError
+        If it cannot.
+    """
+    if not output.parent.is_dir():
+        raise UsageError(f"{option}: there is no folder {str(output.parent)!r}")
+    if not output.exists() and not os.access(output.parent, os.W_OK):
+        raise UsageError(f"{option}: {str(output)!r} may not be written; name another file")
+
+
+def replace_file(output: Path, text: str) -> None:
+    """Write a file so that it is the old one or the new one, whatever happens meanwhile."""
+    handle, beside = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(beside).replace(output)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
 
 
 def say(text: str) -> None:

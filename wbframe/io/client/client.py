@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from wbframe.report import ScanReport
 
 _Got = TypeVar("_Got")
+_Made = TypeVar("_Made", bound="Client")
 _POOL = 32
 _TIMEOUT = 60.0
 _RETRY_SECONDS = 300.0
@@ -177,7 +178,11 @@ class Client:
             raise UsageError(
                 "a client with a `transport` holds a key, so it cannot be pickled; make it anew there"
             )
-        options = {
+        return _restore, (self._options(),)
+
+    def _options(self) -> dict[str, Any]:
+        """Give what a client of the same server is made of; no key among it."""
+        return {
             "base_url": self.base_url,
             "entity": self._entity,
             "project": self._project,
@@ -189,7 +194,13 @@ class Client:
             "verify": self._verify,
             "proxies": self._proxies,
         }
-        return _restore, (options,)
+
+    def like(self, kind: type[_Made], **instead: Any) -> _Made:
+        """Make a client of another kind, or with other options, for the same server and key."""
+        options = {**self._options(), "clock": self.clock, **instead}
+        if self._transport is not None:
+            return kind(**{**options, "base_url": None, "transport": self._transport})
+        return kind(**options, api_key=self._api_key)
 
     def __enter__(self) -> Self:
         return self

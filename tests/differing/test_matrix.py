@@ -76,7 +76,7 @@ def fail_of(wrong):
         pytest.fail("\n".join([f"{len(told)} of {len(wrong)} reads", *told]), pytrace=False)
 
 
-@pytest.mark.parametrize("differing", cases(variants()))
+@pytest.mark.parametrize("differing", [*cases(variants())])
 def test_differing(differing):
     found, wrong = judge(differing)
     if not found:
@@ -84,7 +84,7 @@ def test_differing(differing):
     fail_of(wrong)
 
 
-@pytest.mark.parametrize("differing", cases(PAIRS))
+@pytest.mark.parametrize("differing", [*cases(PAIRS)])
 def test_pairs(differing):
     _, wrong = judge(differing)
     fail_of(wrong)

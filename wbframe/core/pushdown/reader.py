@@ -1,4 +1,4 @@
-"""The one reader of polars expressions: `pl.Expr` -> the tree of `nodes`.
+"""The one reader of polars expressions: `pl.Expr` -> the tree of `tree`.
 
 Polars has no public way to walk an expression, so this module reads the JSON form of
 ``Expr.meta.serialize``, which polars 1.39 and 2.1 spell alike for every node below. What it

@@ -24,6 +24,8 @@ from wbframe.server.api.engine import Engine
 from wbframe.server.http import Server
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from typing_extensions import Self
 
     from wbframe.server.api.engine import Question
@@ -49,12 +51,13 @@ class PreparedServer(Server):
         self._made: dict[Any, Reply] = {}
         super().__init__(*args, **kwargs)
 
-    def _reply(self, question: Question | None, authorized: bool, packed: bool) -> Reply:  # noqa: FBT001
-        assert question is not None
-        signed = "parquetHistory" in question.document  # an address that was given out may expire
-        key = (question.document, json.dumps(question.variables), authorized, packed)
-        if key not in self._made or signed:
-            self._made[key] = super()._reply(question, authorized, packed)
+    def _reply(self, question: Question | None, body: bytes, headers: Mapping[str, str]) -> Reply:
+        if question is None or "parquetHistory" in question.document:  # an address may expire
+            return super()._reply(question, body, headers)
+        who = (headers.get("Authorization"), headers.get("Accept-Encoding"))
+        key = (question.document, json.dumps(question.variables), *who)
+        if key not in self._made:
+            self._made[key] = super()._reply(question, body, headers)
         return self._made[key]
 
 

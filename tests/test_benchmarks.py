@@ -7,11 +7,11 @@ import pytest
 
 import wbframe
 from benchmarks.__main__ import SCENARIOS
+from benchmarks.hosting import PATH, Host
 from benchmarks.measuring import Reader, Row
 from benchmarks.report import table
 from wbframe.server import serve, synthetic
 
-PATH = "wbframe/synthetic"
 KEYS = [f"metric/{index:02d}" for index in range(10)]
 
 
@@ -84,6 +84,18 @@ def test_histories_of_200_runs_of_500_rows_and_10_keys(sampled, read, expected):
 )
 def test_5000_runs_with_40_config_and_40_summary_keys(listed, read, expected):
     assert cost(listed, read) == expected
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_the_host_of_the_benchmarks_answers_in_a_process_of_its_own(exported):
+    with Host(exported=exported, runs=3, rows=20, keys=2) as host:
+        with wbframe.Client(host.url, host.api_key) as client:
+            read = [pl.read_wandb_histories(PATH, samples=None, client=client) for _ in range(2)]
+        assert [rows.height for rows in read] == [60, 60]
+        assert read[0].equals(read[1])
+        sent = host.sent().requests
+        host.replay(again := [])  # exported files are not sent again
+        assert host.sent().requests == len(again) == (4 if exported else sent)
 
 
 def test_every_scenario_has_a_name_and_a_line():

@@ -244,7 +244,9 @@ def test_missing_keys_as_in_sql(demo_project):
 
 
 def test_a_server_that_refuses_all_is_told_of(demo_project):
-    report = look(demo_project, differing={"operation_name": True})
+    with serve(demo_project) as server, wbframe.Client(server.url, server.api_key) as client:
+        server.fail(status=400, body=b'{"errors": [{"message": "not today"}]}', times=99)
+        report = wbframe.doctor(DEMO, client=client)
     assert report.state_of("project") == "absent"
     assert {each.kind for each in report.failures} == {"QueryError"}
 

@@ -18,7 +18,7 @@ ROOT = Path(wbframe.__file__).parent
 ROOMS = [
     {"report", "_version"},
     {"errors"},
-    {"core.filters", "core.batches"},
+    {"core.filters", "core.batches", "core.hints"},
     {"core.model"},
     {"core.paths"},
     {"core.decode"},

@@ -74,7 +74,7 @@ BESIDE = {
     each.name: each
     for each in (
         option("infer_schema_runs", "int", INFER_SCHEMA_RUNS),
-        option("on_new_key", "str", "raise"),
+        option("on_new_key", "str", "ignore"),
         option("batch_size", "int | None"),
         option("dtype_backend", "str", "numpy"),
         option("client", "Client | None"),

@@ -27,6 +27,7 @@
         └── IncompleteHistoryError       of one run's history
 
     WbframeWarning (UserWarning)
+    ├── CountWarning                     the server counts more runs than it gives in any listing
     ├── LeftOutWarning                   runs were left out, as ``on_error="skip"`` asks
     ├── PlainHttpWarning                 the key goes over the network unencrypted
     ├── PrecisionWarning                 Float64 cannot hold every digit of a key
@@ -54,6 +55,7 @@ __all__ = [
     "CollisionWarning",
     "ColumnError",
     "ConnectionFailedError",
+    "CountWarning",
     "CredentialsError",
     "FilterError",
     "IncompleteError",
@@ -193,7 +195,15 @@ class AnswerError(WbframeError):
 
 
 class SchemaMismatchError(AnswerError):
-    """A value does not fit the column that was promised for it."""
+    """A value does not fit the column that was promised for it.
+
+    Attributes
+    ----------
+    key : str or None
+        The key that holds it, where that can be told.
+    """
+
+    key: str | None = None
 
 
 class IncompleteError(WbframeError):
@@ -206,6 +216,10 @@ class IncompleteHistoryError(IncompleteError):
 
 class WbframeWarning(UserWarning):
     """The base of every warning that wbframe gives."""
+
+
+class CountWarning(WbframeWarning):
+    """The server counts more runs than it gives in any listing."""
 
 
 class LeftOutWarning(WbframeWarning):

@@ -126,7 +126,7 @@ class LazyFrameNamespace:
         on_incomplete: str = "raise",
         on_error: str = "raise",
         infer_schema_runs: int = INFER_SCHEMA_RUNS,
-        on_new_key: str = "raise",
+        on_new_key: str = "ignore",
         client: Client | None = None,
     ) -> pl.LazyFrame:
         """Scan the histories of exactly the runs in this frame, in its order.
@@ -161,7 +161,7 @@ class LazyFrameNamespace:
         schema_overrides: Overrides = None,
         on_error: str = "raise",
         infer_schema_runs: int = INFER_SCHEMA_RUNS,
-        on_new_key: str = "raise",
+        on_new_key: str = "ignore",
         client: Client | None = None,
     ) -> pl.LazyFrame:
         """Scan the runs frame of exactly the runs in this frame, each once, in the order of their first rows.

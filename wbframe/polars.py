@@ -158,7 +158,7 @@ def scan_runs(
     schema_overrides: Overrides = None,
     on_error: str = "raise",
     infer_schema_runs: int = INFER_SCHEMA_RUNS,
-    on_new_key: str = "raise",
+    on_new_key: str = "ignore",
     client: Client | None = None,
 ) -> pl.LazyFrame:
     """Scan the runs of a project: nothing is read before the frame is collected, and then only what it takes.
@@ -178,7 +178,7 @@ def scan_runs(
         Runs that are looked at for the columns where a server has no index of them.
     on_new_key
         What to do, where all of them or a glob of them are read, with config and summary keys that the index
-        does not name: ``"raise"``, or ``"ignore"`` with a `NewKeyWarning`.
+        does not name: ``"ignore"`` with a `NewKeyWarning`, or ``"raise"``. By name they can be read.
 
     Returns
     -------
@@ -229,7 +229,7 @@ def scan_histories(
     on_incomplete: str = "raise",
     on_error: str = "raise",
     infer_schema_runs: int = INFER_SCHEMA_RUNS,
-    on_new_key: str = "raise",
+    on_new_key: str = "ignore",
     client: Client | None = None,
 ) -> pl.LazyFrame:
     """Scan what the runs of a project have logged: nothing is read before the frame is collected.
@@ -250,8 +250,8 @@ def scan_histories(
     infer_schema_runs
         Runs that are looked at for the keys where a server cannot tell those of all runs.
     on_new_key
-        What to do, where all keys or a glob of them are read, with those that were logged since: ``"raise"``,
-        or ``"ignore"`` with a `NewKeyWarning`.
+        What to do, where all keys or a glob of them are read, with those that were logged since: ``"ignore"``
+        with a `NewKeyWarning`, or ``"raise"``. By name they can be read.
 
     Returns
     -------

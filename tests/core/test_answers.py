@@ -25,7 +25,7 @@ ASKED = Request(document="query Q { viewer { id } }", variables={}, asked="somet
         (b'{"data": {}, "errors": ["plain"]}', QueryError, "plain"),
         (b'{"error": "rate limit"}', QueryError, "rate limit"),
         (b'{"data": null, "errors": []}', AnswerError, "neither data nor errors"),
-        (b'{"errors": 3}', AnswerError, "protocol"),
+        (b'{"errors": 3}', QueryError, "answered: 3"),
         (b"nothing", AnswerError, "something"),
         (b"\xff", AnswerError, "something"),
     ],

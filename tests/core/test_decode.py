@@ -447,7 +447,17 @@ def test_joined_texts(raw, joined):
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"null", b"[1]", b"[null]", b'["{}",{}]', b'["{}"', b'[""]', b'["{}"," "]']
+    "raw",
+    [b'["{\\"a\\": 1}"]', b'[{"a": 1}]', b'"[{\\"a\\": 1}]"', b' [ {"a": 1}]'],
+    ids=["texts", "objects", "one text", "blanks"],
+)
+def test_rows_in_any_form(raw):
+    assert decode_rows(join_texts(raw), {"a": pl.Float64()}).frame["a"].to_list() == [1.0]
+    assert join_texts(b"null") == b"[]"
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"[1]", b"[null]", b'["{}",{}]', b'["{}"', b'[""]', b'["{}"," "]']
 )
 def test_what_is_no_list_of_texts(raw):
     with pytest.raises(AnswerError, match=r"^e/p/r: "):

@@ -21,10 +21,10 @@ def test_an_entry_from_the_key_index():
     found = run_entry(2, PATH, node(keys, state="running", history_line_count=4.0))
     assert (found.ordinal, found.run_id, found.ended, found.line_count) == (2, "r", False, 4)
     assert found.keys["a"] == {"number": 3, "nil": 1}
-    assert (found.count("a"), found.count("nope")) == (4, 0)
+    assert (found.count("a"), found.count("b"), found.count("nope")) == (4, None, 0)
     assert found.types(system=False) == {
         "a": frozenset({"number", "nil"}),
-        "b": frozenset({"json"}),
+        "b": frozenset(),
     }
     assert found.types(system=True) == {"system.cpu": frozenset({"number"})}
 
@@ -40,5 +40,44 @@ def test_no_index_is_not_an_empty_one():
     assert run_entry(0, PATH, node(b"null")).keys is None
     assert run_entry(0, PATH, node(b"{}")).keys is None
     assert run_entry(0, PATH, node(b'{"keys": {}}')).keys == {}
-    assert run_entry(0, PATH, node(b'"{\\"keys\\": {\\"a\\": {}}}"')).keys == {"a": {"json": 0}}
+    assert run_entry(0, PATH, node(b'"{\\"keys\\": {\\"a\\": {}}}"')).keys == {"a": {}}
     assert run_entry(0, PATH, node(b"null")).types(system=False) == {}
+
+
+COUNTED = b'{"a": {"typeCounts": [{"type": "number", "count": 3}]}}'
+UNCOUNTED = {"a": {}, "b": {}}
+
+
+@pytest.mark.parametrize(
+    ("history_keys", "keys"),
+    [
+        (b'{"keys": ' + COUNTED + b"}", {"a": {"number": 3}}),
+        (b'{"keys": {"items": ' + COUNTED + b"}}", {"a": {"number": 3}}),
+        (b'{"keys": {"a": {"typeCounts": [{"type": "Double", "count": "3"}]}}}', {"a": {"number": 3}}),
+        (b'{"keys": {"a": {"typeCounts": [{"type": "number", "count": 0}]}}}', {"a": {}}),
+        (b'{"keys": {"a": {"typeCounts": [{"type": "what", "count": 3}]}}}', {"a": {}}),
+        (b'{"keys": {"a": {"typeCounts": []}, "b": null}}', UNCOUNTED),
+        (b'{"keys": ["a", "b"]}', UNCOUNTED),
+        (b'["a", "b"]', UNCOUNTED),
+        (b'{"keys": [{"key": "a"}, {"name": "b"}]}', UNCOUNTED),
+        (b'{"keys": {"a": true, "b": 7}}', UNCOUNTED),
+        (b'{"keys": {"a": {"typeCounts": [{"type": "map", "keys": {"x": {}}}]}}}', {"a.x": {}}),
+        (b'"\\"{\\\\\\"keys\\\\\\": [\\\\\\"a\\\\\\", \\\\\\"b\\\\\\"]}\\""', UNCOUNTED),
+        (b'"R0lGODlh"', None),
+        (b'{"keys": "R0lGODlh"}', None),
+        (b'{"keys": 5}', None),
+        (b"17", None),
+        (b'{"lastStep": 3, "keys": {}}', None),
+    ],
+)  # fmt: skip
+def test_keys_in_any_form(history_keys, keys):
+    assert run_entry(0, PATH, node(history_keys)).keys == keys
+
+
+@pytest.mark.parametrize(
+    ("count", "step", "known"),
+    [(0, None, 0), (0, 5, None), ("12", 5, 12), (12.0, 5, 12), ("many", 5, None), (-1, 5, None)],
+)
+def test_a_count_of_rows_that_says_otherwise_is_none(count, step, known):
+    keys = b'{"keys": {}}' if step is None else b'{"lastStep": 5}'
+    assert run_entry(0, PATH, node(keys, history_line_count=count)).line_count == known

@@ -21,7 +21,7 @@ from wbframe.core.protocol.project import (
     keys_request,
     viewer_entity,
 )
-from wbframe.core.protocol.request import FIELDS, PROJECTION, Request, refused_features
+from wbframe.core.protocol.request import COUNT, FIELDS, PROJECTION, Request, refused_features
 from wbframe.core.protocol.rows import RowsOf, rows_answer, rows_request, spec
 from wbframe.core.protocol.runs import NamedListing, NodeFields, ProjectListing
 from wbframe.dropin import documents
@@ -114,8 +114,8 @@ def test_values_never_stand_in_a_document():
 
 
 def test_features_are_those_that_are_used():
-    assert REQUESTS["page"].features == {PROJECTION}
-    assert REQUESTS["page with all of config"].features == frozenset()
+    assert REQUESTS["page"].features == {PROJECTION, COUNT}
+    assert REQUESTS["page with all of config"].features == {COUNT}
     assert REQUESTS["fields"].features == {FIELDS}
 
 
@@ -141,8 +141,8 @@ def test_what_a_server_refuses(message, refused):
     request = Request(
         document="", variables={}, asked="x", features=frozenset({FIELDS, PROJECTION})
     )
-    assert refused_features(request, message) == refused
-    assert refused_features(ASKED, message) == set()
+    assert refused_features(request.features, message) == refused
+    assert refused_features(ASKED.features, message) == set()
 
 
 def fields_answer(fields):
@@ -180,7 +180,7 @@ def test_rows_of_each_run_in_order():
     assert [bytes(each) for each in rows] == [b'[[{"_step": 0}]]', b"[]"]
 
 
-def test_max_step_is_exclusive_here_and_inclusive_on_the_wire():
+def test_the_last_step_of_a_spec_is_inclusive_on_the_wire():
     assert json.loads(spec(["_step", "\u00e9"], 5, 0, 10)) == {
         "keys": ["_step", "\u00e9"],
         "samples": 5,

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wbframe.core.filters import EMPTY
+from wbframe.core.hints import MOST_LOOKED_AT
 from wbframe.core.histories.entries import RunEntry, index_of
 from wbframe.core.histories.tasks import (
-    LOOK_AT_RUNS,
     RUNS_PER_REQUEST,
     Group,
     RunRead,
@@ -68,14 +68,14 @@ def test_what_could_not_be_checked_is_not_guessed(options):
 
 
 def test_keys_that_the_run_never_logged_have_no_spec():
-    assert groups({"a": 10}, ["a", "b"]) == [(("a",), True)]
+    assert groups({"a": 10}, ["a", "b"]) == [(("a",), True), (("b",), True)]  # lists may lack some
     assert groups({"a": 10}, ["b"]) == []
     assert groups({}, ["b"]) == []
 
 
 def test_without_counts_every_key_has_its_own():
     assert groups(None, ["a", "b"]) == [(("a",), True), (("b",), True)]
-    assert groups(None, ["a"], lines=0) == []
+    assert groups(None, ["a"], lines=0) == [(("a",), True)]  # a count alone is a hint
 
 
 def test_all_keys_are_one_spec():
@@ -88,7 +88,7 @@ def test_all_keys_are_one_spec():
 
 def test_steps_alone_are_a_spec_without_keys():
     assert groups({"a": 10}, [], x_axis="_step") == [((), True)]
-    assert groups({"a": 10}, [], lines=0) == []
+    assert groups({}, [], lines=0) == []
 
 
 def test_a_run_without_the_axis_holds_no_row():
@@ -109,11 +109,13 @@ def test_every_logged_key_is_in_just_one_group(counts, lines, samples, ended):
         "abcdef",
     )
     found = [key for group in made for key in group.keys]
-    assert sorted(found) == sorted(key for key, count in counts.items() if count)
+    # Also those that are not listed, of a run that is read: lists may lack some.
+    assert sorted(found) == (list("abcdef") if counts else [])
     for group in made:
         # keys of one group were logged equally often
-        assert len({counts[key] for key in group.keys}) == 1
-        assert group.known == counts[group.keys[0]]
+        assert len({counts.get(key, 0) for key in group.keys}) == 1
+        first = group.keys[0]
+        assert group.known == (counts[first] or None if first in counts else 0)
 
 
 def test_wrong_groups_are_split_and_others_kept():
@@ -147,7 +149,7 @@ def test_tasks_hold_every_run_once_in_order_within_the_budget(runs, budget):
     ]
     made = tasks(entries, budget, keys=("a",)) if any(count for count, _ in runs) else []
     seen = [run.ordinal for task in made for run in task.runs]
-    assert seen == [i for i, (count, _) in enumerate(runs) if count]
+    assert seen == (list(range(len(runs))) if made else [])
     for task in made:
         assert sum(run.points for run in task.runs) <= budget or len(task.runs) == 1
         assert {entries[run.ordinal].path for run in task.runs} == {task.path}
@@ -173,7 +175,8 @@ def test_runs_without_rows_are_not_asked():
         entry({}, lines=None),
         entry({"a": 1}, lines=1, ordinal=3),
     ]
-    assert [run.ordinal for task in tasks(made) for run in task.runs] == [3]
+    # A count of no rows is not believed where the keys are not known.
+    assert [run.run_id for task in tasks(made) for run in task.runs] == ["r0", "r3"]
 
 
 def test_machine_metrics_are_events():
@@ -193,8 +196,8 @@ def test_tasks_pickle_and_make_the_same_request():
         "entity": "e",
         "r0": "r0",
         "s0": [
-            '{"keys":["_step","a"],"samples":500,"minStep":1,"maxStep":4}',
-            '{"keys":["_step","b"],"samples":500,"minStep":1,"maxStep":4}',
+            '{"keys":["_step","a"],"samples":500,"minStep":0,"maxStep":5}',
+            '{"keys":["_step","b"],"samples":500,"minStep":0,"maxStep":5}',
         ],
     }
 
@@ -212,14 +215,16 @@ def test_what_is_looked_at():
         RunEntry(ordinal=i, path=PATH, run_id=f"r{i}", keys={"a": text, "b": {"number": 1}})
         for i in range(30)
     ]
-    chosen = runs_to_look_at(known, ["a", "b"])
-    assert [(found.ordinal, keys) for found, keys in chosen] == [
-        (i, ("a",)) for i in range(LOOK_AT_RUNS)
-    ]
+    chosen = runs_to_look_at(known, ["a", "b"], ("a",))
+    assert len(chosen) == MOST_LOOKED_AT
+    assert [chosen[i][0].ordinal for i in (0, 1, -1)] == [0, 2, 29]
+    assert {keys for _, keys in chosen} == {("a", "b")}
     unknown = [entry(None, lines=lines, ordinal=i) for i, lines in enumerate([0, None, 5])]
-    assert [(found.ordinal, keys) for found, keys in runs_to_look_at(unknown, [])] == [
+    assert [(found.ordinal, keys) for found, keys in runs_to_look_at(unknown, [], None)] == [
+        (0, ()),
         (1, ()),
         (2, ()),
     ]
     many = [entry(None, lines=None, ordinal=i) for i in range(30)]
-    assert len(runs_to_look_at(many, [])) == LOOK_AT_RUNS
+    assert len(runs_to_look_at(many, [], None)) == MOST_LOOKED_AT
+    assert {keys for _, keys in runs_to_look_at(many, [], ("a",))} == {("a",)}

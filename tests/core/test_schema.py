@@ -69,9 +69,10 @@ def test_paths_of_the_index(path, column):
     assert found == ({} if column is None else {column: NUMBER})
 
 
-@pytest.mark.parametrize(("spelled", "kind"), [("number", "number"), ("Float", "number"), ("int64", "number"), ("text", "string"), ("boolean", "bool"), ("null", "nil"), ("histogram", "json"), (None, "json")])  # fmt: skip
+@pytest.mark.parametrize(("spelled", "kind"), [("number", "number"), ("Float", "number"), ("int64", "number"), ("text", "string"), ("boolean", "bool"), ("null", "nil"), ("histogram", "json"), ("Double", "number"), ("image-file", "json"), ("list", "json"), (None, None), ("map", None), ("int|string", None), (["number"], None)])  # fmt: skip
 def test_types_of_the_index(spelled, kind):
-    assert ty.index_of_fields([("summary.a", spelled)]) == {"summary.a": frozenset({kind})}
+    known = frozenset() if kind is None else frozenset({kind})
+    assert ty.index_of_fields([("summary.a", spelled)]) == {"summary.a": known}
 
 
 def test_an_index_unites_types():
@@ -113,17 +114,28 @@ def test_names_globs_and_overrides():
     }
     fields = found.fields()
     assert fields.plain == ("name", "state")
-    assert (fields.config, fields.summary) == (("a",), ("a", "a.c", "b"))
-    assert not found.open
+    assert (fields.config, fields.summary) == (("a",), None)
+    assert found.open == ("summary.*",)
 
 
 def test_without_an_index_names_are_taken_and_globs_stay_open():
-    named = sc.runs_schema(["config.a", "run_id"], None, {})
-    assert (named.columns, named.open) == ({"config.a": pl.Float64(), "run_id": pl.String()}, False)
-    assert sc.runs_schema(["config.*"], None, {}).open
-    assert sc.runs_schema(["config.nope"], {"config.a": NUMBER}, {}, complete=False).columns == {
-        "config.nope": pl.Float64()
-    }
+    named = sc.runs_schema(["config.a", "run_id"], None, {}, complete=False, taken=True)
+    assert (named.columns, named.open) == ({"config.a": pl.Float64(), "run_id": pl.String()}, ())
+    assert sc.runs_schema(["config.*"], None, {}, complete=False, taken=True).open
+
+
+def test_names_that_an_index_may_lack_stay_open():
+    found = sc.runs_schema(["config.nope", "config.a"], {"config.a": NUMBER}, {}, complete=False)
+    assert (found.columns, found.open) == ({"config.a": pl.Float64()}, ("config.nope",))
+    assert found.takes(["config.nope", "config.no", "config.a"]) == {"config.nope"}
+    assert found.fields().config == ("a", "nope")
+
+
+def test_an_object_is_the_value_of_a_column_that_nothing_is_known_within():
+    index = {"config.a": NUMBER, "config.b": NUMBER, "config.b.c": NUMBER}
+    found = sc.runs_schema(None, index, {})
+    assert "config.a" in found.parents
+    assert "config.b" not in found.parents
 
 
 @pytest.mark.parametrize(("columns", "overrides"), [(["config.nope"], {}), (["config.n*"], {}), (["config.a"], {"config.nope": pl.Int64()})])  # fmt: skip

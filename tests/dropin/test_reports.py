@@ -60,7 +60,7 @@ def test_scan_history(client, runs):
 
 def test_a_read_that_fails(server, client, runs):
     len(runs)
-    server.fail(status=404, match="ampledHistory")
+    server.fail(status=404, match="ampledHistory", times=50)
     with pytest.raises(StatusError) as caught:
         runs.histories(keys=["metric/00"])
     assert caught.value.report is client.last_report

@@ -71,7 +71,7 @@ def told(error):
 def test_an_answer_comes_back_as_its_bytes(client, server):
     assert viewer_entity(client.send(VIEWER)) == "wbframe"
     [request] = server.requests
-    assert request.user_agent == f"wbframe/{wbframe.__version__}"
+    assert request.user_agent == f"W&B Public Client (wbframe {wbframe.__version__})"
     assert request.variables == {}
 
 
@@ -125,12 +125,14 @@ def test_redirects_are_not_followed(client, server):
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 520])
 def test_what_may_pass_is_tried_again(status, client, server, waits):
-    server.fail(status=status, times=2)
+    # Of a 500 that says what is wrong there is one more try, since it seldom passes.
+    times = 1 if status == 500 else 2
+    server.fail(status=status, times=times)
     assert client.send(VIEWER)
-    assert len(server.requests) == 3
-    assert client.traffic.retries == 2
+    assert len(server.requests) == times + 1
+    assert client.traffic.retries == times
     # After a 429 all threads pause besides.
-    assert waits == ([0.0, 2.0, 0.0, 8.0] if status == 429 else [0.0] * 2)
+    assert waits == ([0.0, 2.0, 0.0, 8.0] if status == 429 else [0.0] * times)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 501])
@@ -202,7 +204,7 @@ def test_a_rate_limit_that_stays_says_what_to_do(client, server):
 def test_a_server_error_that_stays_has_its_status_and_words(client, server):
     server.fail(status=500, body=b'{"errors":[{"message":"out of\\n cheese"}]}', times=9)
     with pytest.raises(
-        StatusError, match=r"HTTP 500: out of cheese; gave up after 3 tries"
+        StatusError, match=r"HTTP 500: out of cheese; gave up after 2 tries"
     ) as error:
         client.send(VIEWER)
     assert error.value.status == 500
@@ -259,10 +261,10 @@ def test_nobody_listens():
 # ---------------------------------------------------------------- who may
 
 
-def once(server):
-    """Nothing was sent again: the index and the first page are asked for beside each other."""
+def once(server, *, plainly=False):
+    """Nothing was sent again, unless plainly: the index and the first page are asked for beside each other."""
     asked = [each.operation for each in server.requests]
-    assert len(asked) == len(set(asked))
+    assert len(asked) <= len(set(asked)) + plainly
 
 
 def test_a_key_that_the_server_does_not_know(server):
@@ -281,7 +283,7 @@ def test_a_project_that_the_key_may_not_read(client, server):
     with pytest.raises(AccessError, match=r"HTTP 403\): permission denied.*ask its owner") as error:
         read_runs("forbidden/secret", client=client)
     told(error)
-    once(server)
+    once(server, plainly=True)
 
 
 def test_a_query_that_the_server_does_not_take(client):
@@ -324,7 +326,7 @@ def test_no_default_entity(client, server):
     ],
 )
 def test_answers_that_are_not_what_the_protocol_says(body, error, message, client, server):
-    server.fail(body=body, times=3)
+    server.fail(body=body, times=20)
     with pytest.raises(error, match=message) as caught:
         read_runs("wbframe/ragged", columns=["run_id"], client=client)
     assert "the runs of wbframe/ragged" in told(caught)
@@ -333,8 +335,8 @@ def test_answers_that_are_not_what_the_protocol_says(body, error, message, clien
 def test_a_page_whose_cursor_repeats_is_an_error_and_not_a_loop(client, server):
     info = {"endCursor": "same", "hasNextPage": True}
     edges = [{"node": {"name": "r"}, "cursor": "same"}]
-    body = json.dumps({"data": {"project": {"runs": {"edges": edges, "pageInfo": info}}}}).encode()
-    server.fail(body=body, times=5)
+    project = {"runCount": 2, "runs": {"edges": edges, "pageInfo": info}}
+    server.fail(body=json.dumps({"data": {"project": project}}).encode(), times=5)
     with pytest.raises(AnswerError, match="repeats the cursor"):
         read_runs("wbframe/ragged", columns=["run_id"], client=client)
     assert len(server.requests) == 2
@@ -382,7 +384,7 @@ def test_neither_repr_nor_vars_in_errors_tell_the_key(client):
         ({"requests_per_minute": 0}, "`requests_per_minute` must be above 0; got 0"),
         ({"largest_answer": 0}, "`largest_answer` must be in bytes"),
         ({"timeout": float("nan")}, "`timeout` must be above 0"),
-        ({"concurrency": 0}, "`concurrency` must be a whole number, at least 1"),
+        ({"concurrency": 0}, "`concurrency` must be a whole number from 1 on"),
         ({"concurrency": "3"}, "`concurrency` must be a whole number"),
         ({"retry": 3}, "`retry` must be a wbframe.RetryPolicy"),
     ],

@@ -11,14 +11,19 @@ import pytest
 import wbframe
 from tests.meeting import requests_meet
 from wbframe.core.model import RunPath
-from wbframe.core.protocol.project import fields_request
 from wbframe.core.protocol.request import FIELDS
-from wbframe.errors import NewKeyWarning, PrecisionWarning, QueryError, SchemaMismatchError
-from wbframe.io.read.parts import RefusedFeatureError, send
+from wbframe.errors import (
+    NewKeyWarning,
+    PrecisionWarning,
+    QueryError,
+    RefusedKeyError,
+    SchemaMismatchError,
+)
+from wbframe.io.read.parts import optionally
 from wbframe.io.read.project import read_index
 from wbframe.io.threads import side_by_side
 from wbframe.polars import read_histories, read_runs
-from wbframe.server import Features, History, Project, RunRecord, serve
+from wbframe.server import Features, History, Project, RunRecord, serve, synthetic
 
 PATH = RunPath(entity="wbframe", project="ragged")
 
@@ -49,12 +54,16 @@ def test_the_first_page_does_not_wait_for_the_index(client, server, monkeypatch)
     requests_meet(client, monkeypatch, 2)
     with pytest.warns(PrecisionWarning):
         assert read_runs("wbframe/ragged", client=client).height
-    assert sorted(each.operation for each in server.requests) == ["Fields", "Runs"]
+    # Last, the columns that have text among numbers are looked at in all runs.
+    assert sorted(each.operation for each in server.requests) == ["Fields", "Runs", "Runs"]
 
 
-def test_no_page_is_asked_for_where_no_run_is_wanted(client, server):
-    assert read_runs("wbframe/ragged", limit=0, client=client).height == 0
-    assert [each.operation for each in server.requests] == ["Fields"]
+def test_no_page_is_asked_for_where_no_run_is_wanted():
+    with serve(synthetic(runs=3, rows=1, keys=1)) as plain:
+        own = wbframe.Client(plain.url, plain.api_key)
+        assert read_runs("wbframe/synthetic", limit=0, client=own).height == 0
+        # Columns are those of the index, and of the last runs, which it may not have yet.
+        assert [each.operation for each in plain.requests] == ["Fields", "Runs"]
 
 
 def test_the_indices_of_several_projects_are_united(client, server):
@@ -64,31 +73,61 @@ def test_the_indices_of_several_projects_are_united(client, server):
     assert "summary.loss" in index
 
 
-@pytest.mark.parametrize("status", [200, 400])
-def test_a_refusal_is_remembered_whatever_its_status(status, client, server):
-    body = json.dumps(
-        {"errors": [{"message": "Cannot query field 'fields' on type 'Project'."}]}
-    ).encode()
-    server.fail(status=status, body=body)
-    with pytest.raises(RefusedFeatureError):
-        send(client, fields_request(PATH))
-    assert client.refused == {FIELDS}
+REFUSAL = b'{"errors": [{"message": "Cannot query field \'fields\' on type \'Project\'."}]}'
+OTHER = b'{"errors": [{"message": "out of cheese"}]}'
+
+
+@pytest.mark.parametrize("body", [REFUSAL, OTHER])
+@pytest.mark.parametrize("status", [200, 400, 403, 404, 422])
+def test_a_refusal_is_remembered_whatever_its_status_and_words(status, body, client, server):
+    server.fail(status=status, body=body, match="fields(", times=50)
     assert read_index(client, [PATH]) is None
-    assert len(server.requests) == 1
+    assert FIELDS in client.refused
+    asked = len(server.requests)
+    assert asked <= 3
+    assert read_index(client, [PATH]) is None
+    assert len(server.requests) == asked
 
 
-@pytest.mark.parametrize("status", [200, 400])
-def test_other_errors_are_no_refusals(status, client, server):
-    server.fail(
-        status=status, body=b'{"errors": [{"message": "Cannot query field \'fields\' today"}]}'
-    )
-    server.fail(status=status, body=b'{"errors": [{"message": "out of cheese"}]}')
-    with pytest.raises(RefusedFeatureError):
-        send(client, fields_request(PATH))
-    client.refused = frozenset()
-    with pytest.raises(QueryError, match="out of cheese"):
-        send(client, fields_request(PATH))
-    assert not client.refused
+def test_what_a_failing_server_lacks_is_believed_the_second_time(client, server):
+    for refused in (set(), {FIELDS}):
+        server.fail(status=503, match="fields(", times=50)
+        assert read_index(client, [PATH]) is None
+        assert refused <= client.refused
+        server._faults.clear()
+
+
+def test_what_passes_without_a_feature_alone_blames_it_and_no_other(client):
+    asked = []
+
+    def ask(refused):
+        asked.append(refused)
+        if "b" not in refused:
+            raise QueryError("no")
+        return sorted(refused)
+
+    assert optionally(client, ["a", "b", "c"], ask) == ["b"]
+    assert client.refused == {"b"}
+    assert asked == [frozenset(), {"a"}, {"b"}]
+    assert optionally(client, ["a", "b", "c"], ask) == ["b"]
+    assert len(asked) == 4
+
+
+def test_what_no_other_question_answers_is_the_error_of_the_first(client):
+    def ask(refused):
+        raise QueryError(f"without {len(refused)}")
+
+    with pytest.raises(QueryError, match="without 0"):
+        optionally(client, ["a", "b"], ask)
+    assert client.refused == set()
+
+
+def test_a_key_that_is_refused_is_no_missing_feature(client):
+    def ask(_):
+        raise RefusedKeyError("no")
+
+    with pytest.raises(RefusedKeyError):
+        optionally(client, ["a", "b"], ask)
 
 
 def test_a_refusal_of_one_client_is_not_anothers():
@@ -179,7 +218,7 @@ def running(*keys):
 def test_keys_that_come_faster_than_one_reads_are_an_error():
     with serve(Project(entity="e", name="p", runs=(running("a"),))) as server:
         client = wbframe.Client(server.url, server.api_key)
-        for i in range(6):
+        for i in range(10):
             rows = [json.dumps({"_step": 0, "a": 1, f"new {i}": 1})]
             server.fail(
                 body=json.dumps({"data": {"project": {"r0": {"history": rows}}}}).encode(),
@@ -187,7 +226,7 @@ def test_keys_that_come_faster_than_one_reads_are_an_error():
             )
         with pytest.raises(
             SchemaMismatchError,
-            match=r"log new keys faster than they are read: \['new 3'\]; name the `keys`",
+            match=r"log new keys faster than they are read: \['new 7'\]; name the `keys`",
         ):
             read_histories("e/p", client=client)
 

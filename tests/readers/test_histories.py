@@ -473,7 +473,10 @@ def test_requests_are_counted_by_runs_and_points(runs, rows, keys):
 
 def test_runs_that_hold_none_of_the_keys_are_not_asked(web, client):
     read_histories(RAGGED, keys=["drift"], client=client)
-    assert [v for k, v in web.requests[-1].variables.items() if k.startswith("r")] == ["drifting"]
+    assert [v for k, v in web.requests[-1].variables.items() if k.startswith("r")] == [
+        "drifting",
+        "norows",  # says nothing of its keys
+    ]
 
 
 def test_a_request_that_is_too_big_is_halved_and_the_budget_grows_again():

@@ -7,7 +7,7 @@ import json
 import pytest
 
 import wbframe
-from wbframe.errors import AnswerError, IncompleteError, LeftOutWarning
+from wbframe.errors import AnswerError, CountWarning
 from wbframe.polars import read_histories, read_runs, scan_histories
 
 
@@ -59,16 +59,11 @@ def test_a_count_that_stays_costs_no_further_request(server, client):
     assert len(server.requests) == 3
 
 
-def test_fewer_runs_than_the_server_counts_are_an_error(server, client):
-    bodies = [answer(["r0", "r1"], count=3)] * 2
-    pages(server, *bodies)
-    with pytest.raises(
-        IncompleteError, match=r"the server counts 3 and gives 2; try again, or set on_error='skip'"
-    ):
-        listed(client)
-    pages(server, *bodies)
-    with pytest.warns(LeftOutWarning, match="e/p: no runs behind the first 2"):
-        assert listed(client, on_error="skip") == ["r0", "r1"]
+def test_fewer_runs_than_the_server_counts_are_told_of_where_two_listings_agree(server, client):
+    pages(server, *[answer(["r0", "r1"], count=3)] * 2)
+    with pytest.warns(CountWarning, match=r"the server counts 3 and gives 2, in every listing"):
+        assert listed(client) == ["r0", "r1"]
+    assert len(server.requests) == 2
 
 
 def test_null_edges_and_null_runs_are_noticed(server, client):
@@ -79,9 +74,9 @@ def test_null_edges_and_null_runs_are_noticed(server, client):
         answer(["r1", "r2"], count=2),
     )
     assert listed(client) == ["r0", "r1", "r2"]
-    pages(server, *[answer(["r0"], count=2, nodes=[{"node": None, "cursor": "x"}])] * 2)
-    with pytest.raises(IncompleteError):
-        listed(client)
+    pages(server, *[answer(["r0"], count=2, nodes=[{"node": None, "cursor": "x"}])] * 4)
+    with pytest.warns(CountWarning):
+        assert listed(client) == ["r0"]
 
 
 def test_an_empty_page_is_not_the_last_if_the_server_says_so(server, client):
@@ -101,6 +96,12 @@ def test_cursors_that_go_in_circles_are_an_error(server, client):
     assert len(server.requests) == 3
 
 
+def test_a_page_that_gives_nothing_new_when_the_count_is_met_is_the_end(server, client):
+    pages(server, answer(["r0", "r1"], count=2, cursor="a"), answer([], count=2, cursor="b"))
+    assert listed(client) == ["r0", "r1"]
+    assert len(server.requests) == 2
+
+
 # ---------------------------------------------------------------- too big
 
 
@@ -115,10 +116,11 @@ def test_pages_that_are_too_big_are_halved_and_grow_again(server, client):
 
 
 def test_a_page_of_one_is_tried_again(server, client):
-    server.fail(status=500, match="query Runs", times=5)
+    server.fail(status=500, match="query Runs", times=9)
     assert len(listed(client, per_page=8)) == 9
-    assert [r.variables["first"] for r in server.requests][:6] == [8, 4, 2, 1, 1, 1]
-    assert client.last_report.retries == 2
+    # With the count of runs twice smaller, then without it, to the end.
+    assert [r.variables["first"] for r in server.requests][:10] == [8, 4, 2, 2, 1, 1, 1, 1, 1, 1]
+    assert client.last_report.retries == 5
 
 
 @pytest.mark.parametrize(

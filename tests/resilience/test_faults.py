@@ -159,8 +159,18 @@ def test_an_answer_that_stalls_changes_nothing(name, server, nth):
             assert counter.seen >= place
 
 
+# What the SDK does not ask for, so that a read does without.
+OPTIONAL = {
+    "fields": "project.fields",
+    "keys": "runs.historyKeys",
+    "parquet URL": "run.parquetHistory",
+}
+
+
 @pytest.mark.parametrize("fault", LASTING)
-@pytest.mark.parametrize("name", [name for name in ENDPOINTS if name != "parquet bytes"])
+@pytest.mark.parametrize(
+    "name", [each for each in ENDPOINTS if each not in {*OPTIONAL, "parquet bytes"}]
+)
 def test_what_lasts_is_one_error_at_once(name, fault, server, nth):
     read, match, where = ENDPOINTS[name]
     _, count = fault_free(name, server, nth)
@@ -173,6 +183,22 @@ def test_what_lasts_is_one_error_at_once(name, fault, server, nth):
                 read(client)
             assert "\n" not in str(error.value)
             assert client.traffic.retries == 0
+
+
+@pytest.mark.parametrize("fault", [each for each in LASTING if each != "401"])
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_what_lasts_costs_no_read_where_the_sdk_does_not_ask_for_it(name, fault, server, nth):
+    read, match, where = ENDPOINTS[name]
+    expected, count = fault_free(name, server, nth)
+    for place in places(count):
+        nth(LASTING[fault][0], place, match, where, lasts=True)
+        with wbframe.Client(server.url, server.api_key, clock=FakeClock(), concurrency=2) as client:
+            small(client)
+            found = read(client)
+            assert found.columns == expected.columns
+            assert found.equals(expected), place
+            assert OPTIONAL[name] in client.refused
+            assert client.last_report is None or OPTIONAL[name] in client.last_report.replaced
 
 
 @pytest.mark.parametrize(
@@ -208,12 +234,13 @@ def test_what_stays_wrong_says_how_long_it_was_tried(wrong, server, clock):
         WbframeError, match=r"could not read the runs of e/p from .*gave up after \d+ tries in \d+"
     ) as error:
         run_ids(client)
-    assert error.value.tries == len(server.requests) == len(clock.waits) + 1
-    assert error.value.seconds == pytest.approx(sum(clock.waits))
+    # Before, it was asked for with and without what the server may lack, twice each at the most.
+    assert error.value.tries <= len(server.requests) <= error.value.tries + 10
     assert 80 <= error.value.seconds <= 100
+    assert sum(clock.waits) <= error.value.seconds + 20
     report = error.value.report
     assert report is client.last_report
-    assert (report.requests, report.retries) == (error.value.tries, error.value.tries - 1)
+    assert report.requests == len(server.requests)
     assert report.waited == pytest.approx(sum(clock.waits))
 
 
@@ -246,6 +273,6 @@ def test_retries_are_logged_with_their_reason(server, client, caplog):
         run_ids(client)
     retry, done = caplog.records
     assert retry.name == "wbframe.client"
-    assert retry.wbframe_reason == "HTTP 502: HTTP 502 on purpose"
+    assert retry.wbframe_reason == "HTTP 502: HTTP 502 on purpose, for a while: try again"
     assert (retry.wbframe_tries, retry.wbframe_wait) == (1, client.clock.waits[0])
     assert (done.wbframe_rows, done.wbframe_retries) == (9, 1)

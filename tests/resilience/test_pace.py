@@ -61,7 +61,7 @@ def test_ten_thousand_runs_on_a_server_that_allows_200_a_minute(many, headers, m
     assert refused <= 15
     assert limiter.answers[-400:].count(429) <= 6
     # At best 4 of the 5 minutes that 1000 requests take are waited for.
-    assert 240 <= clock.now() - 1000 <= 500
+    assert 240 <= clock.now() - 1000 <= 600
 
 
 def test_requests_per_minute_are_kept_by_all_threads_together(server):

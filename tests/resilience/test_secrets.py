@@ -94,7 +94,7 @@ def test_the_key_is_nowhere(guarded, caplog, capfd, tmp_path, monkeypatch):
 
 def test_a_redirect_elsewhere_does_not_take_the_key_along(guarded):
     with serve("empty", api_key=KEY) as other:
-        guarded.redirect(other.url, status=307)
+        guarded.redirect(other.url, status=307, times=9)
         client = wbframe.Client(guarded.url, KEY)
         with pytest.raises(wbframe.errors.StatusError, match=r"redirects to '127\.0\.0\.1'"):
             read_runs("e/x", columns=["run_id"], client=client)

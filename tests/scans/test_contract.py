@@ -294,6 +294,7 @@ def test_a_local_filter_of_the_scan_does_not_make_pages_small():
     with serve(synthetic(runs=60, rows=2, keys=1)) as server, client_of(server) as client:
         local = pl.col("name").str.len_chars() == 13
         lazy = scan_runs("wbframe/synthetic", filters=local, per_page=60, client=client)
+        lazy.collect_schema()
         server.clear()
         assert lazy.select("name", "run_id").head(1).collect()["run_id"].to_list() == ["run-00009"]
         assert pages(server) == 1

@@ -77,8 +77,13 @@ def operations(web):
 @pytest.mark.parametrize("query", COUNTED.values(), ids=list(COUNTED))
 def test_a_count_is_one_request(query, columns, web, client):
     eager = read_runs(RAGGED, columns=["run_id", "state"], client=client)
+    lazy = query(scan_runs(RAGGED, columns=columns, client=client))
     web.clear()
-    found = query(scan_runs(RAGGED, columns=columns, client=client)).collect()
+    lazy.collect()
+    # A filter is tried on the first runs before it is believed.
+    assert operations(web) in (["Count"], ["Runs", "Runs", "Count"])
+    web.clear()
+    found = lazy.collect()
     assert operations(web) == ["Count"]
     wanted = query(eager.lazy()).collect()
     assert found.schema == wanted.schema

@@ -261,6 +261,8 @@ def traffic(server, lazy):
 def test_what_runs_take(query, requests, share, made):
     server, client = made
     lazy = scan_runs(MADE, client=client)
+    tried, _ = traffic(server, query(lazy))
+    assert tried <= requests + 2
     sent, size = traffic(server, query(lazy))
     assert sent == requests
     assert size <= share * traffic(server, lazy)[1]

@@ -164,7 +164,7 @@ def test_faults_queue_up_and_match(server, session):
     first = ask(session, server)
     assert (first.status_code, first.json()) == (
         503,
-        {"errors": [{"message": "HTTP 503 on purpose"}]},
+        {"errors": [{"message": "HTTP 503 on purpose, for a while: try again"}]},
     )
     for _ in range(2):
         limited = ask(session, server, second)

@@ -227,9 +227,10 @@ def test_a_request_for_windows_that_is_too_big_is_cut_in_two(serving):
 
 def test_a_request_for_exports_that_is_too_big_is_cut_in_two(serving):
     server, client = serving(project_of(SMALL, replace(SMALL, name="s")))
-    server.fail(match="query Exports", status=500)
+    server.fail(match="r1: run", status=500, times=5)
     assert whole(client).height == 600
     assert sum(each.operation == "Exports" for each in server.requests) == 3
+    assert client.refused == set()
 
 
 def test_a_server_without_exports_is_asked_once(serving):

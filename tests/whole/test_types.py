@@ -94,7 +94,7 @@ def served(serving, table, **options):
     pq.write_table(table, sink)
     run = RunRecord(name="r", history=History([{"x": 1.0}] * len(table)), exports=Exports.all())
     server, client = serving(project_of(run))
-    server.fail(where="storage", status=200, body=sink.getvalue().to_pybytes())
+    server.fail(where="storage", status=200, body=sink.getvalue().to_pybytes(), times=9)
     return pl.read_wandb_histories(PATH, samples=None, client=client, **options)["x"].to_list()
 
 
@@ -110,7 +110,7 @@ STEPS = pa.array([0, 1, 2])
         (pa.array([1.5, None, 1.5]).dictionary_encode(), [1.5, None, 1.5]),
         (pa.array([b"1.5", None, b'"NaN"'], pa.binary()), [1.5, None, math.nan]),
         (pa.array([b"1.5", None, b"NaN"], pa.large_binary()), [1.5, None, math.nan]),
-        (pa.array(["1.5", None, "2"]), None),
+        (pa.array(["1.5", None, "2"]), ["1.5", None, "2"]),
         (
             pa.array([{"_type_number": 1.5}, None, {"_type_number": math.inf}]),
             [1.5, None, math.inf],
@@ -125,12 +125,8 @@ STEPS = pa.array([0, 1, 2])
 )
 def test_columns_of_other_types(serving, column, want):
     table = pa.table({"_step": STEPS, "x": column})
-    if want is None:
-        with pytest.raises(SchemaMismatchError, match="'x'"):
-            served(serving, table)
-        return
     got = served(serving, table)
-    assert all(a == b or is_nan(a, b) for a, b in zip(got, want, strict=True))
+    assert repr(got) == repr(want)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from wbframe.core.filters import EMPTY
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -71,9 +73,13 @@ class Selection:
     paths
         In the order in which their runs appear.
     filters
-        What the server is asked to keep.
+        What the server is asked to keep, as the caller spelled it.
     predicate
         What is kept here besides; an expression over the runs frame.
+    pushed
+        What the server is asked of expressions besides; it keeps every run that is wanted, and maybe more.
+    claim
+        What is true of wanted runs, over the runs frame, where `pushed` stands for it.
     order
         A sign and a field, as the server takes it; within each path.
     limit
@@ -91,6 +97,8 @@ class Selection:
     limit: int | None = None
     per_page: int | None = None
     on_error: OnError = "raise"
+    pushed: Filter = EMPTY
+    claim: pl.Expr | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +115,7 @@ class HistoryScan:
     """A read of the histories frame; `min_step` is inclusive, `max_step` exclusive.
 
     `keys` make the rows; `narrowed` says that not all of their columns are wanted. `samples` is None for
-    every row.
+    every row. `unlisted` are keys that no run lists, and rows hold.
     """
 
     selection: Selection
@@ -122,6 +130,7 @@ class HistoryScan:
     narrowed: bool = False
     on_incomplete: OnIncomplete = "raise"
     overrides: Mapping[str, pl.DataType] = field(default_factory=dict)
+    unlisted: tuple[str, ...] = ()
 
 
 STEP = "_step"

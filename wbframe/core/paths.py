@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus, urlsplit
 
@@ -163,6 +164,11 @@ def run_of(path: RunPath, run_id: str) -> str:
 def describe(paths: Iterable[RunPath]) -> str:
     """Name the projects of several paths."""
     return ", ".join(dict.fromkeys(name_of(path) for path in paths))
+
+
+def projects_of(paths: Iterable[RunPath]) -> tuple[RunPath, ...]:
+    """Give the whole projects of several paths, each once."""
+    return tuple(dict.fromkeys(replace(each, run=None, sweep=None) for each in paths))
 
 
 def paths_of(

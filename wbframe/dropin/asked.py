@@ -18,6 +18,7 @@ from wbframe.core.protocol.rows import (
     rows_at_once,
     rows_request,
     spec,
+    usual,
 )
 from wbframe.dropin.columns import Columns
 from wbframe.dropin.values import RowShape, objects, side_by_side, united
@@ -134,7 +135,7 @@ def open_rows(
         lists: Sequence[Texts]
         if known:
             texts = known[i].history if of.field == "history" else known[i].events
-            lists = (known[i].sampled_history or []) if of.specs else [texts or []]
+            lists = usual(known[i].sampled_history or []) if of.specs else [texts or []]
         else:
             lists = row_lists(raws[i]) if of.specs else [join_texts(raws[i], where=where)]
         if of.specs and len(lists) != len(of.specs):
@@ -284,11 +285,12 @@ class StepWindows:
         self.stop = stop
         self.page = min(max(page, 1), self.MOST_SAMPLES // 2)
         self.width = self.page
+        self.wide = True
 
     @property
     def samples(self) -> int:
         """Rows to ask for: twice as many as should come, for steps that stand in several rows."""
-        return 2 * self.page
+        return 2 * (self.page + 1) if self.wide else self.MOST_SAMPLES
 
     @property
     def window(self) -> tuple[int, int] | None:
@@ -297,13 +299,20 @@ class StepWindows:
             return None
         return self.at, min(self.at + self.width, self.stop)
 
+    def go_on(self, stop: int) -> None:
+        """Have the steps up to another stop behind the last one."""
+        self.stop, self.width = stop, self.page
+
     def took(self, rows: int) -> bool:
         """Tell whether the window's rows, so many, are surely all; go on, or make the window narrower."""
         # What is thinned out to n rows may come back as a few less.
-        if rows > 0.9 * self.samples and self.width > 1:
+        if rows > 0.9 * self.samples and (self.width > 1 or self.wide):
+            # Of one step alone, all that the server gives.
+            self.wide = self.width > 1
             self.width = max(min(self.width, self.stop - self.at) // 2, 1)
             return False
-        self.at += self.width
+        self.at = min(self.at + self.width, self.stop)
+        self.wide = True
         if self._WIDER * rows <= self.page:
             self.width *= self._WIDER
         elif 2 * rows <= self.page:

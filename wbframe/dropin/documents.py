@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from wbframe.core.paths import name_of
-from wbframe.core.protocol.request import Request, by_run, of_project
+from wbframe.core.protocol.request import RUN_KEYS, Request, by_run, of_project
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +20,7 @@ _LIGHT = (
     " description notes historyLineCount user { name username }"
 )
 _FULL = f"{_LIGHT} {' '.join(HEAVY_FIELDS)}"
+_COUNT = " runCount(filters: $filters)"
 _SWEEP = "id name state runCountExpected bestLoss config"
 
 
@@ -28,7 +29,7 @@ def _runs(fields: str) -> str:
     return (
         "query Runs($project: String!, $entity: String!, $cursor: String, $perPage: Int,"
         " $order: String, $filters: JSONString) { project(name: $project, entityName: $entity) {"
-        " runCount(filters: $filters) readOnly"
+        f"{_COUNT} readOnly"
         " runs(filters: $filters, after: $cursor, first: $perPage, order: $order) {"
         f" edges {{ node {{ {fields} }} cursor }} pageInfo {{ endCursor hasNextPage }} }} }} }}"
     )
@@ -36,6 +37,11 @@ def _runs(fields: str) -> str:
 
 RUNS = _runs(_FULL)
 LIGHT_RUNS = _runs(_LIGHT)
+
+
+def without_count(document: str) -> str:
+    """Take the number of runs out of a document."""
+    return document.replace(_COUNT, "")
 
 
 def runs_page(document: str, variables: Mapping[str, Any], path: RunPath) -> Request:
@@ -64,7 +70,14 @@ def named_sweeps(path: RunPath, names: Sequence[str]) -> Request:
 def history_keys(path: RunPath, name: str) -> Request:
     """Ask how far a run's history goes."""
     select = "historyKeys historyLineCount"
-    return by_run("RunHistoryKeys", path, [name], lambda _: select, asked="the history keys of ")
+    return by_run(
+        "RunHistoryKeys",
+        path,
+        [name],
+        lambda _: select,
+        asked="the history keys of ",
+        features={RUN_KEYS},
+    )
 
 
 def run_file(path: RunPath, name: str, file: str) -> Request:

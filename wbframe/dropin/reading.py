@@ -5,8 +5,10 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from wbframe.core.hints import widened
 from wbframe.core.model import STEP
 from wbframe.core.protocol.answers import found_runs, open_answer
+from wbframe.core.protocol.request import RUN_KEYS
 from wbframe.core.protocol.rows import RowsOf, rows_request, spec
 from wbframe.dropin import documents
 from wbframe.dropin.asked import RowsAsked, RowsTask, StepWindows, open_rows, rows_tasks
@@ -14,7 +16,7 @@ from wbframe.dropin.columns import Columns
 from wbframe.dropin.values import from_json, objects
 from wbframe.errors import AnswerError
 from wbframe.io import threads
-from wbframe.io.read.parts import send_in_parts
+from wbframe.io.read.parts import optionally, send_in_parts
 from wbframe.io.threads import side_by_side
 
 if TYPE_CHECKING:
@@ -175,9 +177,15 @@ def read_sweeps(client: Client, path: RunPath, names: Sequence[str]) -> dict[str
 
 def read_last_step(client: Client, path: RunPath, name: str) -> int | None:
     """Ask for the last step of a run's history: -1 without rows, None where the server does not say."""
-    request = documents.history_keys(path, name)
-    [run] = found_runs(ask(client, request).get("project"), [name], path)
-    return last_step(run)
+
+    def read(refused: frozenset[str]) -> int | None:
+        if RUN_KEYS in refused:
+            return None
+        request = documents.history_keys(path, name)
+        [run] = found_runs(ask(client, request).get("project"), [name], path)
+        return last_step(run)
+
+    return optionally(client, [RUN_KEYS], read)
 
 
 def last_step(node: Row) -> int | None:
@@ -197,21 +205,46 @@ def find_last_step(client: Client, path: RunPath, name: str) -> int:
 
 
 def scan_rows(
-    client: Client, path: RunPath, name: str, keys: Sequence[str], windows: StepWindows
+    client: Client,
+    path: RunPath,
+    name: str,
+    keys: Sequence[str],
+    windows: StepWindows,
+    has_all: Callable[[], bool],
 ) -> Iterator[Row]:
-    """Read every row of one run, window by window; with keys, the rows that hold all of them."""
-    samples = windows.samples
-    while (window := windows.window) is not None:
-        low, high = window
+    """Read every row of one run, window by window; with keys, the rows that hold all of them.
+
+    What the server knows of the last step may be old: behind it, it is asked until nothing comes, or `has_all`.
+    """
+    hidden = {STEP} if keys and STEP not in keys else set()
+
+    def ask_for(low: int, high: int | None) -> list[Row]:
+        bounds = widened(low, high) if windows.wide else (low, high)
         if keys:
-            asked = RowsOf(run_id=name, specs=(spec(keys, samples, low, high),))
+            named = tuple(dict.fromkeys((*keys, STEP)))
+            asked = RowsOf(run_id=name, specs=(spec(named, windows.samples, *bounds),))
         else:
             asked = RowsOf(run_id=name, field="history")
-        request = rows_request(path, [asked], samples=samples, min_step=low, max_step=high)
+        request = rows_request(
+            path, [asked], samples=windows.samples, min_step=bounds[0], max_step=bounds[1]
+        )
         [(_, [texts], where)] = open_rows(client.send(request), request, path, [asked])
-        rows = objects(texts, where=where)
-        if windows.took(len(rows)):
-            yield from rows
+        return objects(texts, where=where)
+
+    while True:
+        while (window := windows.window) is not None:
+            low, high = window
+            rows = ask_for(low, high)
+            if windows.took(len(rows)):
+                for row in rows:
+                    if low <= row.get(STEP, low) < high:
+                        yield {key: row[key] for key in row if key not in hidden}
+        if has_all():
+            return
+        rows = [row for row in ask_for(windows.at, None) if row.get(STEP, -1) >= windows.at]
+        if not rows:
+            return
+        windows.go_on(int(rows[-1][STEP]) + 1)
 
 
 def read_run_file(client: Client, path: RunPath, name: str, file: str) -> bytes | None:

@@ -314,6 +314,7 @@ class Run(Node):
         end = self.lastHistoryStep + 1
         stop = end if max_step is None else min(max_step, end)
         scan = HistoryScan(self, keys or [], page_size, min_step or 0, stop)
+        scan.beyond = max_step is None
         if not min_step and stop == end and self.state in ENDED:
             scan.expect(rows_holding(keys or [], self._attrs))
         return scan
@@ -326,7 +327,11 @@ class HistoryScan(Iterator[dict[str, Any]]):
     ----------
     run, keys, page_size, min_step, max_step
         As asked; `max_step` is the one after the last.
+    beyond
+        Whether to go on behind `max_step` until nothing comes, unless as many rows came as there are.
     """
+
+    beyond = False
 
     def __init__(
         self, run: Run, keys: list[str], page_size: int, min_step: int, max_step: int
@@ -337,6 +342,7 @@ class HistoryScan(Iterator[dict[str, Any]]):
         self.min_step = min_step
         self.max_step = max_step
         self._expected: int | None = None
+        self._came = 0
         self._rows = self._read()
 
     def expect(self, rows: int | None) -> None:
@@ -354,9 +360,10 @@ class HistoryScan(Iterator[dict[str, Any]]):
 
     def _read(self) -> Iterator[dict[str, Any]]:
         with Outcome.of_rows(self.run.client, self._path, None) as outcome:
-            outcome.runs = 1
+            outcome.runs, self._came = 1, 0
             for row in self._from_files(self._windows(self.keys)):
                 outcome.rows += 1
+                self._came = outcome.rows
                 yield row
             if self._expected is not None and outcome.rows < self._expected:
                 msg = (
@@ -368,7 +375,12 @@ class HistoryScan(Iterator[dict[str, Any]]):
     def _windows(self, keys: list[str]) -> Iterator[dict[str, Any]]:
         """Read what the server gives of the rows."""
         windows = StepWindows(self.min_step, self.max_step, page=self.page_size)
-        return reading.scan_rows(self.run.client, self._path, self.run.id, keys, windows)
+
+        def has_all() -> bool:
+            told = self._expected is not None and self._came >= self._expected
+            return told or not self.beyond
+
+        return reading.scan_rows(self.run.client, self._path, self.run.id, keys, windows, has_all)
 
     def _from_files(self, rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """Give the rows; from the exported files where the server keeps exported rows to itself.

@@ -3,54 +3,36 @@
 from __future__ import annotations
 
 import importlib
-import json
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from wbframe.core.model import STEP, Match, RunPath, Stream
-from wbframe.core.paths import name_of
 from wbframe.dropin import reading
 from wbframe.dropin.asked import RowsAsked
-from wbframe.dropin.clients import client_of
 from wbframe.dropin.columns import Columns
-from wbframe.dropin.documents import LIGHT_RUNS, RUNS, runs_page
+from wbframe.dropin.pages import UNORDERED, RunPages
 from wbframe.dropin.pandas_frame import pandas_frame
-from wbframe.dropin.parts import Sweep
 from wbframe.dropin.polars_frame import polars_frame
-from wbframe.dropin.run import AS_DICTS, Run, check_keys, size_of, text_keys
+from wbframe.dropin.run import AS_DICTS, check_keys, size_of, text_keys
 from wbframe.errors import (
-    AnswerError,
-    ProjectNotFoundError,
     UsageError,
     one_of,
 )
 from wbframe.io.read.outcome import Outcome, warn_imprecise
-from wbframe.io.read.parts import send_in_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
 
     import pandas as pd
     import polars as pl
     import pyarrow as pa
 
-    from wbframe.core.protocol.request import Request
-    from wbframe.io.client.client import Client
 
 __all__ = ["Runs"]
-
-_PER_PAGE = 50
-# What `histories`, which needs every page, makes of it.
-_WIDE = 200
-# Full runs that one request asks for when a lazy collection is upgraded.
-_UPGRADED_AT_ONCE = 50
-# What servers do without an order.
-_UNORDERED = "-created_at"
 
 Rows = list[dict[str, Any]]
 
 
-class Runs(Iterator[Run]):
+class Runs(RunPages):
     """The runs of a project that fit filters, loaded page by page while they are looked at.
 
     Takes the place of ``wandb.apis.public.Runs``; nothing is asked before the first run is.
@@ -96,212 +78,6 @@ class Runs(Iterator[Run]):
     ...     len(runs), runs[0].id, runs[0].config["lr"]
     (13, 'cadence1', 0.1)
     """
-
-    QUERY: str = RUNS
-
-    def __init__(
-        self,
-        client: Any = None,
-        entity: str | None = None,
-        project: str | None = None,
-        filters: Mapping[str, Any] | None = None,
-        order: str | None = None,
-        per_page: int = _PER_PAGE,
-        include_sweeps: bool = True,  # noqa: FBT001, FBT002 -- positional in the SDK
-        lazy: bool = False,  # noqa: FBT001, FBT002
-    ) -> None:
-        if not project:
-            raise UsageError(f"`project` must be the name of a project; got {project!r}")
-        self.client: Client = client_of(client)
-        self.entity = entity
-        self.project = project
-        self.filters = dict(filters or {})
-        self.order = order
-        self.per_page = _PER_PAGE if per_page is None else per_page
-        self.variables: dict[str, Any] = {
-            "project": project,
-            "entity": entity,
-            "order": order,
-            "filters": json.dumps(self.filters),
-        }
-        self.objects: list[Run] = []
-        self.index = -1
-        self.last_response: dict[str, Any] | None = None
-        # Who asks for small pages has a reason.
-        self._narrow = self.per_page < _PER_PAGE
-        self._include_sweeps = include_sweeps
-        self._sweeps: dict[str, Sweep | None] = {}
-        self._lazy = lazy
-        if lazy:
-            self.QUERY = LIGHT_RUNS
-
-    def __repr__(self) -> str:
-        return f"<Runs {self.entity}/{self.project}>"
-
-    # ------------------------------------------------------------ pages
-
-    @property
-    def length(self) -> int | None:
-        """How many runs fit, by the last page; None before the first."""
-        project = self._last_project()
-        return None if project is None else project["runCount"]
-
-    @property
-    def more(self) -> bool:
-        """Whether there are runs beyond those loaded."""
-        project = self._last_project()
-        if project is None:
-            return True
-        runs = project.get("runs") or {}
-        return bool(runs.get("edges")) and bool((runs.get("pageInfo") or {}).get("hasNextPage"))
-
-    @property
-    def cursor(self) -> str | None:
-        """The cursor of the last run loaded; None before the first page and after an empty one."""
-        edges = ((self._last_project() or {}).get("runs") or {}).get("edges")
-        return edges[-1]["cursor"] if edges else None
-
-    def _last_project(self) -> dict[str, Any] | None:
-        return (self.last_response or {}).get("project")
-
-    def update_variables(self) -> None:
-        """Set the variables for the page after `cursor`."""
-        self.variables.update({"perPage": self.per_page, "cursor": self.cursor})
-
-    def convert_objects(self) -> list[Run]:
-        """Make the runs of the last page; asks for those of their sweeps that are not loaded yet.
-
-        Raises
-        ------
-        ProjectNotFoundError
-            If there is no such project: a ValueError, "Could not find project ...".
-        """
-        project = self._last_project()
-        if project is None:
-            msg = (
-                f"Could not find project {self.project}: {self.entity}/{self.project} does not exist,"
-                " or the API key may not see it"
-            )
-            raise ProjectNotFoundError(msg)
-        edges = (project.get("runs") or {}).get("edges") or []
-        found = [self._run(edge["node"]) for edge in edges]
-        if self._include_sweeps:
-            self._attach_sweeps(found)
-        return found
-
-    def _run(self, node: Mapping[str, Any]) -> Run:
-        """Make a run of what a page told of it."""
-        return Run(
-            self.client,
-            str(self.entity),
-            self.project,
-            node["name"],
-            node,
-            include_sweeps=self._include_sweeps,
-            lazy=self._lazy,
-        )
-
-    def _attach_sweeps(self, runs: list[Run]) -> None:
-        """Give runs their sweeps, each loaded once."""
-        names = [name for run in runs if (name := run.load().get("sweepName"))]
-        new = [name for name in dict.fromkeys(names) if name not in self._sweeps]
-        if new:
-            for name, attrs in reading.read_sweeps(self.client, self._path, new).items():
-                self._sweeps[name] = (
-                    None
-                    if attrs is None
-                    else Sweep(self.client, str(self.entity), self.project, attrs)
-                )
-        for run in runs:
-            run.sweep = self._sweeps.get(run.load().get("sweepName", ""))
-
-    @property
-    def _path(self) -> RunPath:
-        return RunPath(entity=self.entity, project=self.project)
-
-    def _load_page(self, *, wide: bool = False) -> bool:
-        """Load the next page, by wish a wide one; False if there is none."""
-        if not self.more:
-            return False
-        if self.entity is None:
-            self.entity = self.variables["entity"] = self.client.default_entity()
-        self.update_variables()
-        before = self.cursor
-        most = max(self.per_page, _WIDE) if wide and not self._narrow else self.per_page
-        [self.last_response] = send_in_parts(
-            self.client,
-            most,
-            lambda size: [self.per_page] if size > self.per_page else [],
-            lambda size: runs_page(self.QUERY, {**self.variables, "perPage": size}, self._path),
-            self._read_page,
-            shrink=self._shrink,
-        )
-        self.objects.extend(self.convert_objects())
-        if self.more and self.cursor == before:
-            raise AnswerError(
-                f"could not read the runs of {name_of(self._path)}: the server repeats the cursor of a page;"
-                " try again"
-            )
-        return True
-
-    def _read_page(self, size: int, content: bytes, request: Request) -> dict[str, Any]:
-        """Read a page of so many runs."""
-        self.variables["perPage"] = size
-        return reading.data_of(content, request)
-
-    def _shrink(self, _: int) -> None:
-        """Learn that wide pages are too much for the server."""
-        self._narrow = True
-
-    # ------------------------------------------------------------ as a sequence, as an iterator
-
-    def __len__(self) -> int:
-        if self.length is None:
-            self._load_page()
-        return self.length or 0
-
-    @overload
-    def __getitem__(self, index: int) -> Run: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Run]: ...
-
-    def __getitem__(self, index: int | slice) -> Run | list[Run]:
-        if isinstance(index, slice):
-            ends = [end for end in (index.start, index.stop) if end is not None]
-            whole = index.stop is None or any(end < 0 for end in ends)
-            while (whole or max(ends) > len(self.objects)) and self._load_page():
-                pass
-        else:
-            while index >= len(self.objects) and self._load_page():
-                pass
-        return self.objects[index]
-
-    def __iter__(self) -> Runs:
-        self.index = -1
-        return self
-
-    def __next__(self) -> Run:
-        self.index += 1
-        if len(self.objects) <= self.index:
-            self._load_page()
-        if len(self.objects) <= self.index:
-            raise StopIteration
-        return self.objects[self.index]
-
-    next = __next__
-
-    def upgrade_to_full(self) -> None:
-        """Load what a lazy collection left out: of the runs loaded so far many a request, later pages whole."""
-        if not self._lazy:
-            return
-        self._lazy = False
-        self.QUERY = RUNS
-        for start in range(0, len(self.objects), _UPGRADED_AT_ONCE):
-            runs = self.objects[start : start + _UPGRADED_AT_ONCE]
-            nodes = reading.read_nodes(self.client, self._path, [run.id for run in runs])
-            for run, node in zip(runs, nodes, strict=True):
-                run.fill(node)
 
     # ------------------------------------------------------------ rows
 
@@ -474,6 +250,6 @@ class Runs(Iterator[Run]):
 
     def _read(self, face: str, function: str, options: dict[str, Any]) -> Any:
         """Call a function of a face with this query."""
-        query = {"filters": self.filters, "order": self.order or _UNORDERED, "client": self.client}
+        query = {"filters": self.filters, "order": self.order or UNORDERED, "client": self.client}
         reader = getattr(importlib.import_module(f"wbframe.{face}"), function)
         return reader(self._path, **{**query, **options})

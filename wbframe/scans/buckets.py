@@ -13,7 +13,7 @@ from wbframe.core.histories.buckets import bucket_schema, bucket_tasks, numeric_
 from wbframe.core.histories.frame import assemble
 from wbframe.core.pushdown.query import NarrowedHistories, Wanted, narrow_histories
 from wbframe.io.read.buckets import BucketReader
-from wbframe.io.read.outcome import Outcome
+from wbframe.io.read.outcome import Outcome, tell_short
 from wbframe.io.threads import side_by_side
 from wbframe.scans.source import Source
 from wbframe.scans.stream import entries_of, promise_histories
@@ -84,7 +84,12 @@ class BucketSource(Source["BucketPromise"]):
         )
         work = BucketReader(client, scan, promise.base.schema, keys, self.bins, self.x_axis)
         outcome = Outcome(
-            client, scan.selection, "histories", entries=entries.listed, losses=entries.losses
+            client,
+            scan.selection,
+            "histories",
+            entries=entries.listed,
+            losses=entries.losses,
+            seen=work.seen,
         )
         with (
             outcome,
@@ -95,6 +100,5 @@ class BucketSource(Source["BucketPromise"]):
                 part = assemble(frames, run_ids, promise.schema, entries.beside())
                 outcome.rows += part.height
                 outcome.runs += len(frames)
-                outcome.seen.left_out = work.left_out
                 yield part
-            outcome.seen.left_out = work.left_out
+            tell_short(work.seen, entries.listed, scan.on_incomplete)

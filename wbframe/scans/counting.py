@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 
+from wbframe.core.filters import conjoin
+from wbframe.core.protocol.runs import pushed_feature
 from wbframe.core.pushdown.conjuncts import push_runs
 from wbframe.core.pushdown.query import filtered, predicate_columns
 from wbframe.core.schema.runs import RUN_COLUMNS
 from wbframe.io.read.paging import resolved
 from wbframe.io.read.project import count_runs
+from wbframe.io.read.runs import try_pushed
 
 if TYPE_CHECKING:
     from wbframe.scans.source import RunsSource
@@ -37,14 +40,23 @@ class Counted:
         plain = all(path.run is None and path.sweep is None for path in selection.paths)
         if not plain or (selection.limit is not None and self.predicates):
             return None
+        client = self.source.connection()
         own = push_runs(selection.predicate, _METADATA)
         wanted = reduce(and_, self.predicates) if self.predicates else None
         asked = push_runs(wanted, self._schema(wanted))
         if not (own.exact and asked.exact):
             return None
-        client = self.source.connection()
-        filters = filtered(filtered(selection, own), asked).filters
-        total = sum(count_runs(client, path, filters) for path in resolved(client, selection.paths))
+        # What the server makes of a filter is only believed once runs have shown it.
+        selection = filtered(filtered(selection, own, selection.predicate), asked, wanted)
+        if selection.claim is not None:
+            try_pushed(client, selection)
+            if pushed_feature(selection.pushed) not in client.exact:
+                return None
+        filters = conjoin(selection.filters, selection.pushed)
+        counts = [count_runs(client, path, filters) for path in resolved(client, selection.paths)]
+        if None in counts:
+            return None
+        total = sum(filter(None, counts))
         return total if selection.limit is None else min(total, selection.limit)
 
     def _schema(self, predicate: pl.Expr | None) -> dict[str, pl.DataType]:

@@ -59,7 +59,7 @@ class Source(Generic[_Promise]):
     def __init__(
         self,
         client: Client | None = None,
-        on_new_key: OnNewKey = "raise",
+        on_new_key: OnNewKey = "ignore",
         infer_schema_runs: int = INFER_SCHEMA_RUNS,
     ) -> None:
         self.client = None if client is None else client_or_default(client)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -15,8 +14,13 @@ from wbframe.core.histories.frame import assemble
 from wbframe.core.histories.rows import merge_rows
 from wbframe.core.histories.tasks import history_tasks
 from wbframe.core.paths import describe
-from wbframe.core.schema.histories import choose_keys, history_schema
-from wbframe.core.schema.types import is_mixed
+from wbframe.core.schema.histories import (
+    choose_keys,
+    history_schema,
+    names_of,
+    unlisted_of,
+    unsure_of,
+)
 from wbframe.errors import SchemaMismatchError
 from wbframe.io.read.histories import (
     ENTRY_FIELDS,
@@ -25,8 +29,9 @@ from wbframe.io.read.histories import (
     read_any_tasks,
     runs_beside,
     united_index,
+    unlisted_in_some,
 )
-from wbframe.io.read.outcome import Outcome, Read, warn_imprecise, warn_new_keys
+from wbframe.io.read.outcome import Outcome, Read, tell_short, warn_imprecise, warn_new_keys
 from wbframe.io.read.runs import collect_runs, iter_pages, plan_runs
 
 if TYPE_CHECKING:
@@ -36,7 +41,7 @@ if TYPE_CHECKING:
     from wbframe.core.pushdown.query import NarrowedHistories, NarrowedRuns
     from wbframe.core.runs.plan import RunsPlan
     from wbframe.core.schema.histories import HistorySchema
-    from wbframe.core.schema.types import Index, Types
+    from wbframe.core.schema.types import Types
     from wbframe.io.client.client import Client
     from wbframe.report import LeftOut
 
@@ -53,9 +58,9 @@ class RunsPromise:
 
 def promise_runs(client: Client, scan: RunsScan, infer_schema_runs: int) -> RunsPromise:
     """Find the columns of a scan: from the index of fields, or from some runs where there is none."""
-    plan = plan_runs(client, scan)
+    plan = plan_runs(client, scan, most=infer_schema_runs)
     if plan.index is None:
-        few = replace(plan.scan.selection, predicate=None, limit=infer_schema_runs)
+        few = replace(plan.scan.selection, predicate=None, limit=infer_schema_runs, per_page=None)
         looked_at = collect_runs(
             Read(client), replace(plan, scan=replace(plan.scan, selection=few))
         )
@@ -118,10 +123,13 @@ def promise_histories(client: Client, scan: HistoryScan, infer_schema_runs: int)
     index = None if few else united_index(client, scan)
     sampled = index is None and not few
     complete = True
-    if index is None or _mixed(scan, index):
+    if index is None or unsure_of(scan, index) or unlisted_of(scan, index):
         most = infer_schema_runs if sampled else None
         found = plan_histories(Read(client), replace(scan, run_columns=()), most=most)
         index, complete = dict(found.index), found.complete
+        scan = replace(scan, unlisted=found.scan.unlisted)
+    elif names_of(scan):
+        scan = replace(scan, unlisted=unlisted_in_some(client, scan, index))
     schema = history_schema(
         scan,
         index,
@@ -132,12 +140,6 @@ def promise_histories(client: Client, scan: HistoryScan, infer_schema_runs: int)
     if asked is not None:
         scan = replace(scan, keys=tuple(schema.keys))
     return HistoryPromise(scan, schema, runs.plan, asked)
-
-
-def _mixed(scan: HistoryScan, index: Index) -> bool:
-    """Tell whether a wanted key has text among its numbers."""
-    mixed = [key for key, types in index.items() if is_mixed(types) and key not in scan.overrides]
-    return bool(choose_keys(scan.keys, mixed, where="", strict=False)) if mixed else False
 
 
 @dataclass(slots=True)
@@ -152,7 +154,7 @@ class Entries:
     on_new_key: OnNewKey
     listed: list[RunEntry] = field(default_factory=list)
     frames: list[pl.DataFrame] = field(default_factory=list)
-    new: Counter[str] = field(default_factory=Counter)
+    new: dict[str, set[int]] = field(default_factory=dict)
     losses: list[LeftOut] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[RunEntry]:
@@ -163,16 +165,16 @@ class Entries:
             for path, node in page.runs:
                 entry = run_entry(len(self.listed), path, node)
                 self.listed.append(entry)
-                self.meet(entry.types(system=self.system))
+                self.meet(entry.ordinal, entry.types(system=self.system))
                 yield entry
 
-    def meet(self, keys: Mapping[str, Types]) -> None:
+    def meet(self, ordinal: int, keys: Mapping[str, Types]) -> None:
         """Take note of keys of one run that are wanted, all or by a glob, and were not promised."""
         new = keys.keys() - self.known.keys.keys() - self.known.lead.keys()
         if not new:
             return
         for key in new.intersection(choose_keys(self.asked, new, where="", strict=False)):
-            self.new[key] += 1
+            self.new.setdefault(key, set()).add(ordinal)
         if self.new and self.on_new_key == "raise":
             msg = (
                 f"runs have logged keys that the schema does not name: {sorted(self.new)};"
@@ -248,8 +250,8 @@ def _stream(
         read_any_tasks(client, scan, tasks, ahead=None if n_rows is None else 1)
     ) as results:
         for result in results:
-            for keys in result.new_keys.values():
-                entries.meet(keys)
+            for ordinal, keys in result.new_keys.items():
+                entries.meet(ordinal, keys)
             run_ids = {entry.ordinal: entry.run_id for entry in entries.listed}
             part = assemble(result.frames, run_ids, schema, entries.beside())
             outcome.rows += part.height
@@ -259,4 +261,5 @@ def _stream(
             if n_rows is not None and outcome.rows >= n_rows:
                 break
     warn_imprecise(outcome.seen.imprecise)
-    warn_new_keys(entries.new, "runs")
+    tell_short(outcome.seen, entries.listed, scan.on_incomplete)
+    warn_new_keys({key: len(runs) for key, runs in entries.new.items()}, "runs")

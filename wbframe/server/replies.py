@@ -44,7 +44,7 @@ def injected(fault: Fault, target: str) -> Reply:
     if body is None and status == 429:  # noqa: PLR2004 - too many requests
         body = msgspec.json.encode({"error": "rate limit exceeded"})
     elif body is None:
-        body = errors_body(f"HTTP {status} on purpose")
+        body = errors_body(f"HTTP {status} on purpose, for a while: try again")
     return Reply(status, body, headers)
 
 

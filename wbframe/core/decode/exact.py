@@ -264,10 +264,12 @@ def _mismatch(name: str, cell: bytes, dtype: pl.DataType, where: str) -> SchemaM
     shown = text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
     shown = shown.encode("unicode_escape").decode() if not shown.isprintable() else shown
     number = dtype.is_integer() and cell[:1] in b"-0123456789"
-    return SchemaMismatchError(
+    error = SchemaMismatchError(
         told(
             where,
             f"key {name!r} holds {shown}, which is no {dtype};"
             f" `schema_overrides={{{name!r}: pl.{'Float64' if number else 'String'}}}` takes it",
         )
     )
+    error.key = name
+    return error

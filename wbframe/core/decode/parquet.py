@@ -105,7 +105,9 @@ def _checked(series: pl.Series, cast: pl.Series, dtype: pl.DataType, where: str)
             f"the key {name!r} was promised as {dtype} but {where} holds {value!r};"
             f" pass schema_overrides={{{name!r}: pl.Float64}}"
         )
-        raise SchemaMismatchError(msg)
+        error = SchemaMismatchError(msg)
+        error.key = name
+        raise error
     return cast
 
 

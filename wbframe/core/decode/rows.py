@@ -47,6 +47,7 @@ _NON_FINITE_CELLS = frozenset(f'"{name}"'.encode() for name in NON_FINITE)
 _BY_FIRST_BYTE = {b'"': "string", b"t": "bool", b"f": "bool", b"n": "nil", b"[": "list"}
 
 _row_dicts = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+_one_text = msgspec.json.Decoder(str)
 _text_list = msgspec.json.Decoder(list[str])
 _raw_list = msgspec.json.Decoder(list[msgspec.Raw])
 # Opening brackets that are safe, however they nest.
@@ -234,8 +235,40 @@ def join_texts(raw: bytes | memoryview | msgspec.Raw, *, where: str = "") -> byt
     try:
         texts = decode_any(_text_list, bytes(raw), where=where)
     except msgspec.ValidationError as error:
-        raise AnswerError(told(where, f"the rows must be a list of JSON texts: {error}")) from error
+        other = rows_in(raw)
+        if other is None:
+            raise AnswerError(
+                told(where, f"the rows must be a list of JSON texts: {error}")
+            ) from error
+        return other
     return array_of(texts, where=where)
+
+
+def rows_in(raw: bytes | memoryview | msgspec.Raw, depth: int = 0) -> bytes | None:
+    r"""Give a JSON array of rows that came in another form: null, text of JSON, or a list of objects or of texts.
+
+    Examples
+    --------
+    >>> rows_in(b"null"), rows_in(b'"[{}]"'), rows_in(rb'["{\"a\": 1}"]'), rows_in(b"[3]")
+    (b'[]', b'[{}]', b'[{"a": 1}]', None)
+    """
+    text = bytes(raw).strip()
+    if text == b"null" or not text:
+        return b"[]"
+    if text[:1] == b"[":
+        first = text[1:].lstrip()[:1]
+        if first in {b"{", b"]"}:
+            return text
+        if first != b'"':
+            return None
+        try:
+            texts: list[str] = decode_any(_text_list, text, where="")
+        except msgspec.ValidationError:
+            return None
+        return array_of(texts)
+    if text[:1] != b'"' or depth > 1:
+        return None
+    return rows_in(decode_any(_one_text, text, where="").encode(), depth + 1)
 
 
 def array_of(texts: Sequence[str], *, where: str = "") -> bytes:

@@ -5,28 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from sys import intern
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from wbframe.core.hints import whole
 from wbframe.core.model import ENDED
-from wbframe.core.paths import name_of
-from wbframe.core.protocol.answers import json_object
-from wbframe.core.schema.types import SYSTEM_PREFIXES, merge_index, system_column
-from wbframe.errors import AnswerError
+from wbframe.core.schema.types import SYSTEM_PREFIXES, merge_index, system_column, type_named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from wbframe.core.model import RunPath
     from wbframe.core.protocol.runs import RunNode
     from wbframe.core.schema.types import Index, Types
 
-__all__ = ["RunEntry", "index_of", "key_types", "parse_keys", "parse_last_step", "run_entry"]
+__all__ = ["RunEntry", "index_of", "key_types", "parse_keys", "run_entry"]
 
 
 class _TypeCount(msgspec.Struct, gc=False):
-    type: str = "json"
+    type: str = ""
     count: int | float = 0
 
 
@@ -41,6 +39,8 @@ class _HistoryKeys(msgspec.Struct, rename="camel", gc=False):
     last_step: int | float | None = None
 
 
+# Text of JSON within text of JSON, so often at the most.
+_MOST_WRAPPED = 3
 _history_keys = msgspec.json.Decoder(_HistoryKeys)
 
 
@@ -63,7 +63,8 @@ class RunEntry:
     last_step
         The last step logged, or None.
     keys
-        Logged key -> type -> rows that hold it; None if the server does not say.
+        Logged key -> type -> rows that hold it, empty where it does not say how many; None if it does not say
+        which keys there are.
     """
 
     ordinal: int
@@ -78,88 +79,141 @@ class RunEntry:
         """Give the keys of one stream, as they stand in its rows, and their types."""
         return key_types(self.keys or {}, system=system)
 
-    def count(self, key: str) -> int:
-        """Give the number of rows that hold the key."""
-        return sum((self.keys or {}).get(key, {}).values())
+    def count(self, key: str) -> int | None:
+        """Give the number of rows that hold the key: 0 if it is not listed, None if that is not known."""
+        if self.keys is None:
+            return None
+        types = self.keys.get(key)
+        return 0 if types is None else sum(types.values()) or None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there are no rows by all that is known, its list of keys among it."""
+        return self.keys == {} and not self.line_count and self.last_step is None
 
 
 def run_entry(ordinal: int, path: RunPath, node: RunNode) -> RunEntry:
-    """Read an entry off a run that was selected with historyKeys."""
-    keys, last_step = _keys_and_step(node, path)
+    """Read an entry off a run that was selected with historyKeys; what contradicts itself is unknown."""
+    keys, last_step = _keys_and_step(node.history_keys)
+    count = whole(node.history_line_count)
+    # A run that has a last step, or keys, has rows; and one that has rows has keys.
+    if count == 0 and keys == {} and last_step == 0:
+        last_step = None
+    if count == 0 and (keys or last_step is not None):
+        count = last_step = None
+    if keys == {} and (count or last_step is not None):
+        # By the list of keys there are no rows: that there are so many is as doubtful.
+        keys, count = None, None if last_step is None else count
     return RunEntry(
         ordinal=ordinal,
         path=path,
         run_id=node.name,
         ended=node.state in ENDED,
-        line_count=_line_count(node, path),
+        line_count=count,
         last_step=last_step,
         keys=keys,
     )
 
 
 def _keys_and_step(
-    node: RunNode, path: RunPath
+    history_keys: msgspec.Raw,
 ) -> tuple[dict[str, Mapping[str, int]] | None, int | None]:
     """Read historyKeys of a run at once, where it is as the protocol says; there may be thousands of keys."""
     try:
-        read = _history_keys.decode(node.history_keys)
+        read = _history_keys.decode(history_keys)
+        # Else there are keys within keys, or a list of them.
+        plain = bytes(history_keys).count(b'"keys"') <= 1 and (read.keys or {}).keys() != {"items"}
     except (msgspec.DecodeError, RecursionError):
-        keys = parse_keys(node.history_keys, where=f"run {node.name!r} of {name_of(path)}")
-        return keys, parse_last_step(node.history_keys, where=f"run {node.name!r}")
-    step = None if read.last_step is None or read.last_step < 0 else int(read.last_step)
+        plain = False
+    if not plain:
+        found = _opened(history_keys)
+        step = whole(found.get("lastStep")) if isinstance(found, dict) else None
+        return _keys_in(found), step
     keys = None if read.keys is None else {intern(k): _types(info) for k, info in read.keys.items()}
-    return keys, step
+    return keys, whole(read.last_step)
 
 
-def _line_count(node: RunNode, path: RunPath) -> int | None:
-    """Read the number of rows; a server may spell it as a float."""
-    try:
-        return None if node.history_line_count is None else int(node.history_line_count)
-    except (OverflowError, ValueError) as error:
-        msg = f"run {node.name!r} of {name_of(path)}: its historyLineCount is no number of rows"
-        raise AnswerError(msg) from error
-
-
-def parse_keys(history_keys: msgspec.Raw, *, where: str) -> dict[str, Mapping[str, int]] | None:
+def parse_keys(history_keys: msgspec.Raw) -> dict[str, Mapping[str, int]] | None:
     """Read historyKeys: logged key -> type -> rows that hold it; None if the server does not say."""
-    where = f"the history keys of {where}"
-    raw = json_object(history_keys, where=where).get("keys")
-    if raw is None:
+    return _keys_and_step(history_keys)[0]
+
+
+def _opened(raw: msgspec.Raw) -> Any:
+    """Open JSON that may be text of JSON, even twice; None for what is neither."""
+    found: Any = bytes(raw)
+    for _ in range(_MOST_WRAPPED):
+        try:
+            found = msgspec.json.decode(found)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return None
+        if not isinstance(found, str):
+            return found
+    return None
+
+
+def _keys_in(found: Any) -> dict[str, Mapping[str, int]] | None:
+    """Read keys in any form that lists them: an object, a list of names or of entries, as such or as text."""
+    if isinstance(found, dict) and "keys" in found:
+        found = found["keys"]
+    if isinstance(found, str):
+        found = _opened(msgspec.Raw(found.encode()))
+    if isinstance(found, dict) and found.keys() == {"items"}:
+        found = found["items"]
+    if isinstance(found, list):
+        found = {
+            each.get("key", each.get("name")): each for each in found if isinstance(each, dict)
+        } | {each: None for each in found if isinstance(each, str)}
+    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
         return None
-    return {key: _counts(info, where) for key, info in json_object(raw, where=where).items()}
+    if not found.keys() - {"sets", "lastStep", "format"}:
+        return None
+    return {
+        intern(name): _types(_info(info))
+        for key, value in found.items()
+        for name, info in _unnested(key, value)
+    }
 
 
-def parse_last_step(history_keys: msgspec.Raw, *, where: str) -> int | None:
-    """Read the last step off historyKeys; None if the server does not say, or there is none."""
-    raw = json_object(history_keys, where=f"the history keys of {where}").get("lastStep")
-    try:
-        step = None if raw is None else msgspec.json.decode(raw, type=int | float | None)
-        return None if step is None or step < 0 else int(step)
-    except (msgspec.ValidationError, OverflowError) as error:
-        raise AnswerError(f"the history keys of {where}: the last step is no step") from error
+def _unnested(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Give a key, or those of the objects under it, by their dotted names."""
+    counts = value.get("typeCounts") if isinstance(value, dict) else None
+    listed = [each for each in counts if isinstance(each, dict)] if isinstance(counts, list) else []
+    inner = [each["keys"] for each in listed if isinstance(each.get("keys"), dict)]
+    for keys in inner:
+        for name, info in keys.items():
+            yield from _unnested(f"{key}.{name}", info)
+    if len(inner) < max(len(listed), 1):
+        yield key, value
 
 
-def _counts(info: msgspec.Raw, where: str) -> Mapping[str, int]:
-    """Read the type counts of one key."""
-    try:
-        return _types(msgspec.convert(msgspec.json.decode(info), _KeyInfo, strict=False))
-    except (msgspec.DecodeError, OverflowError, RecursionError) as error:
-        msg = f"{where}: the counts of a key are not what W&B's protocol says"
-        raise AnswerError(msg) from error
+def _info(value: Any) -> _KeyInfo:
+    """Read what is said of one key, as far as it says something."""
+    counts = value.get("typeCounts") if isinstance(value, dict) else None
+    found = [each for each in counts if isinstance(each, dict)] if isinstance(counts, list) else []
+    return _KeyInfo(
+        [_TypeCount(str(each.get("type") or ""), whole(each.get("count")) or 0) for each in found]
+    )
 
 
 def _types(info: _KeyInfo) -> Mapping[str, int]:
-    """Give the rows that hold each type; a key without counts is of unknown type."""
-    counts = info.type_counts or (_TypeCount(),)
+    """Give the rows that hold each type; a key without counts, or of types that nobody knows, is unknown."""
+    counts = info.type_counts or ()
     if len(counts) == 1:
         return _of_one_type(counts[0].type, int(counts[0].count))
-    return {each.type: int(each.count) for each in counts}
+    found = {_type_named(each.type): int(each.count) for each in counts}
+    return {} if "" in found or not any(found.values()) else found
+
+
+def _type_named(word: str) -> str:
+    """Give the type that a word means; an object that was logged as such is JSON."""
+    return type_named(word).replace("map", "json")
 
 
 @lru_cache(maxsize=1024)
 def _of_one_type(kind: str, rows: int) -> Mapping[str, int]:
     """Give one object for all keys that were logged as often: there may be thousands in thousands of runs."""
-    return {kind: rows}
+    name = _type_named(kind)
+    return {name: rows} if name and rows > 0 else {}
 
 
 def key_types(keys: Mapping[str, Mapping[str, int]], *, system: bool) -> dict[str, Types]:

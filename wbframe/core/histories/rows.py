@@ -12,9 +12,9 @@ import polars as pl
 from wbframe.core.decode.json import decode_any
 from wbframe.core.decode.rows import Decoded, array_of, decode_lists, infer_types, join_texts
 from wbframe.core.histories.frame import repeated
-from wbframe.core.histories.tasks import rows_asked, split_groups, whole_rows
+from wbframe.core.histories.tasks import another_way, rows_asked, split_groups, whole_rows
 from wbframe.core.model import STEP
-from wbframe.core.protocol.rows import row_lists, rows_answer, rows_at_once
+from wbframe.core.protocol.rows import row_lists, rows_answer, rows_at_once, usual
 from wbframe.core.schema.types import SYSTEM_PREFIXES, Index
 from wbframe.errors import AnswerError
 
@@ -59,6 +59,8 @@ class TaskRows:
         Ordinals of runs of which the server holds more rows than came.
     left_out
         Ordinals of runs that could not be read -> why, where the task allows it.
+    short
+        Ordinals of runs of which fewer rows came, by every way, than the server counts -> how many.
     """
 
     frames: dict[int, pl.DataFrame] = field(default_factory=dict)
@@ -67,6 +69,7 @@ class TaskRows:
     new_keys: dict[int, Index] = field(default_factory=dict)
     sampled: set[int] = field(default_factory=set)
     left_out: dict[int, str] = field(default_factory=dict)
+    short: dict[int, str] = field(default_factory=dict)
 
 
 def read_answer(task: HistoryTask, content: bytes, request: Request) -> TaskRows:
@@ -84,7 +87,7 @@ def read_answer(task: HistoryTask, content: bytes, request: Request) -> TaskRows
     decoded = _decode_together(task, opened)
     for run, arrays, parts in zip(task.runs, opened, decoded, strict=True):
         found.imprecise.update(*(each.imprecise for each in parts))
-        frames = [each.frame for each in parts]
+        frames = [in_window(each.frame, task.min_step, task.max_step) for each in parts]
         if run.field == "sampledHistory":
             if len(frames) > 1 and any(each[STEP].n_unique() < each.height for each in frames):
                 # Which of the rows of one step a key belongs to is not in the specs: read whole rows.
@@ -94,9 +97,12 @@ def read_answer(task: HistoryTask, content: bytes, request: Request) -> TaskRows
             if wrong:
                 again.append(split_groups(run, wrong))
                 continue
-            specs[run.ordinal] = frames
+            if _is_settled(task, run, _owed_of_keys(run, frames), found, again):
+                specs[run.ordinal] = frames
             continue
-        frame = _whole_rows(task, run, bytes(arrays[0]), frames[0], found)
+        if not _is_settled(task, run, _owed_of_rows(run, frames[0]), found, again):
+            continue
+        frame = _whole_rows(task, run, bytes(arrays[0]), parts[0].frame, found)
         if frame.height:
             found.frames[run.ordinal] = frame
     found.frames |= merge_runs(specs, tuple(task.schema.lead))
@@ -115,7 +121,7 @@ def _open_rows(
     if rows is not None:
         for run, each in zip(task.runs, rows, strict=True):
             if run.field == "sampledHistory":
-                found.append(each.sampled_history or [])
+                found.append(usual(each.sampled_history or []))
             else:
                 texts = each.history if run.field == "history" else each.events
                 found.append([array_of(texts or [], where=task.where(run))])
@@ -158,12 +164,48 @@ def _wrong_groups(
     """Tell which groups of a run were not logged together; note whether its rows are a sample."""
     wrong = []
     for i, (group, frame) in enumerate(zip(run.groups, frames, strict=True)):
-        promised = min(group.known or 0, rows_asked(task.samples))
-        if not group.proven and frame.height < promised:
+        # Equal counts that are wrong may hide that keys were logged apart: then more or fewer rows come.
+        if not group.proven and frame.height != min(group.known or 0, rows_asked(task.samples)):
             wrong.append(i)
         elif task.is_sampled(run.field, group.known, frame.height):
             found.sampled.add(run.ordinal)
     return wrong
+
+
+def _owed_of_keys(run: RunRead, frames: Sequence[pl.DataFrame]) -> tuple[int, int]:
+    """Give the rows that came and those that are owed, of the group that lacks the most."""
+    return max(
+        ((frame.height, group.known or 0) for group, frame in zip(run.groups, frames, strict=True)),
+        key=lambda each: each[1] - each[0],
+        default=(0, 0),
+    )
+
+
+def _owed_of_rows(run: RunRead, frame: pl.DataFrame) -> tuple[int, int]:
+    """Give the rows that came and those that are owed, of whole rows."""
+    return frame.height, run.known or 0
+
+
+def _is_settled(
+    task: HistoryTask, run: RunRead, rows: tuple[int, int], found: TaskRows, again: list[RunRead]
+) -> bool:
+    """Tell whether a run need not be read another way; if every way gives too few rows, note it.
+
+    A count is a hint: two that say that there is more, or ways that differ, are more than one.
+    """
+    came, owed = rows
+    bounded = task.min_step is not None or task.max_step is not None
+    # What is counted of a run that logs on only grows.
+    told = not bounded and not task.match_all
+    if not told or came >= owed or owed > task.rows_at_most(run.field):
+        return True
+    other = another_way(task, run)
+    if other is not None:
+        again.append(other)
+        return False
+    if run.lines is None or came < min(run.lines, task.rows_at_most(run.field)):
+        found.short[run.ordinal] = f"{owed} rows expected, {came} came"
+    return True
 
 
 def merge_rows(into: TaskRows, more: TaskRows) -> TaskRows:
@@ -173,6 +215,7 @@ def merge_rows(into: TaskRows, more: TaskRows) -> TaskRows:
     into.sampled |= more.sampled
     into.new_keys |= more.new_keys
     into.left_out |= more.left_out
+    into.short |= more.short
     return into
 
 
@@ -248,6 +291,15 @@ def merge_specs(
     return merged.sort([*within, step])
 
 
+def in_window(frame: pl.DataFrame, min_step: int | None, max_step: int | None) -> pl.DataFrame:
+    """Keep the rows of a half-open window of steps: servers and files give others too."""
+    if STEP not in frame.columns:
+        return frame
+    if min_step is not None:
+        frame = frame.filter(pl.col(STEP) >= min_step)
+    return frame if max_step is None else frame.filter(pl.col(STEP) < max_step)
+
+
 def by_step(frame: pl.DataFrame) -> pl.DataFrame:
     """Put rows in the order of their steps, ties as they came."""
     if STEP not in frame.columns or frame[STEP].is_sorted():
@@ -259,8 +311,9 @@ def _whole_rows(
     task: HistoryTask, run: RunRead, rows: bytes, frame: pl.DataFrame, found: TaskRows
 ) -> pl.DataFrame:
     """Keep of one run's `history` or `events` the rows that are wanted; note new keys and samples."""
-    # Only a run that has ended cannot have logged a new key since its keys were listed.
-    if task.row_keys is None and not task.narrowed and (not run.ended or run.field == "events"):
+    # A list of keys may lag, or lack some: it is complete if no key stands in the rows beside the cells read.
+    unlisted = not run.ended or run.field == "events" or rows.count(b'":') > _cells(frame)
+    if task.row_keys is None and not task.narrowed and unlisted:
         new = new_keys(infer_types(rows), task.columns(), system=run.field == "events")
         if new:
             found.new_keys[run.ordinal] = new
@@ -268,10 +321,16 @@ def _whole_rows(
         found.sampled.add(run.ordinal)
     if task.row_keys:
         frame = frame.filter(_held(rows, task.row_keys, match_all=task.match_all))
+    frame = in_window(frame, task.min_step, task.max_step)
     axes = [axis for axis in task.schema.lead if axis != STEP and run.field == "history"]
     if axes:
         frame = frame.drop_nulls(axes)
     return by_step(frame)
+
+
+def _cells(frame: pl.DataFrame) -> int:
+    """Count the cells that hold something."""
+    return frame.width * frame.height - sum(column.null_count() for column in frame)
 
 
 def _held(rows: bytes, keys: Sequence[str], *, match_all: bool) -> pl.Series:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import polars as pl
 
 from wbframe.core.batches import batches
+from wbframe.core.hints import spread, widened
 from wbframe.core.model import MOST_SAMPLES, STEP
 from wbframe.core.paths import name_of
 from wbframe.core.protocol.rows import RowsOf, rows_request, spec
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 Field = Literal["sampledHistory", "history", "events"]
 
+# Keys of one run that are asked for though it does not list them.
+_MOST_DOUBTED = 20
 # Cells that one request asks for at the most, and runs: about 4-6 MB of JSON, a third of it on the wire.
 POINTS_PER_REQUEST = 200_000
 RUNS_PER_REQUEST = 100
@@ -60,12 +63,17 @@ class Group:
     known: int | None = None
     proven: bool = True
 
+    def rows(self, samples: int) -> int:
+        """Say about how many rows come of it."""
+        return samples if self.known is None else min(samples, max(self.known, 1))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRead:
     """What is read of one run: a spec for each group of keys, or every key (no groups).
 
-    `width` is how many keys a row of every key has at the most, where it is known.
+    `width` is how many keys a row of every key has at the most, where it is known; `lines` how many rows there
+    are, by the server's count. `another_way` says that the run is read so since another way gave too few rows.
     """
 
     ordinal: int
@@ -73,6 +81,8 @@ class RunRead:
     field: Field = "sampledHistory"
     groups: tuple[Group, ...] = ()
     known: int | None = None
+    lines: int | None = None
+    another_way: bool = False
     last_step: int | None = None
     ended: bool = True
     points: int = 0
@@ -122,6 +132,14 @@ class HistoryTask:
             return {**lead, **{key: typed[key] for key in keys if key in typed}}
         return {**lead, **dict.fromkeys(self.row_keys or (), pl.String()), **typed}
 
+    @property
+    def window(self) -> tuple[int | None, int | None]:
+        """Give the steps to ask for: a step more on each side where no row is thinned out for it."""
+        samples = rows_asked(self.samples)
+        few = [run.lines is not None and run.lines <= samples for run in self.runs]
+        bounds = (self.min_step, self.max_step)
+        return widened(*bounds) if all(few) else bounds
+
     def width(self, run: RunRead) -> int:
         """Say how many cells a row of `history` has: it gives whole rows, whatever is wanted of them."""
         return run.width or len(self.columns())
@@ -136,8 +154,7 @@ class HistoryTask:
                     spec(
                         (*self.schema.lead, *group.keys),
                         rows_asked(self.samples),
-                        self.min_step,
-                        self.max_step,
+                        *self.window,
                     )
                     for group in run.groups
                 ),
@@ -174,8 +191,8 @@ class HistoryTask:
             self.path,
             self.rows_of(),
             samples=rows_asked(self.samples),
-            min_step=self.min_step,
-            max_step=self.max_step,
+            min_step=self.window[0],
+            max_step=self.window[1],
         )
 
 
@@ -233,15 +250,11 @@ def run_read(scan: HistoryScan, entry: RunEntry, schema: HistorySchema) -> RunRe
     if scan.stream == "system":
         system = entry.types(system=True)
         columns = max(len(system), _SYSTEM_KEYS)
-        rows = max(
-            (entry.count(key) for key in entry.keys or {} if system_column(key) in system),
-            default=None,
-        )
+        counts = [entry.count(key) for key in entry.keys or {} if system_column(key) in system]
+        rows = max((count for count in counts if count is not None), default=None)
         return _whole_read(scan, entry, "events", rows, columns)
     if scan.keys is None:
-        if not entry.keys and (
-            entry.line_count == 0 or (entry.keys is not None and not entry.line_count)
-        ):
+        if entry.is_empty:
             return None
         groups = all_rows_groups(scan, entry, tuple(schema.keys)) if scan.narrowed else None
         if groups is None:
@@ -254,20 +267,19 @@ def run_read(scan: HistoryScan, entry: RunEntry, schema: HistorySchema) -> RunRe
         ordinal=entry.ordinal,
         run_id=entry.run_id,
         ended=entry.ended,
+        lines=entry.line_count,
         groups=groups,
         known=max((group.known for group in groups if group.known is not None), default=None),
-        points=sum(min(samples, g.known or samples) * (len(g.keys) + 1) for g in groups),
+        points=sum(g.rows(samples) * (len(g.keys) + 1) for g in groups),
     )
 
 
 def _every_row(scan: HistoryScan, entry: RunEntry, schema: HistorySchema) -> RunRead | None:
     """Decide whether a run is read whole; None if it holds nothing that was asked."""
-    empty = entry.line_count == 0 or (entry.keys is not None and not entry.keys)
-    held = entry.keys is None or (
-        (scan.keys is None or any(entry.count(key) for key in scan.keys))
-        and (scan.x_axis.startswith("_") or entry.count(scan.x_axis) > 0)
+    held = (scan.keys is None or any(_may_hold(scan, entry, key) for key in scan.keys)) and (
+        scan.x_axis.startswith("_") or _may_hold(scan, entry, scan.x_axis)
     )
-    if (empty or not held) and entry.ended:
+    if (entry.is_empty or not held) and entry.ended:
         return None
     return RunRead(
         ordinal=entry.ordinal,
@@ -281,6 +293,11 @@ def _every_row(scan: HistoryScan, entry: RunEntry, schema: HistorySchema) -> Run
     )
 
 
+def _may_hold(scan: HistoryScan, entry: RunEntry, key: str) -> bool:
+    """Tell whether a run may have logged a key: it lists it, or does not say, or no run lists it."""
+    return key in scan.unlisted or entry.count(key) != 0
+
+
 def _whole_read(
     scan: HistoryScan, entry: RunEntry, field: Field, rows: int | None, columns: int
 ) -> RunRead:
@@ -292,6 +309,7 @@ def _whole_read(
         run_id=entry.run_id,
         field=field,
         ended=entry.ended,
+        lines=entry.line_count,
         known=rows,
         points=min(most, rows or most) * max(columns, 1),
     )
@@ -308,13 +326,18 @@ def all_rows_groups(
     total = entry.line_count
     if entry.keys is None or total is None or not entry.ended:
         return None
-    if scan.x_axis != STEP and not entry.count(scan.x_axis):
+    if scan.x_axis != STEP and entry.count(scan.x_axis) == 0:
         return None
     if all(entry.count(key) == total for key in keys):
         return (Group(keys=tuple(keys), known=total),)
     if total > rows_asked(scan.samples):
         return None
-    return (Group(keys=(), known=total), *group_keys(scan, entry, keys))
+    listed = [key for key in keys if entry.count(key) != 0]
+    # Whatever else its list lacks costs but a spec.
+    doubted = [Group(keys=(key,), known=0) for key in keys if entry.count(key) == 0]
+    if len(doubted) > _MOST_DOUBTED:
+        return None
+    return (Group(keys=(), known=total), *group_keys(scan, entry, listed), *doubted)
 
 
 def row_groups(scan: HistoryScan, entry: RunEntry, wanted: Container[str]) -> tuple[Group, ...]:
@@ -345,45 +368,67 @@ def group_keys(scan: HistoryScan, entry: RunEntry, keys: Sequence[str]) -> tuple
     rows that comes back. Everything else gets a spec of its own: when rows are down-sampled, a wrong
     guess could not be seen.
     """
-    axis_everywhere = scan.x_axis == STEP or entry.count(scan.x_axis) == entry.line_count
-    if entry.keys is not None and scan.x_axis != STEP and not entry.count(scan.x_axis):
+    if scan.x_axis != STEP and not _may_hold(scan, entry, scan.x_axis):
         return ()
     if not keys:
         # Nothing beside the steps (and the axis) is asked, unless a glob matched no key.
         only_lead = set(scan.keys or ()) <= {STEP, scan.x_axis}
         known = entry.line_count if scan.x_axis == STEP else None
-        return (Group(keys=(), known=known),) if only_lead and entry.line_count != 0 else ()
+        return (Group(keys=(), known=known),) if only_lead and not entry.is_empty else ()
+    if entry.is_empty:
+        return ()
+    counts = {key: entry.count(key) for key in keys}
     if scan.match == "all":
-        counts = [entry.count(key) for key in keys]
-        if entry.keys is None:
-            return (Group(keys=tuple(keys)),)
-        return (Group(keys=tuple(keys), known=min(counts)),) if all(counts) else ()
-    if entry.keys is None:
-        return tuple(Group(keys=(key,)) for key in keys) if entry.line_count != 0 else ()
-    unbounded = scan.min_step is None and scan.max_step is None
+        if not all(_may_hold(scan, entry, key) for key in keys):
+            return ()
+        sure = [count for count in counts.values() if count]
+        return (Group(keys=tuple(keys), known=min(sure) if len(sure) == len(keys) else None),)
+    checkable = _is_checkable(scan, entry)
     shared: dict[int, list[str]] = defaultdict(list)
     groups: list[Group] = []
-    for key in keys:
-        count = entry.count(key)
-        checkable = (
-            entry.ended and unbounded and axis_everywhere and count <= rows_asked(scan.samples)
-        )
-        if count and (count == entry.line_count or checkable):
+    for key, count in counts.items():
+        if count and (
+            count == entry.line_count or (checkable and count <= rows_asked(scan.samples))
+        ):
             shared[count].append(key)
-        elif count:
-            groups.append(Group(keys=(key,), known=count))
+        elif count != 0 or key in scan.unlisted:
+            groups.append(Group(keys=(key,), known=count or None))
     for count, together in shared.items():
-        checked = (
-            entry.ended and unbounded and axis_everywhere and count <= rows_asked(scan.samples)
-        )
+        checked = checkable and count <= rows_asked(scan.samples)
         proven = len(together) == 1 or not checked
         groups.append(Group(keys=tuple(together), known=count, proven=proven))
+    if groups:
+        # Lists of keys may be incomplete; of a run that is read, a key that it does not list costs but a spec.
+        doubted = [key for key, count in counts.items() if count == 0 and key not in scan.unlisted]
+        groups += [Group(keys=(key,), known=0) for key in doubted[:_MOST_DOUBTED]]
     return tuple(groups)
+
+
+def _is_checkable(scan: HistoryScan, entry: RunEntry) -> bool:
+    """Tell whether the counts of a run can be compared with the rows that come."""
+    unbounded = scan.min_step is None and scan.max_step is None
+    axis_everywhere = scan.x_axis == STEP or entry.count(scan.x_axis) == entry.line_count
+    return entry.ended and unbounded and axis_everywhere
 
 
 def whole_rows(run: RunRead) -> RunRead:
     """Read whole rows, where it is not in the rows of keys which of them belong together."""
     return replace(run, field="history", groups=())
+
+
+def another_way(task: HistoryTask, run: RunRead) -> RunRead | None:
+    """Read a run of which too few rows came another way; None where there is none that could give more."""
+    if run.another_way or run.field == "events":
+        return None
+    if run.field == "history":
+        keys = task.schema.keys if task.row_keys is None else task.row_keys
+        groups = tuple(Group(keys=(key,)) for key in keys) if len(keys) <= _MOST_DOUBTED else ()
+        found = replace(run, field="sampledHistory", groups=groups) if groups else None
+    else:
+        # Of a longer run whole rows are thinned out.
+        fits = run.lines is None or run.lines <= rows_asked(task.samples)
+        found = replace(whole_rows(run), known=run.lines) if fits and not task.match_all else None
+    return None if found is None else replace(found, another_way=True)
 
 
 def split_groups(run: RunRead, wrong: Sequence[int]) -> RunRead:
@@ -397,11 +442,9 @@ def split_groups(run: RunRead, wrong: Sequence[int]) -> RunRead:
 
 # ---------------------------------------------------------------- looking at rows where the index is silent
 
-LOOK_AT_RUNS = 20
-
 
 def runs_to_look_at(
-    entries: Iterable[RunEntry], mixed: Iterable[str]
+    entries: Sequence[RunEntry], unsure: Iterable[str], named: Sequence[str] | None
 ) -> list[tuple[RunEntry, tuple[str, ...]]]:
     """Choose the runs whose rows tell what the index does not.
 
@@ -409,27 +452,37 @@ def runs_to_look_at(
     ----------
     entries
         All runs.
-    mixed
-        Keys with text among numbers, which may be no more than spelled-out NaN.
+    unsure
+        Keys whose type is not known, or that have text among numbers, which may be no more than spelled-out NaN.
+    named
+        The keys that are asked for, None for all: of runs that do not say what they hold, and of some whose
+        list lacks them.
 
     Returns
     -------
     list
-        Runs, and the mixed keys to read of each (none: all its rows, since its keys are unknown);
-        at most `LOOK_AT_RUNS` for each key.
+        Runs, and the keys to read of each (none: all its rows); the first, the last and some between, at most
+        `MOST_LOOKED_AT` for each key.
     """
-    wanted = dict.fromkeys(mixed, LOOK_AT_RUNS)
-    unknown = LOOK_AT_RUNS
-    chosen: list[tuple[RunEntry, tuple[str, ...]]] = []
-    for entry in entries:
-        if entry.keys is None:
-            if unknown and (entry.line_count is None or entry.line_count):
-                unknown -= 1
-                chosen.append((entry, ()))
-            continue
-        here = tuple(key for key in wanted if wanted[key] and "string" in entry.keys.get(key, {}))
-        for key in here:
-            wanted[key] -= 1
-        if here:
-            chosen.append((entry, here))
-    return chosen
+    chosen: dict[int, dict[str, None]] = defaultdict(dict)
+    for key in unsure:
+        there = [entry for entry in entries if _may_tell(entry, key)]
+        for entry in spread(there or [entry for entry in entries if not entry.is_empty]):
+            chosen[entry.ordinal][key] = None
+    for key in (named or ())[:_MOST_DOUBTED]:
+        for entry in spread([each for each in entries if each.keys and each.count(key) == 0]):
+            chosen[entry.ordinal][key] = None
+    unknown = spread([entry for entry in entries if entry.keys is None and not entry.is_empty])
+    for entry in unknown:
+        chosen[entry.ordinal].update(dict.fromkeys(named or ()))
+    return [
+        (entry, () if named is None and entry.keys is None else tuple(chosen[entry.ordinal]))
+        for entry in entries
+        if entry.ordinal in chosen
+    ]
+
+
+def _may_tell(entry: RunEntry, key: str) -> bool:
+    """Tell whether the rows of a run may tell the type of a key: it lists it as text, or without a type."""
+    types = (entry.keys or {}).get(key)
+    return types is not None and (not types or "string" in types)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from wbframe.core.hints import widened
 from wbframe.core.histories.rows import by_step
 from wbframe.core.histories.windows import (
     ROWS_PER_WINDOW,
@@ -103,7 +104,7 @@ def live_rows(
     """
     most = expected.rows_per_window
     frames: list[pl.DataFrame] = []
-    if export.live_steps:
+    if export.live_steps and export.urls:
         frames += yield from _read(expected, windows_among(export.live_steps, exported, most=most))
     elif not export.urls:
         return (yield from _profiled(expected, None, expected.countable))
@@ -242,8 +243,9 @@ def shortfall(expected: Expected, steps: pl.Series) -> str | None:
     A run that logs on may have more rows than were known, and never fewer.
     """
     known = expected.countable
-    if known is not None and len(steps) < known:
-        return f"{known} rows expected, {len(steps)} came"
+    if known is not None:
+        # Rows that are counted and there weigh more than where the last one is said to be.
+        return f"{known} rows expected, {len(steps)} came" if len(steps) < known else None
     last = expected.last_step
     within = (
         last is not None
@@ -261,11 +263,11 @@ def shortfall(expected: Expected, steps: pl.Series) -> str | None:
 
 
 def windows_request(path: RunPath, asked: Sequence[tuple[str, Window]]) -> Request:
-    """Ask for the rows of several windows of several runs."""
+    """Ask for the rows of several windows of several runs, each a step wider on both sides."""
     variables: dict[str, tuple[str, Any]] = {"samples": ("Int", SAMPLES_PER_WINDOW)}
     for i, (_, window) in enumerate(asked):
-        variables[f"a{i}"] = ("Int64", window.min_step)
-        variables[f"b{i}"] = ("Int64", window.max_step)
+        low, high = widened(window.min_step, window.max_step)
+        variables[f"a{i}"], variables[f"b{i}"] = ("Int64", low), ("Int64", high)
     return by_run(
         "Windows",
         path,
@@ -324,13 +326,6 @@ def expected_of(task: HistoryTask, run: RunRead, rows: int = ROWS_PER_WINDOW) ->
         max_step=task.max_step,
         rows_per_window=max(min(rows, ROWS_PER_WINDOW), 1),
     )
-
-
-def in_window(task: HistoryTask, frame: pl.DataFrame) -> pl.DataFrame:
-    """Keep the rows of the task's window: row groups hold others too."""
-    if task.min_step is not None:
-        frame = frame.filter(pl.col(STEP) >= task.min_step)
-    return frame if task.max_step is None else frame.filter(pl.col(STEP) < task.max_step)
 
 
 def rows_wanted(task: HistoryTask, frame: pl.DataFrame) -> pl.DataFrame:

@@ -50,19 +50,19 @@ class PageInfo(msgspec.Struct, rename="camel"):
     """Whether a page has a successor, and where that begins."""
 
     end_cursor: str | None = None
-    has_next_page: bool = False
+    has_next_page: bool | None = None
 
 
 @answered
 class _Envelope(msgspec.Struct):
     data: msgspec.Raw = RAW_NULL
-    errors: list[Any] | None = None
+    errors: Any = None
     error: Any = None
 
     @property
     def messages(self) -> list[str]:
         """What the server says instead of data, or beside it."""
-        return error_messages(self.errors or ([self.error] if self.error else []))
+        return error_messages(self.errors or self.error or [], beside=self.data != RAW_NULL)
 
 
 def open_answer(content: bytes, request: Request) -> msgspec.Raw:
@@ -86,10 +86,20 @@ def open_answer(content: bytes, request: Request) -> msgspec.Raw:
     return envelope.data
 
 
-def error_messages(errors: Sequence[Any]) -> list[str]:
-    """Take the messages out of GraphQL errors, which may be objects or plain strings."""
-    found = [each.get("message") if isinstance(each, dict) else each for each in errors]
+def error_messages(errors: Any, *, beside: bool = False) -> list[str]:
+    """Take the messages out of GraphQL errors, which may be objects or plain strings, one or a list of them.
+
+    Warnings do not count `beside` data.
+    """
+    listed = errors if isinstance(errors, list) else [errors]
+    told = [each for each in listed if not (beside and _is_warning(each))]
+    found = [each.get("message", each) if isinstance(each, dict) else each for each in told]
     return [" ".join(str(each).split())[:300] for each in found if each]
+
+
+def _is_warning(error: Any) -> bool:
+    """Tell whether an error calls itself no more than a warning."""
+    return isinstance(error, dict) and error.get("severity") in {"warning", "info"}
 
 
 _HEAD, _TAIL = 256, 16_384

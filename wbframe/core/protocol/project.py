@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from wbframe.core.hints import whole
 from wbframe.core.protocol.answers import (
     RAW_NULL,
     PageInfo,
@@ -14,7 +15,7 @@ from wbframe.core.protocol.answers import (
     found_project,
     open_answer,
 )
-from wbframe.core.protocol.request import FIELDS, KEYS, Request, of_project
+from wbframe.core.protocol.request import COUNT, FIELDS, KEYS, Request, of_project
 from wbframe.core.protocol.runs import RunsData
 from wbframe.errors import AnswerError
 
@@ -27,7 +28,7 @@ FIELDS_PER_PAGE = 1000
 
 class _Field(msgspec.Struct):
     path: str
-    type: str | None = None
+    type: Any = None
 
 
 class _FieldEdge(msgspec.Struct):
@@ -81,7 +82,7 @@ def fields_request(
 
 def fields_page(
     content: bytes, request: Request, path: RunPath
-) -> tuple[list[tuple[str, str | None]], str | None]:
+) -> tuple[list[tuple[str, Any]], str | None]:
     """Parse a page of the index: (path, type) pairs, and the next cursor or None."""
     data: _FieldsData = decode_answer(open_answer(content, request), _FieldsData, request)
     fields = found_project(data.project, path).fields or _Fields()
@@ -117,6 +118,7 @@ def count_request(path: RunPath, filters: str) -> Request:
         "runCount(filters: $filters)",
         asked="the number of runs",
         variables={"filters": ("JSONString", filters)},
+        features={COUNT},
     )
 
 
@@ -131,7 +133,7 @@ def count_answer(content: bytes, request: Request, path: RunPath) -> int:
         If the answer has no count.
     """
     data: RunsData = decode_answer(open_answer(content, request), RunsData, request)
-    count: int | None = found_project(data.project, path).run_count
+    count = whole(found_project(data.project, path).run_count)
     if count is None:
         raise AnswerError(f"could not read {request.asked}: the answer has no runCount")
     return count

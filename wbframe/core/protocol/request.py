@@ -34,14 +34,30 @@ class Request:
     asked: str
     features: frozenset[str] = frozenset()
 
+    def body(self) -> dict[str, Any]:
+        """Give what is sent; some servers want the name of the operation beside its document."""
+        operation = _OPERATION.match(self.document)
+        return {
+            "operationName": operation and operation[1],
+            "query": self.document,
+            "variables": dict(self.variables),
+        }
 
-# Feature -> what a server that does not have it says. Both quotes are in use.
+
+_OPERATION = re.compile(r"query (\w+)")
+
+# Features: what the official SDK does not ask for, so that a server may not have it.
 FIELDS = "project.fields"
 PROJECTION = "config(keys:)"
 KEYS = "runs.historyKeys"
+RUN_KEYS = "run.historyKeys"
+COUNT = "project.runCount"
 EXPORTS = "run.parquetHistory"
 LIVE = "parquetHistory.liveData"
 BUCKETS = "run.bucketedHistory"
+PAGES = "pages of more than 50"
+ALIASES = "several runs a request"
+# What servers say that do not have a field. Both quotes are in use, and other words too.
 _REFUSALS = {
     BUCKETS: re.compile(r"""[Cc]annot query field ["']bucketedHistory["']"""),
     EXPORTS: re.compile(r"""[Cc]annot query field ["']parquetHistory["']"""),
@@ -51,12 +67,15 @@ _REFUSALS = {
     ),
     FIELDS: re.compile(r"""[Cc]annot query field ["']fields["']"""),
     PROJECTION: re.compile(r"""[Uu]nknown argument ["']keys["']"""),
+    COUNT: re.compile(r"""[Cc]annot query field ["']runCount["']"""),
 }
 
 
-def refused_features(request: Request, message: str) -> frozenset[str]:
-    """Tell which of the request's features the server's message refuses."""
-    return frozenset(each for each in request.features if _REFUSALS[each].search(message))
+def refused_features(features: Iterable[str], message: str) -> frozenset[str]:
+    """Tell which features a server's message refuses by their names."""
+    return frozenset(
+        each for each in features if each in _REFUSALS and _REFUSALS[each].search(message)
+    )
 
 
 # ---------------------------------------------------------------- documents

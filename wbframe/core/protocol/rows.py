@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from wbframe.core.decode.rows import rows_in
 from wbframe.core.protocol.answers import (
     RAW_NULL,
     answered,
@@ -47,7 +48,7 @@ class _RunsOfRows(msgspec.Struct):
 @answered
 class _RowsEnvelope(msgspec.Struct):
     data: _RunsOfRows | None = None
-    errors: list[Any] | None = None
+    errors: Any = None
     error: Any = None
 
 
@@ -146,8 +147,8 @@ def spec(keys: Sequence[str], samples: int, min_step: int | None, max_step: int 
     return json.dumps(content, separators=(",", ":"), ensure_ascii=False)
 
 
-def row_lists(raw: msgspec.Raw) -> list[msgspec.Raw]:
-    """Open a `sampledHistory`: the row list of each spec, its bytes untouched.
+def row_lists(raw: msgspec.Raw | bytes, *, where: str = "sampledHistory") -> list[msgspec.Raw]:
+    """Open a `sampledHistory`: the row list of each spec, its bytes untouched where it has its usual form.
 
     Raises
     ------
@@ -155,6 +156,21 @@ def row_lists(raw: msgspec.Raw) -> list[msgspec.Raw]:
         If it is no list.
     """
     try:
-        return msgspec.json.decode(raw, type=list[msgspec.Raw] | None) or []
+        lists = msgspec.json.decode(raw, type=list[msgspec.Raw] | str | None) or []
     except msgspec.DecodeError as error:
-        raise AnswerError(f"sampledHistory is not a list of row lists: {error}") from error
+        raise AnswerError(f"{where} is not a list of row lists: {error}") from error
+    return row_lists(lists.encode(), where=where) if isinstance(lists, str) else usual(lists)
+
+
+def usual(lists: Sequence[msgspec.Raw]) -> list[msgspec.Raw]:
+    """Give row lists of any form as JSON arrays of objects."""
+    return [each if bytes(memoryview(each)[:2]) in _USUAL else _usual(each) for each in lists]
+
+
+_USUAL = frozenset({b"[{", b"[]"})
+
+
+def _usual(rows: msgspec.Raw) -> msgspec.Raw:
+    """Give rows in their usual form; what has none stays, to be told of where it is read."""
+    found = rows_in(rows)
+    return rows if found is None else msgspec.Raw(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from base64 import b64decode, b64encode
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from wbframe.core import filters as flt
+from wbframe.core.hints import whole
 from wbframe.core.paths import name_of
 from wbframe.core.protocol.answers import (
     RAW_NULL,
@@ -20,7 +22,16 @@ from wbframe.core.protocol.answers import (
     found_runs,
     open_answer,
 )
-from wbframe.core.protocol.request import PROJECTION, Request, by_run, of_project
+from wbframe.core.protocol.request import (
+    ALIASES,
+    COUNT,
+    PAGES,
+    PROJECTION,
+    RUN_KEYS,
+    Request,
+    by_run,
+    of_project,
+)
 from wbframe.errors import AnswerError, SweepNotFoundError
 
 if TYPE_CHECKING:
@@ -32,6 +43,8 @@ if TYPE_CHECKING:
 
 
 _FEW_KEYS = 10
+# Runs of a page as the SDK asks for them.
+SDK_PER_PAGE = 50
 _HEAVY = frozenset({"historyKeys", "systemMetrics"})
 
 
@@ -57,9 +70,9 @@ class NodeFields:
         keys = None if self.config is None or self.summary is None else self.config + self.summary
         return keys is not None and len(keys) <= _FEW_KEYS and _HEAVY.isdisjoint(self.plain)
 
-    def features(self) -> frozenset[str]:
+    def features(self) -> list[str]:
         """Tell which features of newer servers the selection uses."""
-        return frozenset({PROJECTION} if self.config or self.summary else ())
+        return [PROJECTION] if self.config or self.summary else []
 
     def without(self, features: frozenset[str]) -> NodeFields:
         """Select the same (or more) without `features`."""
@@ -97,11 +110,12 @@ def _blob(name: str, variable: str, keys: tuple[str, ...] | None) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """One page of runs; `cursor` is None when there is no further one."""
+    """One page of runs; `cursor` is None when it is the last one, `after` is where another would begin."""
 
     nodes: tuple[RunNode, ...]
     cursor: str | None
     run_count: int | None = None
+    after: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +127,26 @@ class ProjectListing:
     order: str
     fields: NodeFields
     per_page: int
+    counted: bool = True
+    pushed: Filter = flt.EMPTY
+
+    @property
+    def features(self) -> list[str]:
+        """What a server may refuse of it, likelier first."""
+        pages = [PAGES] if self.per_page > SDK_PER_PAGE else []
+        pushed = [] if self.pushed == flt.EMPTY else [pushed_feature(self.pushed)]
+        count = [COUNT] if self.counted else []
+        return [*pushed, *self.fields.features(), *count, *pages]
+
+    def without(self, features: frozenset[str]) -> ProjectListing:
+        """Ask for the same, or more, without some features."""
+        return replace(
+            self,
+            fields=self.fields.without(features),
+            counted=COUNT not in features,
+            pushed=flt.EMPTY if pushed_feature(self.pushed) in features else self.pushed,
+            per_page=min(self.per_page, SDK_PER_PAGE) if PAGES in features else self.per_page,
+        )
 
     @property
     def asked(self) -> str:
@@ -126,8 +160,9 @@ class ProjectListing:
 
     def request(self, cursor: str | None = None) -> Request:
         """Ask for the page after `cursor`."""
+        filters = flt.conjoin(server_filters(self.filters, self.path), self.pushed)
         variables = {
-            "filters": ("JSONString", flt.to_json(server_filters(self.filters, self.path))),
+            "filters": ("JSONString", flt.to_json(filters)),
             "order": ("String", self.order),
             "first": ("Int!", self.per_page),
             "after": ("String", cursor),
@@ -140,12 +175,12 @@ class ProjectListing:
         return of_project(
             "Runs",
             self.path,
-            f"{sweep}runCount(filters: $filters)"
-            " runs(filters: $filters, order: $order, first: $first, after: $after) {"
+            f"{sweep}{'runCount(filters: $filters) ' if self.counted else ''}"
+            "runs(filters: $filters, order: $order, first: $first, after: $after) {"
             f" edges {{ node {{ {self.fields.text()} }} cursor }} pageInfo {{ endCursor hasNextPage }} }}",
             asked=self._what,
             variables=variables,
-            features=self.fields.features(),
+            features=self.features,
         )
 
     def page(self, content: bytes, request: Request) -> Page:
@@ -165,13 +200,19 @@ class ProjectListing:
             raise SweepNotFoundError(msg)
         if project.runs is None:
             raise AnswerError(f"could not read {self.asked}: the answer has no runs")
-        edges = project.runs.edges
-        info = project.runs.page_info
-        cursor = info.end_cursor or (edges[-1].cursor if edges and edges[-1] else None)
+        listed = [edge for edge in project.runs.edges or () if edge]
+        edges = [edge for edge in listed if edge.node]
+        info = project.runs.page_info or PageInfo()
+        cursor = info.end_cursor or (listed[-1].cursor if listed else None)
+        more = info.has_next_page
+        if more is None:
+            # Not said: a full page may have a successor.
+            more = len(edges) >= self.per_page
         return Page(
-            nodes=tuple(edge.node for edge in edges if edge and edge.node),
-            cursor=cursor if info.has_next_page else None,
-            run_count=project.run_count,
+            nodes=tuple(edge.node for edge in edges),
+            cursor=cursor if more else None,
+            run_count=whole(project.run_count),
+            after=cursor,
         )
 
 
@@ -183,6 +224,20 @@ class NamedListing:
     names: tuple[str, ...]
     fields: NodeFields
     per_page: int
+
+    @property
+    def features(self) -> list[str]:
+        """What an old server may refuse of it, likelier first."""
+        keys = [RUN_KEYS] if "historyKeys" in self.fields.plain else []
+        return [*self.fields.features(), *keys, *([ALIASES] if self.per_page > 1 else [])]
+
+    def without(self, features: frozenset[str]) -> NamedListing:
+        """Ask for the same, or more, without some features."""
+        fields = self.fields.without(features)
+        if RUN_KEYS in features:
+            plain = tuple(each for each in fields.plain if each != "historyKeys")
+            fields = replace(fields, plain=plain)
+        return replace(self, fields=fields, per_page=1 if ALIASES in features else self.per_page)
 
     @property
     def asked(self) -> str:
@@ -201,7 +256,7 @@ class NamedListing:
             names,
             lambda _: text,
             variables=self.fields.variables(),
-            features=self.fields.features(),
+            features=self.features,
         )
 
     def page(self, content: bytes, request: Request) -> Page:
@@ -211,6 +266,28 @@ class NamedListing:
         nodes = found_runs(data.project, names, self.path)
         end = self.names.index(names[-1]) + 1
         return Page(nodes=tuple(nodes), cursor=str(end) if end < len(self.names) else None)
+
+
+def pushed_feature(pushed: Filter) -> str:
+    """Name a filter that is pushed, by its fields, operators and types: what a server makes of these it repeats.
+
+    Examples
+    --------
+    >>> pushed_feature(flt.parse({"config.lr.value": {"$lt": 0.5}, "state": "finished"}))
+    'filter {"config.lr.value":{"$lt":"float"},"state":"str"}'
+    """
+    shape = json.dumps(_shape(flt.to_dict(pushed)), separators=(",", ":"))
+    return f"filter {shape}"
+
+
+def _shape(part: Any) -> Any:
+    """Put types in place of values."""
+    if isinstance(part, dict):
+        return {key: _shape(each) for key, each in part.items()}
+    if isinstance(part, list):
+        shapes = [_shape(each) for each in part]
+        return [each for i, each in enumerate(shapes) if each not in shapes[:i]]
+    return type(part).__name__
 
 
 def server_filters(filters: Filter, path: RunPath) -> Filter:
@@ -284,29 +361,22 @@ def _cursor(begin: str, offset: int) -> str:
     return b64encode(f"{begin}{offset}".encode()).decode()
 
 
-class UserNode(msgspec.Struct, rename="camel", gc=False):
-    """The user of a run."""
-
-    name: str | None = None
-    username: str | None = None
-
-
 class RunNode(msgspec.Struct, rename="camel", gc=False):
-    """One run, as far as it was selected."""
+    """One run, as far as it was selected; what is said of it may come in any type."""
 
     name: str
-    display_name: str | None = None
-    state: str | None = None
-    created_at: str | None = None
-    heartbeat_at: str | None = None
-    user: UserNode | None = None
-    group: str | None = None
-    job_type: str | None = None
-    sweep_name: str | None = None
-    tags: list[str] | None = None
-    notes: str | None = None
-    commit: str | None = None
-    history_line_count: int | float | None = None
+    display_name: Any = None
+    state: Any = None
+    created_at: Any = None
+    heartbeat_at: Any = None
+    user: Any = None
+    group: Any = None
+    job_type: Any = None
+    sweep_name: Any = None
+    tags: Any = None
+    notes: Any = None
+    commit: Any = None
+    history_line_count: Any = None
     history_keys: msgspec.Raw = RAW_NULL
     config: msgspec.Raw = RAW_NULL
     summary_metrics: msgspec.Raw = RAW_NULL
@@ -318,13 +388,13 @@ class _Edge(msgspec.Struct, gc=False):
 
 
 class _Connection(msgspec.Struct, rename="camel"):
-    edges: list[_Edge | None] = []
-    page_info: PageInfo = msgspec.field(default_factory=PageInfo)
+    edges: list[_Edge | None] | None = None
+    page_info: PageInfo | None = None
 
 
 class _Project(msgspec.Struct, rename="camel"):
     runs: _Connection | None = None
-    run_count: int | None = None
+    run_count: Any = None
     sweep: dict[str, Any] | None = None
 
 

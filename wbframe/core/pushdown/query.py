@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import and_
 from typing import TYPE_CHECKING
 
 from wbframe.core import filters as flt
 from wbframe.core.pushdown.conjuncts import Conjunct, Pushdown, push_history, push_runs
-from wbframe.core.pushdown.reader import is_row_separable
+from wbframe.core.pushdown.reader import is_row_separable, read
+from wbframe.core.pushdown.tree import And
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import polars as pl
 
@@ -86,9 +89,8 @@ def narrow_runs(scan: RunsScan, schema: Mapping[str, pl.DataType], wanted: Wante
         pushdown = _kept_local(pushdown, reason)
     if wanted.n_rows is not None:
         selection = _limited(selection, wanted.n_rows)
-    return NarrowedRuns(
-        replace(scan, selection=filtered(selection, pushdown), columns=columns), pushdown
-    )
+    selection = filtered(selection, pushdown, wanted.predicate)
+    return NarrowedRuns(replace(scan, selection=selection, columns=columns), pushdown)
 
 
 def _why_local(selection: Selection, wanted: Wanted) -> str:
@@ -127,14 +129,27 @@ def with_own_predicate(selection: Selection, schema: Mapping[str, pl.DataType]) 
         return selection
     if _is_named(selection):
         return selection
-    return filtered(selection, push_runs(selection.predicate, schema))
+    return filtered(selection, push_runs(selection.predicate, schema), selection.predicate)
 
 
-def filtered(selection: Selection, pushdown: Pushdown) -> Selection:
-    """Add what is pushed to the server's filters."""
-    if pushdown.filter is None:
+def filtered(selection: Selection, pushdown: Pushdown, claim: pl.Expr | None) -> Selection:
+    """Add what is pushed of an expression that is true of the runs that are wanted."""
+    if pushdown.filter is None or claim is None:
         return selection
-    return replace(selection, filters=flt.conjoin(selection.filters, pushdown.filter))
+    both = claim if selection.claim is None else selection.claim & claim
+    return replace(selection, pushed=flt.conjoin(selection.pushed, pushdown.filter), claim=both)
+
+
+def _of_runs(predicate: pl.Expr | None, names: Collection[str]) -> pl.Expr | None:
+    """Give the conditions of a predicate that look at some columns alone; None for none."""
+    if predicate is None:
+        return None
+    roots = predicate_columns(predicate)
+    if roots and all(name in names for name in roots):
+        return predicate
+    parts = predicate.meta.pop() if isinstance(read(predicate), And) else []
+    found = [each for each in (_of_runs(part, names) for part in parts) if each is not None]
+    return reduce(and_, found) if found else None
 
 
 def _limited(selection: Selection, n_rows: int) -> Selection:
@@ -190,7 +205,8 @@ def narrow_histories(scan: HistoryScan, schema: HistorySchema, wanted: Wanted) -
     pushdown = push_history(wanted.predicate, columns, run_columns=tuple(schema.run_columns))
     reason = _why_local(scan.selection, wanted)
     if not reason:
-        changed = replace(changed, selection=filtered(changed.selection, pushdown.run))
+        claim = _of_runs(wanted.predicate, {"run_id", *schema.run_columns})
+        changed = replace(changed, selection=filtered(changed.selection, pushdown.run, claim))
     conjuncts = tuple(
         _as_sent(each, reason, limited=wanted.n_rows is not None) for each in pushdown.conjuncts
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import polars as pl
 
 from wbframe.core.decode.cells import UTC_TIME
 from wbframe.core.decode.rows import decode_rows, infer_types
+from wbframe.core.hints import whole
 from wbframe.core.paths import name_of
 from wbframe.core.protocol.answers import RAW_NULL, json_object, json_texts
 from wbframe.core.schema.runs import RUN_COLUMNS, RunsSchema
@@ -40,8 +41,11 @@ _wrapped = msgspec.json.Decoder(dict[str, _Wrapped])
 class RunsBuffer:
     """Runs in order, their config and summary already flattened to one JSON row each.
 
-    `names` are the columns of these, `collided` those that a run has two values for, by its place.
+    `names` are the columns of these, `collided` those that a run has two values for, by its place. Of the columns
+    in `parents`, objects are values.
     """
+
+    parents: frozenset[str] = frozenset()
 
     entities: list[str] = field(default_factory=list)
     projects: list[str] = field(default_factory=list)
@@ -54,7 +58,8 @@ class RunsBuffer:
         """Add runs of one project; config and summary are taken out of them."""
         for node in nodes:
             twice: set[str] = set()
-            leaves = run_leaves(node, where=f"run {node.name!r} of {name_of(path)}", collided=twice)
+            where = f"run {node.name!r} of {name_of(path)}"
+            leaves = run_leaves(node, where=where, collided=twice, parents=self.parents)
             if twice:
                 self.collided[len(self.nodes)] = twice
             self.entities.append(path.entity or "")
@@ -78,6 +83,7 @@ class RunsBuffer:
     def only(self, places: Sequence[int]) -> RunsBuffer:
         """Give some of the runs; `names` may be more than these have."""
         return RunsBuffer(
+            parents=self.parents,
             entities=[self.entities[i] for i in places],
             projects=[self.projects[i] for i in places],
             nodes=[self.nodes[i] for i in places],
@@ -96,40 +102,43 @@ class RunsBuffer:
 
 
 def run_leaves(
-    node: RunNode, *, where: str, collided: set[str] | None = None
+    node: RunNode,
+    *,
+    where: str,
+    collided: set[str] | None = None,
+    parents: frozenset[str] = frozenset(),
 ) -> dict[str, msgspec.Raw]:
     """Flatten config and summary of a run: column -> value as it stood in the bytes.
 
     A key ``a.b`` and a key ``b`` inside ``a`` name the same column; the former counts, and the column is
-    added to `collided`.
+    added to `collided`. Objects in columns of `parents` are values.
     """
-    collided = set() if collided is None else collided
-    leaves: dict[str, msgspec.Raw] = {}
+    into = _Leaves(parents, set() if collided is None else collided)
     if node.config != RAW_NULL:
         of_config = f"the config of {where}"
         text = json_texts(node.config, where=of_config)
         flat = _flat_config(text)
         if flat is not None:
-            leaves = flat
+            into.found = flat
         else:
             config = json_object(msgspec.Raw(text), where=of_config)
             for key, wrapped in sorted(config.items()):
                 if key not in HIDDEN["config"]:
-                    _flatten(leaves, collided, f"config.{key}", _unwrap(wrapped), 0)
+                    into.add(f"config.{key}", _unwrap(wrapped))
     if node.summary_metrics != RAW_NULL:
         of_summary = f"the summary of {where}"
         text = json_texts(node.summary_metrics, where=of_summary)
         summary = json_object(msgspec.Raw(text), where=of_summary)
         hidden = [summary[key] for key in HIDDEN["summary"] & summary.keys()]
         if text.count(b"{") == 1 + _braces(hidden):
-            leaves.update(
+            into.found.update(
                 {f"summary.{k}": v for k, v in summary.items() if k not in HIDDEN["summary"]}
             )
         else:
             for key, value in sorted(summary.items()):
                 if key not in HIDDEN["summary"]:
-                    _flatten(leaves, collided, f"summary.{key}", value, 0)
-    return leaves
+                    into.add(f"summary.{key}", value)
+    return into.found
 
 
 def _flat_config(text: bytes) -> dict[str, msgspec.Raw] | None:
@@ -162,18 +171,26 @@ def _object(value: msgspec.Raw) -> dict[str, msgspec.Raw] | None:
     return msgspec.json.decode(value, type=dict[str, msgspec.Raw])
 
 
-def _flatten(
-    leaves: dict[str, msgspec.Raw], collided: set[str], name: str, value: msgspec.Raw, depth: int
-) -> None:
-    """Add the leaves below a value; media and histograms, which have a `_type`, are leaves."""
-    inner = _object(value) if depth < _MAX_DEPTH else None
-    if not inner or "_type" in inner:
-        if name in leaves:
-            collided.add(name)
-        leaves[name] = value
-        return
-    for key, each in sorted(inner.items()):
-        _flatten(leaves, collided, f"{name}.{key}", each, depth + 1)
+@dataclass(slots=True)
+class _Leaves:
+    """The leaves of one run; see `run_leaves`."""
+
+    parents: frozenset[str]
+    collided: set[str]
+    found: dict[str, msgspec.Raw] = field(default_factory=dict)
+
+    def add(self, name: str, value: msgspec.Raw, depth: int = 0) -> None:
+        """Add the leaves below a value; media and histograms, which have a `_type`, are leaves."""
+        inner = _object(value) if depth < _MAX_DEPTH and name not in self.parents else None
+        if inner and "_type" not in inner:
+            for key, each in sorted(inner.items()):
+                self.add(f"{name}.{key}", each, depth + 1)
+            return
+        before = self.found.get(name, RAW_NULL)
+        if RAW_NULL not in (before, value) and before != value:
+            self.collided.add(name)
+        # A null never wins.
+        self.found[name] = before if value == RAW_NULL else value
 
 
 # ---------------------------------------------------------------- the frame
@@ -239,27 +256,53 @@ def _meta_columns(names: Sequence[str], buffer: RunsBuffer) -> dict[str, pl.Seri
 
 _ATTRIBUTES: dict[str, Callable[[RunNode], object]] = {
     "run_id": lambda node: node.name,
-    "name": lambda node: node.display_name,
-    "state": lambda node: node.state,
-    "created_at": lambda node: node.created_at,
-    "heartbeat_at": lambda node: node.heartbeat_at,
-    "user": lambda node: None if node.user is None else node.user.username or node.user.name,
-    "group": lambda node: node.group,
-    "job_type": lambda node: node.job_type,
-    "sweep": lambda node: node.sweep_name,
-    "tags": lambda node: node.tags or [],
-    "notes": lambda node: node.notes,
-    "commit": lambda node: node.commit,
-    "history_line_count": lambda node: None if node.history_line_count is None else int(node.history_line_count),
-}  # fmt: skip
+    "name": lambda node: _text(node.display_name),
+    "state": lambda node: _text(node.state),
+    "created_at": lambda node: _text(node.created_at),
+    "heartbeat_at": lambda node: _text(node.heartbeat_at),
+    "user": lambda node: _user(node.user),
+    "group": lambda node: _text(node.group),
+    "job_type": lambda node: _text(node.job_type),
+    "sweep": lambda node: _text(node.sweep_name),
+    "tags": lambda node: _tags(node.tags),
+    "notes": lambda node: _text(node.notes),
+    "commit": lambda node: _text(node.commit),
+    "history_line_count": lambda node: whole(node.history_line_count),
+}
+
+
+def _text(value: object) -> str | None:
+    """Give what should be text as text."""
+    return value if value is None or isinstance(value, str) else str(value)
+
+
+def _user(user: object) -> str | None:
+    """Give the name of a user."""
+    if isinstance(user, dict):
+        user = user.get("username") or user.get("name")
+    return _text(user)
+
+
+def _tags(tags: object) -> list[str]:
+    """Give tags, which may be absent, or text, or text of JSON."""
+    if isinstance(tags, str):
+        try:
+            return _tags(msgspec.json.decode(tags, type=list[Any]))
+        except msgspec.DecodeError:
+            return [tags] if tags else []
+    return [str(each) for each in tags if each is not None] if isinstance(tags, list) else []
 
 
 def _times(spelled: Mapping[str, Sequence[object]]) -> dict[str, pl.Series]:
-    """Parse the server's spellings of UTC times: with ``Z``, without, with fractions, with an offset."""
+    """Parse the server's spellings of times: with ``Z``, without, with fractions, an offset, or since 1970."""
     texts = [pl.Series(name, values, dtype=pl.String) for name, values in spelled.items()]
-    plain = pl.all().str.replace(r"(Z|[+]00:?00)$", "").str.replace(" ", "T")
+    plain = pl.all().str.strip_chars().str.replace(r"(Z|[+-]00:?00)$", "").str.replace(" ", "T")
     times = plain.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
     parsed = pl.DataFrame(texts).select(times.dt.replace_time_zone("UTC")).get_columns()
+    parsed = [
+        column if column.null_count() == text.null_count() else _odd_times(text, column)
+        for text, column in zip(texts, parsed, strict=True)
+    ]
     for text, column in zip(texts, parsed, strict=True):
         if text.null_count() != column.null_count():
             bad = text.filter(column.is_null() & text.is_not_null())
@@ -267,3 +310,22 @@ def _times(spelled: Mapping[str, Sequence[object]]) -> dict[str, pl.Series]:
                 f"`{text.name}`: cannot read the time {bad[0]!r}; expected the form 2026-01-31T10:15:30Z"
             )
     return {column.name: column for column in parsed}
+
+
+# Seconds since 1970 are below this until the year 5138; above it they are milliseconds, or finer.
+_SECONDS = 1e11
+
+
+def _odd_times(text: pl.Series, parsed: pl.Series) -> pl.Series:
+    """Parse what is left: times with an offset, and numbers."""
+    offset = text.str.replace(" ", "T").str.to_datetime(
+        "%Y-%m-%dT%H:%M:%S%.f%#z", time_unit="us", time_zone="UTC", strict=False
+    )
+    number = text.cast(pl.Float64, strict=False).abs()
+    scale = (
+        pl.when(number < _SECONDS).then(1e6).when(number < _SECONDS * 1e3).then(1e3).otherwise(1.0)
+    )
+    since = pl.select((number * scale).round().cast(pl.Int64, strict=False)).to_series()
+    return (
+        parsed.fill_null(offset).fill_null(since.cast(pl.Datetime("us", "UTC"))).rename(text.name)
+    )

@@ -34,7 +34,7 @@ def listings(selection: Selection, fields: NodeFields) -> Iterator[Listing]:
             continue
         path = replace(paths[0], run=None)
         names = tuple(each.run for each in paths if each.run is not None)
-        if selection.filters == flt.EMPTY:
+        if selection.filters == selection.pushed == flt.EMPTY:
             yield NamedListing(
                 path=path,
                 names=names,
@@ -59,10 +59,23 @@ def _project_listing(selection: Selection, path: RunPath, fields: NodeFields) ->
     return ProjectListing(
         path=path,
         filters=selection.filters,
+        pushed=selection.pushed,
         order=selection.order,
         fields=fields,
         per_page=page_size(selection, fields),
     )
+
+
+def reversed_order(order: str) -> str:
+    """Give the order from the other end.
+
+    Examples
+    --------
+    >>> reversed_order("+created_at"), reversed_order("-config.lr"), reversed_order("created_at")
+    ('-created_at', '+config.lr', '-created_at')
+    """
+    sign, field = ("+", order) if order[:1] not in {"+", "-"} else (order[0], order[1:])
+    return f"{'-' if sign == '+' else '+'}{field}"
 
 
 def page_size(selection: Selection, fields: NodeFields) -> int:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from wbframe.core.paths import describe
 from wbframe.core.runs.frame import RunsBuffer, leaf_types, runs_frame
-from wbframe.core.schema.runs import RunsSchema
+from wbframe.core.schema.runs import RUN_COLUMNS, RunsSchema, settled
 from wbframe.core.schema.types import merge_index
 from wbframe.errors import SchemaMismatchError
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # Columns of few rows take up to twice the memory of their values, and each page would be a chunk to walk through.
 _PAGES_A_CHUNK = 10
+_ID = {"run_id": RUN_COLUMNS["run_id"][0]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class PromisedPages:
     """
 
     plan: RunsPlan
-    on_new_key: OnNewKey = "raise"
+    on_new_key: OnNewKey = "ignore"
     imprecise: set[str] = field(default_factory=set)
     collided: set[str] = field(default_factory=set)
     new: Counter[str] = field(default_factory=Counter)
@@ -71,7 +72,7 @@ class PromisedPages:
         SchemaMismatchError
             If a value has not the type that the index names.
         """
-        buffer = RunsBuffer()
+        buffer = RunsBuffer(self.schema.parents)
         buffer.add(path, nodes)
         frame, imprecise = runs_frame(buffer, self.schema)
         self.imprecise |= imprecise
@@ -85,7 +86,7 @@ class PromisedPages:
         SchemaMismatchError
             If there is any, and none may be left out.
         """
-        new = _unnamed(self.plan, page.buffer, self.schema.columns)
+        new = _unnamed(self.schema, page.buffer)
         if new and self.on_new_key == "raise":
             msg = (
                 f"the index of {describe([page.path])} does not name {sorted(new)};"
@@ -127,7 +128,14 @@ class GrowingPages:
     schema: RunsSchema = field(init=False)
 
     def __post_init__(self) -> None:
-        self.schema = self.plan.resolve(self.plan.columns, self.index)
+        self._resolve()
+
+    def _resolve(self) -> None:
+        """Find the columns; one at least that every run has, which tells how many runs a page has."""
+        schema = self.plan.resolve(self.plan.columns, self.index)
+        if schema.columns.keys().isdisjoint(RUN_COLUMNS):
+            schema = replace(schema, columns={**schema.columns, **_ID})
+        self.schema = schema
 
     def decode(self, path: RunPath, nodes: Iterable[RunNode]) -> RunsPage:
         """Decode a page, if types are known.
@@ -137,7 +145,9 @@ class GrowingPages:
         SchemaMismatchError
             If a value does not fit an override.
         """
-        buffer = RunsBuffer()
+        # What is within others is a column of its own, if it may be one.
+        parents = {each for each in self.schema.parents if not self.schema.takes([f"{each}._"])}
+        buffer = RunsBuffer(frozenset(parents))
         buffer.add(path, nodes)
         if self.index is None:
             return RunsPage(path, buffer, pl.DataFrame())
@@ -160,7 +170,7 @@ class GrowingPages:
         """Add to the index."""
         self.index = dict(self.index or {})
         merge_index(self.index, types)
-        self.schema = self.plan.resolve(self.plan.columns, self.index)
+        self._resolve()
         self._packed = len(self._frames)
 
     def add(self, page: RunsPage) -> None:
@@ -172,9 +182,7 @@ class GrowingPages:
             self._waiting.extend(page.buffer)
             return
         frame = page.frame
-        if self.plan.columns is None and (
-            new := _unnamed(self.plan, page.buffer, self.schema.columns)
-        ):
+        if self.schema.open and (new := _unnamed(self.schema, page.buffer)):
             self._learn(new)
             added = {name: self.schema.columns[name] for name in new}
             more, imprecise = runs_frame(page.buffer, RunsSchema(columns=added))
@@ -190,19 +198,23 @@ class GrowingPages:
             self._frames[self._packed :] = [pl.concat(last, rechunk=True)]
             self._packed += 1
 
+    def _settle(self) -> None:
+        """Take what the index leaves open, and no run has anything within, for a column."""
+        if left := settled(self.plan.unsure, self.index or {}):
+            self._learn(left)
+
     def joined(self) -> pl.DataFrame | None:
         """Give the frame of all pages; None if they must be read again, by the index that is known now.
 
         Numbers of pages before the one that made a text column of theirs have lost their spelling.
         """
         if self.index is None:
-            types = leaf_types(self._waiting)
-            if types:
-                self._learn(types)
+            self._learn(leaf_types(self._waiting))
             frame, imprecise = runs_frame(self._waiting, self.schema)
             self.imprecise |= imprecise
             return frame
         self._pack()
+        self._settle()
         columns = self.schema.columns
         aligned = [_aligned(frame, columns) for frame in self._frames]
         found = [frame for frame in aligned if frame is not None]
@@ -211,11 +223,9 @@ class GrowingPages:
         return pl.concat(found) if found else runs_frame(RunsBuffer(), self.schema)[0]
 
 
-def _unnamed(
-    plan: RunsPlan, buffer: RunsBuffer, columns: Mapping[str, pl.DataType]
-) -> dict[str, frozenset[str]]:
+def _unnamed(schema: RunsSchema, buffer: RunsBuffer) -> dict[str, frozenset[str]]:
     """Give those keys of runs, and their types, that are wanted and have no column."""
-    unnamed = plan.wanted(buffer.names - columns.keys())
+    unnamed = schema.takes(buffer.names)
     if not unnamed:
         return {}
     return {name: types for name, types in leaf_types(buffer).items() if name in unnamed}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import fnmatch
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from wbframe.core.filters import EMPTY
 from wbframe.core.paths import describe
 from wbframe.core.pushdown.query import predicate_columns
 from wbframe.core.pushdown.reader import is_row_separable
@@ -30,32 +30,41 @@ class RunsPlan:
     index
         The config and summary columns of the projects: empty where none is needed, None where the
         server has no index.
+    unsure
+        Columns of the index that may stand for others, or for none.
     sampled
-        Whether the index is that of some runs, so that others may have more columns.
+        Whether the index is that of some runs, or not wholly believed, so that runs may have more columns.
     """
 
     scan: RunsScan
     columns: tuple[str, ...] | None
     index: Index | None
+    unsure: tuple[str, ...] = ()
     sampled: bool = False
 
     def resolve(self, columns: tuple[str, ...] | None, index: Index | None) -> RunsSchema:
         """Give the columns that names and globs mean."""
         where = describe(self.scan.selection.paths)
-        complete = self.index is not None and not self.sampled
-        return runs_schema(columns, index, self.scan.overrides, where=where, complete=complete)
+        return runs_schema(
+            columns,
+            index,
+            self.scan.overrides,
+            where=where,
+            complete=self.index is not None and not self.sampled,
+            taken=self.index is None,
+        )
 
     def of(self, scan: RunsScan) -> RunsPlan:
         """Give the plan for a scan of the same projects: what it reads is what it and its predicate look at."""
         return replace(self, scan=scan, columns=columns_of(scan))
 
-    def wanted(self, names: set[str]) -> set[str]:
-        """Give those of some names without a column that are wanted all the same: by a glob, or all."""
-        if not names or self.columns is None:
-            return names
-        return {
-            name for name in names if any(fnmatch.fnmatchcase(name, each) for each in self.columns)
-        }
+    @property
+    def of_all(self) -> bool:
+        """Whether all runs are read, so that none that is not could tell of more columns."""
+        selection = self.scan.selection
+        unbounded = selection.predicate is None and selection.limit is None
+        unbounded = unbounded and selection.filters == EMPTY
+        return unbounded and all(path.run is path.sweep is None for path in selection.paths)
 
     @property
     def in_one_piece(self) -> bool:

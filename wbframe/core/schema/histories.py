@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from wbframe.core.model import STEP
-from wbframe.core.schema.runs import is_glob
-from wbframe.core.schema.types import SYSTEM_LEAD, Index, dtype_of, system_spelling
+from wbframe.core.schema.types import (
+    SYSTEM_LEAD,
+    Index,
+    dtype_of,
+    is_glob,
+    is_mixed,
+    system_spelling,
+)
 from wbframe.errors import ColumnError, did_you_mean
 
 if TYPE_CHECKING:
@@ -144,3 +150,28 @@ def choose_keys(
             raise ColumnError(msg)
         chosen.update(dict.fromkeys(matches))
     return tuple(chosen)
+
+
+def names_of(scan: HistoryScan) -> tuple[str, ...] | None:
+    """Give the keys that are asked for by their names; None where keys are asked for by globs, or all."""
+    if scan.keys is None or scan.stream == "system" or any(is_glob(key) for key in scan.keys):
+        return None
+    return tuple(key for key in (*scan.keys, scan.x_axis) if key != STEP)
+
+
+def unlisted_of(scan: HistoryScan, index: Index) -> tuple[str, ...]:
+    """Give the keys that are asked for by name, and that no run lists."""
+    asked = scan.keys or () if scan.stream == "default" else ()
+    return tuple(key for key in asked if key not in index and key != STEP and not is_glob(key))
+
+
+def unsure_of(scan: HistoryScan, index: Index) -> list[str]:
+    """Give the keys of the index whose type is not said, or that have text among numbers."""
+    asked = (
+        choose_keys(scan.keys, index, where="", strict=False) if scan.stream == "default" else index
+    )
+    return [
+        key
+        for key in asked
+        if key in index and key not in scan.overrides and (not index[key] or is_mixed(index[key]))
+    ]

@@ -12,7 +12,7 @@ import polars as pl
 
 from wbframe.core.decode.cells import UTC_TIME
 from wbframe.core.protocol.runs import NodeFields
-from wbframe.core.schema.types import Index, dtype_of
+from wbframe.core.schema.types import Index, dtype_of, is_glob
 from wbframe.errors import ColumnError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ RUN_COLUMNS: dict[str, tuple[pl.DataType, str]] = {
     "commit": (pl.String(), "commit"),
     "history_line_count": (pl.Int64(), "historyLineCount"),
 }
+_JSON = frozenset({"json"})
+# What an index calls the items of a list.
+_ITEMS = re.compile(r"(\.\d+)+$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +50,25 @@ class RunsSchema:
     columns
         Name -> dtype, in the order of the frame.
     open
-        Whether keys that no index named are columns as well.
+        Names and globs that take keys as well that no index named: ``*`` for all.
+    parents
+        Columns of which the index knows nothing within: where a run has an object there, its JSON is the value.
     """
 
     columns: Mapping[str, pl.DataType]
-    open: bool = False
+    open: tuple[str, ...] = ()
+    parents: frozenset[str] = frozenset()
+
+    def takes(self, names: Iterable[str]) -> set[str]:
+        """Give those of some names that are wanted, though they are no columns yet."""
+        new = set(names) - self.columns.keys() if self.open else set()
+        if "*" in self.open:
+            return new
+        return {
+            name
+            for name in new
+            if any(each == name or fnmatch.fnmatchcase(name, each) for each in self.open)
+        }
 
     def leaves(self) -> dict[str, pl.DataType]:
         """Give the config and summary columns."""
@@ -65,15 +82,25 @@ class RunsSchema:
         )
         return NodeFields(
             plain=tuple(each for each in plain if each),
-            config=None if self.open else _top_level(names, "config."),
-            summary=None if self.open else _top_level(names, "summary."),
+            config=_top_level(names, self.open, "config."),
+            summary=_top_level(names, self.open, "summary."),
         )
 
 
-def _top_level(names: Iterable[str], prefix: str) -> tuple[str, ...]:
-    """Give every top-level key that may hold one of the columns; dots may nest or belong to the key."""
+def _top_level(names: Iterable[str], globs: Iterable[str], prefix: str) -> tuple[str, ...] | None:
+    """Give every top-level key that may hold one of the columns, None for all.
+
+    Dots may nest or belong to the key; a glob tells its key if that stands before the first sign.
+    """
     found: dict[str, None] = {}
-    for name in names:
+    names = [*names, *(each for each in globs if not is_glob(each))]
+    begins = [re.split(r"[*?\[]", each, maxsplit=1)[0] for each in globs if is_glob(each)]
+    if any(
+        prefix.startswith(each) or (each.startswith(prefix) and each.count(".") == 1)
+        for each in begins
+    ):
+        return None
+    for name in [*names, *(each.rpartition(".")[0] for each in begins)]:
         if name.startswith(prefix):
             parts = name.removeprefix(prefix).split(".")
             found.update(dict.fromkeys(".".join(parts[: i + 1]) for i in range(len(parts))))
@@ -123,11 +150,6 @@ def unknown_column(name: str, *, argument: str) -> ColumnError:
     )
 
 
-def is_glob(name: str) -> bool:
-    """Tell whether a name is a glob."""
-    return any(sign in name for sign in "*?[")
-
-
 def _could_match(glob: str) -> bool:
     """Tell whether a glob can match a metadata, config or summary column."""
     if any(fnmatch.fnmatchcase(name, glob) for name in RUN_COLUMNS):
@@ -138,6 +160,62 @@ def _could_match(glob: str) -> bool:
     )
 
 
+def weighed(index: Index, columns: Sequence[str] | None) -> tuple[Index, tuple[str, ...], bool]:
+    """Give what can be believed of an index of fields, what it leaves open, and whether no more is wanted of it.
+
+    Left open are keys without a type that is known, which may hold others, and lists of which items are named.
+    An index that names no key of the config, or of the summary, may not list them at all.
+
+    Examples
+    --------
+    >>> number = frozenset({"number"})
+    >>> weighed({"config.a": number, "config.b": frozenset(), "summary.c.0": number}, None)
+    ({'config.a': frozenset({'number'})}, ('config.b', 'summary.c'), False)
+    """
+    sure = {
+        name: types
+        for name, types in index.items()
+        if types and not name.rpartition(".")[2].isdecimal()
+    }
+    within = _parents(sure)
+    # A map by another name.
+    sure = {name: types for name, types in sure.items() if name not in within or types != _JSON}
+    unsure = {
+        _ITEMS.sub("", name): None
+        for name in index
+        if name not in sure
+        and name not in within
+        and (columns is None or any(_wants(each, name) for each in columns))
+    }
+    named = [each for each in columns or () if each not in RUN_COLUMNS and not is_glob(each)]
+    globs = ("config.*", "summary.*") if columns is None else filter(_is_open, columns)
+    complete = all(name in sure for name in named) and all(
+        any(_wants(glob, name) for name in sure) for glob in globs
+    )
+    return sure, tuple(each for each in unsure if each not in sure), complete and not unsure
+
+
+def settled(unsure: Iterable[str], index: Index) -> Index:
+    """Give types to what an index left open, now that runs have told the rest: text, unless others lie within."""
+    within = _parents(index)
+    return {name: _JSON for name in unsure if name not in within and name not in index}
+
+
+def _parents(names: Iterable[str]) -> set[str]:
+    """Give the names that others lie within."""
+    return {name[:at] for name in names for at in range(len(name)) if name[at] == "."}
+
+
+def _is_open(glob: str) -> bool:
+    """Tell whether a glob is of config or summary keys, or of all columns."""
+    return glob == "*" or (is_glob(glob) and glob.startswith(("config.", "summary.")))
+
+
+def _wants(asked: str, name: str) -> bool:
+    """Tell whether a name or glob asks for a column, or for what lies below it."""
+    return asked == name or asked.startswith(f"{name}.") or fnmatch.fnmatchcase(name, asked)
+
+
 def runs_schema(
     columns: Sequence[str] | None,
     index: Index | None,
@@ -145,6 +223,7 @@ def runs_schema(
     *,
     where: str = "the project",
     complete: bool = True,
+    taken: bool = False,
 ) -> RunsSchema:
     """Resolve names and globs against the index.
 
@@ -161,6 +240,8 @@ def runs_schema(
         The project, for messages.
     complete
         Whether a column outside the index is known to exist in no run.
+    taken
+        Whether names that nothing vouches for are columns all the same.
 
     Raises
     ------
@@ -172,20 +253,29 @@ def runs_schema(
         known[name] = dtype_of((index or {})[name])
     if columns is None:
         names: Iterable[str] = known
+        if index is not None and not complete:
+            # What is named by an override is vouched for by the caller.
+            leaves = {*index, *(name for name in overrides if name not in RUN_COLUMNS)}
+            names = [*RUN_COLUMNS, *_in_frame_order(leaves)]
     else:
         names = dict.fromkeys(
-            match
-            for each in columns
-            for match in _matches(each, known, index is None or not complete, where)
+            match for each in columns for match in _matches(each, known, not complete, where)
         )
-    found = {name: overrides.get(name, known.get(name, pl.Float64())) for name in names}
+    found = {
+        name: overrides.get(name, known.get(name, pl.Float64()))
+        for name in names
+        if taken or name in known or name in overrides
+    }
     if complete and index:
         for name in overrides.keys() - known.keys():
-            msg = f"`schema_overrides`: no column {name!r} in the runs of {where}.{did_you_mean(name, known)}"
-            raise ColumnError(msg)
+            raise _no_such_override(name, known, where)
     # An index may lag behind the runs: whoever reads all columns gets also those that it does not name.
-    is_open = columns is None or (index is None and any(is_glob(each) for each in columns))
-    return RunsSchema(columns=found, open=is_open)
+    wanted = ("*",) if columns is None else columns
+    is_open = tuple(
+        each for each in wanted if each not in found and (_is_open(each) or not is_glob(each))
+    )
+    parents = frozenset(found.keys() - _parents({*(index or {}), *found}))
+    return RunsSchema(columns=found, open=is_open, parents=parents)
 
 
 def _matches(name: str, known: Mapping[str, pl.DataType], unindexed: bool, where: str) -> list[str]:  # noqa: FBT001
@@ -200,6 +290,34 @@ def _matches(name: str, known: Mapping[str, pl.DataType], unindexed: bool, where
         return [name]
     msg = f"no column {name!r} in the runs of {where}.{did_you_mean(name, known)}"
     raise ColumnError(msg)
+
+
+def check_matched(
+    columns: Sequence[str] | None, overrides: Iterable[str], index: Index, *, where: str
+) -> None:
+    """Refuse names and globs that no column matches, where not only the index, but all runs have been asked.
+
+    Raises
+    ------
+    ColumnError
+        If there is one.
+    """
+    known = (*RUN_COLUMNS, *index)
+    free = {"config.*", "summary.*", *known, *overrides}
+    for each in columns or ():
+        if each not in free and not any(fnmatch.fnmatchcase(name, each) for name in known):
+            msg = f"no column {each!r} in the runs of {where}.{did_you_mean(each, known)}"
+            raise ColumnError(msg)
+    for name in overrides:
+        if name not in known and name not in (columns or ()):
+            raise _no_such_override(name, known, where)
+
+
+def _no_such_override(name: str, known: Iterable[str], where: str) -> ColumnError:
+    """Make the error for an override of what is not there."""
+    return ColumnError(
+        f"`schema_overrides`: no column {name!r} in the runs of {where}.{did_you_mean(name, known)}"
+    )
 
 
 def _in_frame_order(names: Iterable[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -19,9 +19,15 @@ _NUMBER = frozenset({"number"})
 _TEXT = frozenset({"string"})
 _BOOL = frozenset({"bool"})
 # Spellings of types in `project.fields` -> historyKeys' vocabulary.
-_FIELD_TYPES = {
-    "number": "number", "int": "number", "integer": "number", "float": "number", "int64": "number",
-    "string": "string", "text": "string", "boolean": "bool", "bool": "bool", "null": "nil", "nil": "nil",
+# The words that hosts have for types. Of others, media among them, see `type_named`.
+_WORDS = {
+    **dict.fromkeys(("number", "int", "integer", "int64", "long"), "number"),
+    **dict.fromkeys(("float", "float64", "double", "decimal"), "number"),
+    **dict.fromkeys(("string", "str", "text"), "string"),
+    **dict.fromkeys(("bool", "boolean"), "bool"),
+    **dict.fromkeys(("nil", "null", "none", "nonetype"), "nil"),
+    **dict.fromkeys(("json", "list", "array", "histogram", "media", "table"), "json"),
+    **dict.fromkeys(("map", "dict", "object"), "map"),
 }  # fmt: skip
 
 # What the SDK itself keeps among the keys.
@@ -29,6 +35,25 @@ HIDDEN = {"config": frozenset({"_wandb", "wandb_version"}), "summary": frozenset
 
 Types = frozenset[str]
 Index = dict[str, Types]
+
+
+def is_glob(name: str) -> bool:
+    """Tell whether a name is a glob."""
+    return any(sign in name for sign in "*?[")
+
+
+def type_named(word: object) -> str:
+    """Give the type that a server's word means; empty for a word that nobody knows.
+
+    Examples
+    --------
+    >>> [type_named(each) for each in ("number", "Double", "image-file", "int|string", None)]
+    ['number', 'number', 'json', '', '']
+    """
+    if not isinstance(word, str):
+        return ""
+    # Media are named by their `_type`: image-file, images/separated, partitioned-table.
+    return _WORDS.get(word.lower(), "json" if "-" in word or "/" in word else "")
 
 
 def dtype_of(types: Types) -> pl.DataType:
@@ -61,7 +86,7 @@ def merge_index(into: Index, more: Mapping[str, Iterable[str]]) -> None:
 # ---------------------------------------------------------------- the runs frame
 
 
-def index_of_fields(pairs: Iterable[tuple[str, str | None]]) -> Index:
+def index_of_fields(pairs: Iterable[tuple[str, Any]]) -> Index:
     """Turn `project.fields` into column names of the runs frame and their types.
 
     Examples
@@ -73,7 +98,9 @@ def index_of_fields(pairs: Iterable[tuple[str, str | None]]) -> Index:
     for path, kind in pairs:
         name = _column_of_field(path)
         if name is not None:
-            merge_index(found, {name: (_FIELD_TYPES.get((kind or "").lower(), "json"),)})
+            # Where nested keys are listed as one, it has no type of its own.
+            named = type_named(kind)
+            merge_index(found, {name: () if named in {"", "map"} else (named,)})
     return found
 
 

@@ -52,7 +52,8 @@ _TIMEOUT = 60.0
 _RETRY_SECONDS = 300.0
 _LARGEST_ANSWER = 1 << 30
 _FEWEST_POINTS = 1_000
-_AGENT = f"wbframe/{__version__}"
+# As the SDK calls itself, which some hosts ask for.
+_AGENT = f"W&B Public Client (wbframe {__version__})"
 
 
 class Client:
@@ -138,9 +139,7 @@ class Client:
                 f"`largest_answer` must be in bytes, at least 1; got {largest_answer!r}"
             )
         if not isinstance(concurrency, int) or concurrency < 1:
-            raise UsageError(
-                f"`concurrency` must be a whole number, at least 1; got {concurrency!r}"
-            )
+            raise UsageError(f"`concurrency` must be a whole number from 1 on; got {concurrency!r}")
         if retry is not None and not isinstance(retry, RetryPolicy):
             raise UsageError(
                 f"`retry` must be a wbframe.RetryPolicy, as in RetryPolicy(tries=5); got {retry!r}"
@@ -155,7 +154,9 @@ class Client:
         self.largest_answer = largest_answer
         self.last_report: ScanReport | None = None
         # Features that this server has refused; each is tried once.
-        self.refused: frozenset[str] = frozenset()
+        self.refused = self._doubted = frozenset[str]()
+        # Filters that this server was seen to keep the right runs by, and no others.
+        self.trusted = self.exact = frozenset[str]()
         self._api_key = api_key
         self._entity = entity
         self._project = project
@@ -246,10 +247,18 @@ class Client:
         """Give the options that requests to other hosts share with those to the server; no key among them."""
         return {"timeout": self.timeout, "verify": self._verify, "proxies": self._proxies}
 
-    def refuse(self, features: frozenset[str]) -> None:
-        """Remember that the server does not have these features."""
+    def refuse(self, features: frozenset[str], *, sure: bool = True) -> None:
+        """Remember that the server lacks these features; where that is not sure, from the second time on."""
         with self._lock:
-            self.refused |= features
+            if sure or features <= self._doubted:
+                self.refused |= features
+            self._doubted |= features
+
+    def trust(self, feature: str, *, exact: bool) -> None:
+        """Remember that the server does right by a filter; whether it keeps no other runs."""
+        with self._lock:
+            self.trusted |= {feature}
+            self.exact |= {feature} if exact else set()
 
     def default_entity(self) -> str:
         """Find the entity for paths without one; asks the server at most once.
@@ -302,6 +311,7 @@ class Client:
                 take=on_answer,
                 paced=True,
                 splittable=splittable,
+                optional=bool(request.features),
                 turn=turn,
             )
         )
@@ -400,7 +410,7 @@ class Client:
 
     def _post(self, session: Session, request: Request) -> requests.Response:
         """Send a document as it was written; redirects are not followed, since the key goes to one host only."""
-        body = {"query": request.document, "variables": dict(request.variables)}
+        body = request.body()
         options: dict[str, Any] = {"allow_redirects": False, "stream": True}
         if self._transport is not None:
             from wbframe.io.client.transport import post  # noqa: PLC0415 -- imports gql

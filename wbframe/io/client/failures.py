@@ -74,11 +74,15 @@ _SERVER_ERROR, _NOT_IMPLEMENTED = 500, 501
 # Said of a request that is too big; where it can be cut in two, that beats asking again. W&B answers 500 to
 # queries that its database gives up on.
 _TOO_BIG = frozenset({413, 500, 504})
+# Tries of a request of which the server says what is wrong with it, be it with 500.
+_TOLD = 2
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SLOW = re.compile(r"deadline exceeded|timed?[ -]?out", re.IGNORECASE)
 _LARGE = re.compile(
-    r"too large|too big|too complex|exceeds? the (maximum )?(size|complexity)", re.IGNORECASE
+    r"too (large|big|complex|many|deep|long)|exceed|cost limit|complexity|\b(max|maximum|at most)\b",
+    re.IGNORECASE,
 )
+_RATE = re.compile(r"too many requests|rate limit", re.IGNORECASE)
 _PASSING = re.compile(
     r"\binternal\b|unavailable|temporar|try again|connection (reset|refused)|too many requests|rate limit",
     re.IGNORECASE,
@@ -104,6 +108,8 @@ class Failure(Exception):  # noqa: N818 -- no error before the policy has had it
         The HTTP status, or None without an answer.
     again
         Whether the same request may be answered later.
+    most
+        Tries after which it is told all the same, whatever the policy says; None for as many as that allows.
     too_big
         Whether it may have asked for too much at once, so that a part of it may be answered.
     retry_after
@@ -120,6 +126,7 @@ class Failure(Exception):  # noqa: N818 -- no error before the policy has had it
         *,
         status: int | None = None,
         again: bool = False,
+        most: int | None = None,
         too_big: bool = False,
         retry_after: float | None = None,
         cause: BaseException | None = None,
@@ -130,6 +137,7 @@ class Failure(Exception):  # noqa: N818 -- no error before the policy has had it
         self.advice = advice
         self.status = status
         self.again = again
+        self.most = most
         self.too_big = too_big
         self.retry_after = retry_after
         self.cause = cause
@@ -160,6 +168,8 @@ def on_answer(response: requests.Response, content: bytes) -> bytes:
     """
     if response.status_code != requests.codes.ok:
         raise of_status(response.status_code, response.headers, content)
+    # A byte order mark, which JSON has none of, and some proxies put there.
+    content = content.removeprefix(b"\xef\xbb\xbf")
     ends = content[:64].lstrip()[:1] + content[-64:].rstrip()[-1:]
     if ends not in {b"{}", b"[]"}:
         raise _of_no_json(content)
@@ -238,7 +248,8 @@ def of_status(status: int, headers: Mapping[str, str], content: bytes) -> Failur
         advice,
         status=status,
         again=is_retried(status),
-        too_big=status in _TOO_BIG,
+        most=_TOLD if status == _SERVER_ERROR and said and not read_message(said)[0] else None,
+        too_big=kind is not RateLimitError and (status in _TOO_BIG or read_message(said)[1]),
         retry_after=retry_after_seconds(headers.get("Retry-After"), now=time.time()),
     )
 
@@ -304,7 +315,8 @@ def read_message(message: str) -> tuple[bool, bool]:
     ((True, True), (False, False))
     """
     slow = bool(_SLOW.search(message))
-    return slow or bool(_PASSING.search(message)), slow or bool(_LARGE.search(message))
+    large = _LARGE.search(message) and not _RATE.search(message)
+    return slow or bool(_PASSING.search(message)), slow or bool(large)
 
 
 def said_in(content: bytes) -> str:
@@ -313,11 +325,9 @@ def said_in(content: bytes) -> str:
         body = msgspec.json.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
-    if not isinstance(body, dict):
-        return ""
-    errors = body.get("errors") or ([body["error"]] if body.get("error") else [])
-    said = "; ".join(error_messages(errors if isinstance(errors, list) else [errors]))
-    return said[:_MESSAGE]
+    if isinstance(body, dict):
+        body = body.get("errors") or body.get("error") or body.get("detail") or body.get("message")
+    return "; ".join(error_messages(body or []))[:_MESSAGE]
 
 
 def retry_after_seconds(header: str | None, *, now: float) -> float | None:

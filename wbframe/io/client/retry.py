@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from wbframe.errors import UsageError
+from wbframe.errors import ConnectionFailedError, RateLimitError, TimedOutError, UsageError
 from wbframe.io import threads
 from wbframe.io.client.failures import Failure
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["Clock", "RetryPolicy", "Try", "persist", "retrying"]
 
 _Got = TypeVar("_Got")
+# What says nothing of the request: it is sent again as long as the policy has it.
+_PATIENT = frozenset({RateLimitError, ConnectionFailedError})
+_FEW_TRIES = 2
 _log = logging.getLogger("wbframe.client")
 
 
@@ -70,6 +73,8 @@ class Try(Generic[_Got]):
         Whether it counts for the server's rate limit, and so waits for its turn to begin.
     splittable
         Whether the caller would rather cut it in two than have it sent again when it is too big.
+    optional
+        Whether the caller can do without what is asked, or some of it.
     turn
         Taken before an answer is unpacked, and given back if it is none.
     again
@@ -81,6 +86,7 @@ class Try(Generic[_Got]):
     take: Callable[[requests.Response, bytes], _Got]
     paced: bool = False
     splittable: bool = False
+    optional: bool = False
     turn: Turn | None = None
     again: bool = False
 
@@ -162,9 +168,16 @@ def persist(
         )  # fmt: skip
 
     def may_pass(error: BaseException) -> bool:
-        return (
-            isinstance(error, Failure) and error.again and not (error.too_big and tried.splittable)
+        if not isinstance(error, Failure) or not error.again:
+            return False
+        if error.kind in _PATIENT:
+            return True
+        # Asked for less, or without what it need not have, it may be answered at once.
+        most = _FEW_TRIES if tried.splittable or tried.optional else policy.tries
+        hasty = (error.too_big and tried.splittable) or (
+            error.kind is TimedOutError and tried.optional
         )
+        return not hasty and tries < min(most, error.most or most)
 
     try:
         for attempt in retrying(policy, clock, may_pass, note):

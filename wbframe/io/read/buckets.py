@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from wbframe.core.histories.buckets import BucketTask, cut_into_buckets, read_bucket_answer
-from wbframe.core.histories.rows import TaskRows
+from wbframe.core.histories.rows import TaskRows, merge_rows
 from wbframe.core.histories.tasks import history_tasks
 from wbframe.core.protocol.request import BUCKETS
 from wbframe.io.read.histories import read_any_tasks
-from wbframe.io.read.parts import RefusedFeatureError, in_parts, send_in_parts
+from wbframe.io.read.parts import in_parts, optionally, send_in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -33,7 +34,7 @@ class BucketReader:
     keys: tuple[str, ...]
     bins: int
     x_axis: str
-    left_out: dict[int, str] = field(default_factory=dict)
+    seen: TaskRows = field(default_factory=TaskRows)
 
     def read_or_leave_out(self, task: BucketTask) -> dict[int, pl.DataFrame]:
         """Read a task; where it may, leave out the runs that cannot be read."""
@@ -47,7 +48,7 @@ class BucketReader:
             if isinstance(frames, dict):
                 found |= frames
             else:
-                self.left_out.update((entry.ordinal, str(frames)) for entry, _ in runs)
+                self.seen.left_out.update((entry.ordinal, str(frames)) for entry, _ in runs)
         return found
 
     def read(self, task: BucketTask) -> dict[int, pl.DataFrame]:
@@ -63,24 +64,34 @@ class BucketReader:
 
     def _buckets(self, task: BucketTask) -> dict[int, pl.DataFrame] | None:
         """Ask for buckets, of fewer runs where it is too much; None where the server has none."""
-        found: dict[int, pl.DataFrame] = {}
-        try:
-            for frames in send_in_parts(
-                self.client, task, BucketTask.halves, BucketTask.request, read_bucket_answer
-            ):
-                found |= frames
-        except RefusedFeatureError:
-            return None
-        return found
+
+        def ask(
+            refused: frozenset[str], *, patient: bool = False
+        ) -> dict[int, pl.DataFrame] | None:
+            if BUCKETS in refused:
+                return None
+            parts = send_in_parts(
+                self.client,
+                task,
+                BucketTask.halves,
+                BucketTask.request,
+                read_bucket_answer,
+                patient=patient,
+            )
+            return {ordinal: frame for part in parts for ordinal, frame in part.items()}
+
+        return optionally(self.client, [BUCKETS], ask, partial(ask, patient=True))
 
     def _rows(self, task: BucketTask) -> Generator[tuple[int, tuple[str, ...], pl.DataFrame]]:
         """Read the rows themselves, whole."""
         scan = replace(self.scan, keys=(*self.keys,), match="any", narrowed=False)
         keys = {entry.ordinal: each for entry, each in task.runs}
-        rows = TaskRows()
+        frames: dict[int, pl.DataFrame] = {}
         tasks = history_tasks(scan, [entry for entry, _ in task.runs], self.schema)
         with closing(read_any_tasks(self.client, scan, tasks)) as results:
             for result in results:
-                rows.frames |= result.frames
-        for ordinal, frame in rows.frames.items():
+                frames |= result.frames
+                result.frames = {}
+                merge_rows(self.seen, result)
+        for ordinal, frame in frames.items():
             yield ordinal, keys[ordinal], frame

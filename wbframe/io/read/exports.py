@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -20,13 +21,12 @@ from wbframe.errors import AnswerError, StatusError
 from wbframe.io.client.failures import Failure, of_file
 from wbframe.io.client.retry import Try
 from wbframe.io.client.session import Session, as_it_is
-from wbframe.io.read.parts import RefusedFeatureError, halves_of, send_in_parts
+from wbframe.io.read.parts import halves_of, optionally, send_in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from wbframe.core.model import RunPath
-    from wbframe.core.protocol.request import Request
     from wbframe.io.client.client import Client
 
 __all__ = [
@@ -275,20 +275,21 @@ def _metadata(file: SignedFile, size: int, parts: list[tuple[int, bytes]]) -> pq
 
 def read_exports(client: Client, path: RunPath, run_ids: Sequence[str]) -> list[Export]:
     """Ask where the exported files of runs are; nowhere, where a server has no exports."""
-    if EXPORTS in client.refused:
-        return [Export() for _ in run_ids]
 
-    def of(names: Sequence[str]) -> Request:
-        return exports_request(path, names, live=LIVE not in client.refused)
+    def ask(refused: frozenset[str], *, patient: bool = False) -> list[Export]:
+        if EXPORTS in refused:
+            return [Export() for _ in run_ids]
+        parts = send_in_parts(
+            client,
+            run_ids,
+            halves_of,
+            lambda names: exports_request(path, names, live=LIVE not in refused),
+            lambda names, content, request: exports_answer(content, request, path, names),
+            patient=patient,
+        )
+        return [export for part in parts for export in part]
 
-    def read(names: Sequence[str], content: bytes, request: Request) -> list[Export]:
-        return exports_answer(content, request, path, names)
-
-    try:
-        parts = list(send_in_parts(client, run_ids, halves_of, of, read))
-    except RefusedFeatureError:
-        return read_exports(client, path, run_ids)
-    return [export for part in parts for export in part]
+    return optionally(client, [LIVE, EXPORTS], ask, partial(ask, patient=True))
 
 
 def signed_file(

@@ -6,8 +6,12 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from wbframe.core.batches import batches
 from wbframe.core.decode.rows import infer_types, join_texts
+from wbframe.core.filters import EMPTY
+from wbframe.core.hints import MOST_LOOKED_AT
 from wbframe.core.histories.entries import RunEntry, index_of, key_types, run_entry
 from wbframe.core.histories.frame import Assembly
 from wbframe.core.histories.rows import TaskRows, halves, merge_rows, put_together, read_answer
@@ -23,10 +27,16 @@ from wbframe.core.model import RunsScan
 from wbframe.core.paths import describe
 from wbframe.core.protocol.rows import RowsOf, row_lists, rows_answer, rows_request, spec
 from wbframe.core.protocol.runs import NodeFields
-from wbframe.core.schema.histories import HistorySchema, history_schema
+from wbframe.core.schema.histories import (
+    HistorySchema,
+    history_schema,
+    names_of,
+    unlisted_of,
+    unsure_of,
+)
 from wbframe.core.schema.types import is_mixed, merge_index
 from wbframe.errors import SchemaMismatchError
-from wbframe.io.read.outcome import Outcome, Read, silent, warn_imprecise
+from wbframe.io.read.outcome import Outcome, Read, silent, tell_short, warn_imprecise
 from wbframe.io.read.paging import list_runs, resolved
 from wbframe.io.read.parts import halves_of, in_parts, read_or_leave_out, send_in_parts
 from wbframe.io.read.project import read_keys
@@ -35,8 +45,6 @@ from wbframe.report import Progress, ScanReport
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
-
-    import polars as pl
 
     from wbframe.core.histories.tasks import Field
     from wbframe.core.model import HistoryScan, RunPath, Selection
@@ -48,7 +56,7 @@ if TYPE_CHECKING:
 # What is selected of each run besides its run columns.
 ENTRY_FIELDS = ("state", "historyLineCount", "historyKeys")
 # A run that logs new keys faster than they are read is read anew so many times.
-_MOST_PASSES = 4
+_MOST_PASSES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +110,7 @@ def plan_histories(read: Read, scan: HistoryScan, *, most: int | None = None) ->
         # As a lazy scan promises it: by what the server filters, before the predicate is applied here; and
         # for no run at all as it would be for all.
         merge_index(index, united_index(read.client, scan) or {})
-    look(read.client, scan, entries, index)
+    scan = replace(scan, unlisted=look(read.client, scan, entries, index))
     columns = {} if beside is None else dict(beside.schema)
     told = all(entry.keys is not None or entry.line_count == 0 for entry in entries)
     complete = told and (most is None or len(entries) < most)
@@ -157,49 +165,81 @@ def united_index(client: Client, scan: HistoryScan) -> Index | None:
     return found
 
 
-def look(client: Client, scan: HistoryScan, entries: tuple[RunEntry, ...], index: Index) -> None:
-    """Find from rows what the index leaves open: keys of runs without one, and text that is only NaN."""
-    asked = index if scan.keys is None else [key for key in scan.keys if key in index]
-    mixed = [key for key in asked if is_mixed(index[key]) and key not in scan.overrides]
+def look(
+    client: Client, scan: HistoryScan, entries: tuple[RunEntry, ...], index: Index
+) -> tuple[str, ...]:
+    """Find from rows what the index leaves open; gives the keys that runs do not list, and their rows hold.
+
+    Open are the keys of runs that do not list theirs, the types of some, text that may be only NaN, and whether
+    a key that is asked for by its name, and that no run lists, or not each, is there all the same.
+    """
+    named, unlisted = names_of(scan), unlisted_of(scan, index)
+    unsure = [*unsure_of(scan, index), *unlisted]
     seen: Index = {}
-    for path, rows in _looks(scan, runs_to_look_at(entries, mixed)):
-        for types in _types_of(client, scan, path, rows):
+    lists = {entry.run_id: entry for entry in entries if entry.keys}
+    lacking: set[str] = set()
+    for path, rows in _looks(scan, runs_to_look_at(entries, unsure, named)):
+        for run_id, types in _types_of(client, scan, path, rows):
             merge_index(seen, types)
-    for key in mixed:
-        if key in seen and not is_mixed(index[key] & seen[key] | {"number"}):
+            if run_id in lists:
+                lacking.update(key for key in types if lists[run_id].count(key) == 0)
+    for key in unsure:
+        if key in seen and not (index.get(key) and is_mixed(index[key] & seen[key] | {"number"})):
             index[key] = seen[key]
-    system = scan.stream == "system"
-    unknown = {
-        k: v
-        for k, v in seen.items()
-        if k not in index and k.startswith("system.") == system and k != "_wandb"
+    merge_index(index, _unknown(seen, index, system=scan.stream == "system"))
+    late = {*lacking, *(key for key in unlisted if key in seen)}
+    return tuple(key for key in dict.fromkeys((*(named or ()), *unlisted)) if key in late)
+
+
+def _unknown(seen: Index, index: Index, *, system: bool) -> Index:
+    """Give the keys of one stream that were seen, and that the index does not have."""
+    return {
+        key: types
+        for key, types in seen.items()
+        if key not in index and key.startswith("system.") == system and key != "_wandb"
     }
-    merge_index(index, unknown)
+
+
+def unlisted_in_some(client: Client, scan: HistoryScan, index: Index) -> tuple[str, ...]:
+    """Look whether the first runs hold keys that are asked for, and that their own lists lack."""
+    few = replace(scan.selection, predicate=None, pushed=EMPTY, claim=None, limit=MOST_LOOKED_AT)
+    _, entries, _ = _listed(Read(client), replace(scan, selection=few, run_columns=()))
+    return look(client, scan, entries, dict(index))
 
 
 def _types_of(
     client: Client, scan: HistoryScan, path: RunPath, rows: Sequence[RowsOf]
-) -> Iterator[Index]:
+) -> Iterator[tuple[str, Index]]:
     """Look at rows, in smaller requests where they are too big, past runs that may be left out."""
     samples = rows_asked(scan.samples)
 
     def of(part: Sequence[RowsOf]) -> Request:
         return rows_request(path, part, samples=samples)
 
-    def types(part: Sequence[RowsOf], content: bytes, request: Request) -> list[Index]:
+    def types(part: Sequence[RowsOf], content: bytes, request: Request) -> list[tuple[str, Index]]:
         return [
-            {key: frozenset(counts) for key, counts in infer_types(texts).items()}
+            (
+                asked_of.run_id,
+                {key: frozenset(counts) for key, counts in infer_types(texts).items()},
+            )
             for asked_of, raw in zip(part, rows_answer(content, request, path, part), strict=True)
             for texts in (row_lists(raw) if asked_of.specs else [join_texts(raw)])
         ]
 
-    def read(some: Sequence[RowsOf]) -> list[Index]:
-        parts = send_in_parts(client, some, halves_of, of, types)
+    def read(some: Sequence[RowsOf]) -> list[tuple[str, Index]]:
+        parts = send_in_parts(client, some, _halves, of, types)
         return [each for part in parts for each in part]
 
     for _, found in in_parts(read, rows, scan.selection.on_error):
         if isinstance(found, list):
             yield from found
+
+
+def _halves(some: Sequence[RowsOf]) -> list[Sequence[RowsOf]]:
+    """Cut what is looked at in two: half of the runs, or of the specs of one."""
+    if len(some) > 1:
+        return halves_of(some)
+    return [[replace(some[0], specs=tuple(specs))] for specs in halves_of(some[0].specs)]
 
 
 def _looks(
@@ -252,7 +292,16 @@ def _read(outcome: Outcome, scan: HistoryScan) -> pl.DataFrame:
     outcome.runs = len(entries)
     assembly = Assembly()
     for _ in range(_MOST_PASSES):
-        new = _read_entries(outcome, plan, entries, assembly)
+        try:
+            new = _read_entries(outcome, plan, entries, assembly)
+        except SchemaMismatchError as error:
+            wider = _widened(plan, error.key)
+            if wider is None:
+                raise
+            # Rows that were read as numbers have lost their spelling.
+            plan, entries, assembly = wider, wider.entries, Assembly()
+            outcome.seen = TaskRows()
+            continue
         if not new:
             break
         plan, entries = _with_new_keys(plan, new)
@@ -262,6 +311,7 @@ def _read(outcome: Outcome, scan: HistoryScan) -> pl.DataFrame:
             f"runs log new keys faster than they are read: {names}; name the `keys` to read"
         )
     warn_imprecise(outcome.seen.imprecise)
+    tell_short(outcome.seen, plan.entries, plan.scan.on_incomplete)
     run_ids = {entry.ordinal: entry.run_id for entry in plan.entries}
     return assembly.whole(run_ids, plan.schema, plan.beside)
 
@@ -330,6 +380,16 @@ def read_any_tasks(
     from wbframe.io.read.whole import read_whole_tasks  # noqa: PLC0415 -- Parquet costs more to import than all the rest
 
     return read_whole_tasks(client, tasks, ahead=ahead)
+
+
+def _widened(plan: HistoryPlan, key: str | None) -> HistoryPlan | None:
+    """Widen the type of a key that rows have contradicted; None where the caller named it, or none is wider."""
+    dtype = plan.schema.keys.get(key or "")
+    if key is None or dtype is None or dtype == pl.String() or key in plan.scan.overrides:
+        return None
+    index = {**plan.index, key: plan.index.get(key, frozenset()) | {"string", "json"}}
+    schema = replace(plan.schema, keys={**plan.schema.keys, key: pl.String()})
+    return replace(plan, index=index, schema=schema)
 
 
 def _with_new_keys(

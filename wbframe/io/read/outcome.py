@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from wbframe.core.filters import EMPTY
 from wbframe.core.histories.rows import TaskRows
-from wbframe.core.model import Selection
-from wbframe.core.paths import run_of
+from wbframe.core.model import OnIncomplete, Selection
+from wbframe.core.paths import name_of, run_of
 from wbframe.errors import (
     CollisionWarning,
+    IncompleteHistoryError,
+    IncompleteHistoryWarning,
     LeftOutWarning,
     NewKeyWarning,
     PrecisionWarning,
@@ -269,4 +271,25 @@ def warn_new_keys(new: Mapping[str, int], where: str) -> None:
     if new:
         listed = ", ".join(f"{key!r} ({where}: {count})" for key, count in sorted(new.items()))
         msg = f"left out {len(new)} keys that the schema does not name: {listed}"
+        msg += "; ask for them by name, or scan again"
         warnings.warn(msg, NewKeyWarning, stacklevel=2)
+
+
+def tell_short(seen: TaskRows, entries: Sequence[RunEntry], on_incomplete: OnIncomplete) -> None:
+    """Tell of runs of which fewer rows came than the server counts, each by its name.
+
+    Raises
+    ------
+    IncompleteHistoryError
+        Of the first, where that is an error.
+    """
+    for entry in entries:
+        if entry.ordinal not in seen.short:
+            continue
+        msg = (
+            f"run {entry.run_id!r} of {name_of(entry.path)} is incomplete: {seen.short[entry.ordinal]};"
+            " read again later, or set on_incomplete='warn'"
+        )
+        if on_incomplete == "raise":
+            raise IncompleteHistoryError(msg)
+        warnings.warn(msg, IncompleteHistoryWarning, stacklevel=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -21,9 +22,9 @@ from wbframe.core.protocol.runs import (
     one_earlier,
 )
 from wbframe.core.runs.listing import RunsTaken, listings
-from wbframe.errors import AnswerError, IncompleteError, PathError
+from wbframe.errors import AnswerError, CountWarning, IncompleteError, PathError
 from wbframe.io.client.credentials import app_hosts
-from wbframe.io.read.parts import SKIPPED, RefusedFeatureError, send_page
+from wbframe.io.read.parts import SKIPPED, optionally, send_page
 from wbframe.io.threads import side_by_side
 from wbframe.report import LeftOut, Progress
 
@@ -76,6 +77,20 @@ class _Met:
         if page.run_count is not None:
             self.counts.append(page.run_count)
         return page
+
+    @property
+    def has_all(self) -> bool:
+        """Whether as many runs came as the server counts, or it counts none."""
+        return not self.counts or len(self.names) >= self.counts[-1]
+
+    def next_cursor(self, page: Page) -> str | None:
+        """Give where the next page begins; of a page that calls itself the last too early, too."""
+        early = page.cursor is None and page.nodes and self.counts and not self.has_all
+        return (
+            page.after
+            if early and self.counts[-1] - len(self.names) >= len(page.nodes)
+            else page.cursor
+        )
 
     @property
     def complete(self) -> bool:
@@ -147,14 +162,19 @@ def _pages(
                 seen.add(cursor)
                 page = following
                 yield known, met.meet(page, overlaps=overlaps)
-    while page.cursor is not None:
-        if page.cursor in seen:
+    while (after := met.next_cursor(page)) is not None:
+        if after in seen:
+            if page.cursor is None:
+                return  # it was the last page after all
             raise AnswerError(
                 f"could not read {known.asked}: the server repeats the cursor of a page; try again"
             )
-        seen.add(page.cursor)
-        known, page, overlaps = read(page.cursor)
+        seen.add(after)
+        before = len(met.names)
+        known, page, overlaps = read(after)
         yield known, met.meet(page, overlaps=overlaps)
+        if len(met.names) == before and met.has_all:
+            return
 
 
 def _page(
@@ -164,22 +184,22 @@ def _page(
 
     If it may, it begins with the run before the cursor; the last of what comes back tells whether it does.
     """
-    overlap = overlap and listing.per_page < MOST_PER_PAGE
-    wanted = listing.per_page + overlap
-    known = replace(listing, fields=listing.fields.without(client.refused))
 
-    def request_of(size: int) -> Request:
-        begin = one_earlier(cursor) if cursor and size > listing.per_page else cursor
-        return replace(known, per_page=size).request(begin)
+    def ask(refused: frozenset[str]) -> tuple[Listing, Page, bool]:
+        known = listing.without(refused)
+        overlaps = overlap and known.per_page == listing.per_page < MOST_PER_PAGE
 
-    def read(size: int, content: bytes, request: Request) -> tuple[Listing, Page, bool]:
-        sized = replace(known, per_page=size)
-        return sized, sized.page(content, request), size > listing.per_page
+        def request_of(size: int) -> Request:
+            begin = one_earlier(cursor) if cursor and size > listing.per_page else cursor
+            return replace(known, per_page=size).request(begin)
 
-    try:
-        return send_page(client, wanted, request_of, read)
-    except RefusedFeatureError:
-        return _page(client, listing, cursor, overlap=overlap)
+        def read(size: int, content: bytes, request: Request) -> tuple[Listing, Page, bool]:
+            sized = replace(known, per_page=size)
+            return sized, sized.page(content, request), size > listing.per_page
+
+        return send_page(client, known.per_page + overlaps, request_of, read)
+
+    return optionally(client, listing.features, ask)
 
 
 def _missed(client: Client, listing: ProjectListing, met: _Met) -> Iterator[tuple[Listing, Page]]:
@@ -197,11 +217,15 @@ def _missed(client: Client, listing: ProjectListing, met: _Met) -> Iterator[tupl
         late = replace(listing, filters=flt.conjoin(only, listing.filters))
         yield from _pages(client, late, _Met())
     counted = there.counts[-1] if there.counts else 0
-    if there.moved or len(there.names) < counted:
+    if there.moved:
         raise IncompleteError(
             f"could not read {listing.asked} completely: the server counts {counted} and gives"
             f" {len(there.names)}; try again, or set on_error='skip' to do without the others"
         )
+    if len(there.names) < counted:
+        # Two listings that give the same are believed, rather than a count.
+        msg = f"{listing.asked}: the server counts {counted} and gives {len(there.names)}, in every listing"
+        warnings.warn(msg, CountWarning, stacklevel=2)
 
 
 # ---------------------------------------------------------------- the runs of a selection

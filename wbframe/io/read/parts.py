@@ -6,16 +6,19 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
+from wbframe.core.hints import is_lasting, is_of_request, is_of_size
 from wbframe.core.histories.rows import TaskRows, merge_rows
 from wbframe.core.paths import run_of
 from wbframe.core.protocol.answers import open_answer
 from wbframe.core.protocol.request import refused_features
 from wbframe.errors import (
+    AccessError,
     AnswerError,
     IncompleteError,
     QueryError,
     RequestError,
     RunNotFoundError,
+    TimedOutError,
     WbframeError,
 )
 from wbframe.io.client.session import Turn
@@ -30,11 +33,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SKIPPED",
-    "RefusedFeatureError",
     "halves_of",
     "in_parts",
+    "optionally",
     "read_or_leave_out",
-    "send",
     "send_in_parts",
     "send_page",
 ]
@@ -42,6 +44,8 @@ __all__ = [
 _Asked = TypeVar("_Asked")
 _Item = TypeVar("_Item")
 _Out = TypeVar("_Out")
+# Of what uses features that the server may lack, before it is asked without them.
+_HALVINGS = 2
 SKIPPED = (RequestError, QueryError, AnswerError, IncompleteError, RunNotFoundError)
 _log = logging.getLogger("wbframe.read")
 
@@ -57,6 +61,8 @@ def send_in_parts(
     read: Callable[[_Asked, bytes, Request], _Out],
     *,
     shrink: Callable[[_Asked], None] | None = None,
+    patient: bool = False,
+    halved: int = 0,
 ) -> Iterator[_Out]:
     """Ask for something in one request, or for parts of it where the server finds that too big.
 
@@ -74,6 +80,10 @@ def send_in_parts(
         Reads an answer; it holds a turn to decode meanwhile.
     shrink
         Learns what was too big, in place of the budget of cells.
+    patient
+        Whether less is asked for whatever failed, though the request uses features that the server may lack.
+    halved
+        How often it has been cut.
 
     Yields
     ------
@@ -82,22 +92,29 @@ def send_in_parts(
 
     Raises
     ------
-    RefusedFeatureError
-        If the server refuses a feature of the request.
     WbframeError
         What `Client.send` raises, also of what cannot be cut any further.
     """
     parts, request = cut(asked), request_of(asked)
     try:
         with Turn(client.decoding) as turn:
-            content = send(client, request, splittable=bool(parts), turn=turn)
+            content = client.send(request, splittable=bool(parts), turn=turn)
+            if request.features and content[:200].find(b'"errors"') >= 0:
+                open_answer(content, request)
             if shrink is None:
                 client.budget.grow()
             turn.take()
             found = read(asked, content, request)
             del content
     except WbframeError as error:
-        if not parts or not error.too_big:
+        # What uses features is asked without them first, unless its size is what the server speaks of.
+        # Of a server that fails without a word, two halvings tell.
+        if request.features and not patient:
+            less = is_of_size(error) or (halved < _HALVINGS and not is_lasting(error))
+        else:
+            # A page is refused as its project is; of several runs one may be.
+            less = is_of_request(error) and (shrink is None or not isinstance(error, AccessError))
+        if not parts or not less:
             raise
     else:
         yield found
@@ -107,7 +124,9 @@ def send_in_parts(
     else:
         shrink(asked)
     for part in parts:
-        yield from send_in_parts(client, part, cut, request_of, read, shrink=shrink)
+        yield from send_in_parts(
+            client, part, cut, request_of, read, shrink=shrink, patient=patient, halved=halved + 1
+        )
 
 
 def halves_of(items: Sequence[_Item]) -> list[Sequence[_Item]]:
@@ -135,33 +154,65 @@ def send_page(
     return page
 
 
-class RefusedFeatureError(QueryError):
-    """The server does not have a feature that a request uses; remembered, and never leaves the reader."""
+def optionally(
+    client: Client,
+    features: Sequence[str],
+    ask: Callable[[frozenset[str]], _Out],
+    patiently: Callable[[frozenset[str]], _Out] | None = None,
+) -> _Out:
+    """Ask with features that a server may not have; where that fails, without them, as the SDK asks.
 
+    What failed decides, and not its words: each feature is dropped alone, then all, until the same question is
+    answered; these are remembered for the host.
 
-def send(
-    client: Client, request: Request, *, splittable: bool = False, turn: Turn | None = None
-) -> bytes:
-    """Send a request that may use features.
+    Parameters
+    ----------
+    client
+        Who asks.
+    features
+        Those of the question, likelier to be missing first.
+    ask
+        Asks without some features.
+    patiently
+        Asks with all of them for less at once, where nothing can be asked without the last.
 
     Raises
     ------
-    RefusedFeatureError
-        If the server refuses one.
     WbframeError
-        What `Client.send` raises.
+        What `ask` raises, also without any feature.
     """
+    left = [each for each in features if each not in client.refused]
     try:
-        content = client.send(request, splittable=splittable, turn=turn)
-        if request.features and content[:200].find(b'"errors"') >= 0:
-            open_answer(content, request)
-    except QueryError as error:
-        refused = refused_features(request, str(error))
-        if not refused:
+        return ask(client.refused)
+    except WbframeError as error:
+        if not left or not is_of_request(error):
             raise
-        client.refuse(refused)
-        raise RefusedFeatureError(str(error)) from error
-    return content
+        last = first = error
+    named = refused_features(left, str(first))
+    tries = [(each, ask) for each in ([named] if named else _fewer(left, first))]
+    if patiently is not None and not named and not isinstance(first, TimedOutError):
+        tries.insert(len(left) - 1, (frozenset(), patiently))
+    for dropped, again in tries:
+        try:
+            found = again(client.refused | dropped)
+        except WbframeError as error:
+            if not is_of_request(error):
+                raise
+            last = error
+        else:
+            client.refuse(dropped, sure=is_lasting(first))
+            return found
+    # What was asked last was tried as long as the policy has it.
+    raise last if last.tries > first.tries else first
+
+
+def _fewer(features: Sequence[str], error: WbframeError) -> list[frozenset[str]]:
+    """Give what may be dropped of some features: each alone, then all; where access is refused, all at once."""
+    every = frozenset(features)
+    if isinstance(error, AccessError):
+        return [every]
+    alone = [frozenset({each}) for each in features]
+    return [*alone, every] if len(alone) > 1 else alone
 
 
 # ---------------------------------------------------------------- left out

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wbframe.core import filters as flt
 from wbframe.core.histories.entries import parse_keys
-from wbframe.core.paths import name_of
+from wbframe.core.paths import name_of, projects_of
 from wbframe.core.protocol.project import (
     FIELDS_PER_PAGE,
     count_answer,
@@ -18,11 +17,11 @@ from wbframe.core.protocol.project import (
     keys_answer,
     keys_request,
 )
-from wbframe.core.protocol.request import FIELDS, KEYS
-from wbframe.core.protocol.runs import server_filters
+from wbframe.core.protocol.request import COUNT, FIELDS, KEYS, PAGES
+from wbframe.core.protocol.runs import SDK_PER_PAGE, server_filters
 from wbframe.core.schema.types import index_of_fields, merge_index
 from wbframe.errors import AnswerError
-from wbframe.io.read.parts import RefusedFeatureError, send, send_page
+from wbframe.io.read.parts import optionally, send_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -37,19 +36,23 @@ __all__ = ["count_runs", "read_index", "read_keys"]
 
 def read_index(client: Client, paths: Iterable[RunPath]) -> Index | None:
     """Read the index of config and summary keys of the projects; None where a server has none."""
-    if FIELDS in client.refused:
-        return None
-    index: Index = {}
-    try:
-        for path in dict.fromkeys(replace(each, run=None, sweep=None) for each in paths):
-            for pairs in _fields_of(client, path):
+    projects = projects_of(paths)
+
+    def ask(refused: frozenset[str]) -> Index | None:
+        if FIELDS in refused:
+            return None
+        index: Index = {}
+        for path in projects:
+            for pairs in _fields_of(
+                client, path, SDK_PER_PAGE if PAGES in refused else FIELDS_PER_PAGE
+            ):
                 merge_index(index, index_of_fields(pairs))
-    except RefusedFeatureError:
-        return None
-    return index
+        return index
+
+    return optionally(client, [PAGES, FIELDS], ask)
 
 
-def _fields_of(client: Client, path: RunPath) -> Iterator[list[tuple[str, str | None]]]:
+def _fields_of(client: Client, path: RunPath, first: int) -> Iterator[list[tuple[str, Any]]]:
     """Read the index of one project, page by page."""
     cursor: str | None = None
     seen: set[str | None] = set()
@@ -60,7 +63,7 @@ def _fields_of(client: Client, path: RunPath) -> Iterator[list[tuple[str, str | 
         seen.add(cursor)
         pairs, cursor = send_page(
             client,
-            FIELDS_PER_PAGE,
+            first,
             partial(fields_request, path, cursor),
             lambda _, content, request: fields_page(content, request, path),
         )
@@ -74,17 +77,23 @@ def read_keys(
 
     None where a server does not unite them.
     """
-    if KEYS in client.refused:
-        return None
-    request = keys_request(path, flt.to_json(server_filters(filters, path)))
-    try:
-        content = send(client, request)
-    except RefusedFeatureError:
-        return None
-    return parse_keys(keys_answer(content, request, path), where=request.asked)
+
+    def ask(refused: frozenset[str]) -> Mapping[str, Mapping[str, int]] | None:
+        if KEYS in refused:
+            return None
+        request = keys_request(path, flt.to_json(server_filters(filters, path)))
+        return parse_keys(keys_answer(client.send(request), request, path))
+
+    return optionally(client, [KEYS], ask)
 
 
-def count_runs(client: Client, path: RunPath, filters: Filter) -> int:
-    """Ask how many runs of a project or sweep pass the filters."""
-    request = count_request(path, flt.to_json(server_filters(filters, path)))
-    return count_answer(client.send(request), request, path)
+def count_runs(client: Client, path: RunPath, filters: Filter) -> int | None:
+    """Ask how many runs of a project or sweep pass the filters; None where a server does not say."""
+
+    def ask(refused: frozenset[str]) -> int | None:
+        if COUNT in refused:
+            return None
+        request = count_request(path, flt.to_json(server_filters(filters, path)))
+        return count_answer(client.send(request), request, path)
+
+    return optionally(client, [COUNT], ask)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,18 +10,30 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from wbframe.core.filters import EMPTY
-from wbframe.core.model import Selection
-from wbframe.core.paths import describe, run_of
+from wbframe.core.hints import MOST_LOOKED_AT
+from wbframe.core.model import RunsScan, Selection
+from wbframe.core.paths import describe, projects_of, run_of
+from wbframe.core.protocol.runs import pushed_feature
 from wbframe.core.pushdown.query import predicate_columns, with_own_predicate
 from wbframe.core.runs.frame import RunsBuffer, leaf_types, run_leaves
 from wbframe.core.runs.listing import RunsTaken, rows_where
 from wbframe.core.runs.pages import GrowingPages, PromisedPages, RunsPage
 from wbframe.core.runs.plan import RunsPlan, columns_of
-from wbframe.core.schema.runs import RUN_COLUMNS, RunsSchema, needs_index, runs_schema
-from wbframe.core.schema.types import is_mixed, merge_index
+from wbframe.core.schema.runs import (
+    RUN_COLUMNS,
+    RunsSchema,
+    check_matched,
+    needs_index,
+    runs_schema,
+    settled,
+    weighed,
+)
+from wbframe.core.schema.types import is_glob, is_mixed, merge_index
 from wbframe.errors import (
     AnswerError,
+    ColumnError,
     SchemaMismatchError,
+    did_you_mean,
 )
 from wbframe.io.read.outcome import (
     Outcome,
@@ -31,15 +43,15 @@ from wbframe.io.read.outcome import (
     warn_imprecise,
     warn_new_keys,
 )
-from wbframe.io.read.paging import fresh_runs, read_pages, resolved
+from wbframe.io.read.paging import fresh_runs, list_runs, read_pages, resolved
 from wbframe.io.read.project import read_index
 from wbframe.io.threads import begun
 from wbframe.report import LeftOut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
-    from wbframe.core.model import OnNewKey, RunPath, RunsScan
+    from wbframe.core.model import OnNewKey, RunPath
     from wbframe.core.protocol.runs import Listing, Page, RunNode
     from wbframe.core.schema.types import Index
     from wbframe.io.client.client import Client
@@ -49,14 +61,24 @@ if TYPE_CHECKING:
     Listed = Iterator[tuple[Listing, Page]]
 
 
-__all__ = ["ListedRuns", "collect_runs", "iter_pages", "plan_runs", "read_runs"]
+__all__ = ["ListedRuns", "collect_runs", "iter_pages", "plan_runs", "read_runs", "try_pushed"]
 
 _RUNS_LOOKED_AT_ONCE = 1000
+# Runs that a filter is tried on.
+_TRIED_ON = 100
 _NUMBERS = frozenset({"number", "nil"})
 
 
-def plan_runs(client: Client, scan: RunsScan) -> RunsPlan:
+def plan_runs(client: Client, scan: RunsScan, *, most: int | None = None) -> RunsPlan:
     """Resolve a scan: one request a thousand config and summary keys, none where no such column is read.
+
+    Parameters
+    ----------
+    client, scan
+        Who reads, and what.
+    most
+        Runs that are looked at from either end of each project where its index is not enough, so that columns are
+        known before any page is; None for a read that learns them from its pages.
 
     Raises
     ------
@@ -66,30 +88,75 @@ def plan_runs(client: Client, scan: RunsScan) -> RunsPlan:
     paths = resolved(client, scan.selection.paths)
     scan = replace(scan, selection=replace(scan.selection, paths=paths))
     columns = columns_of(scan)
-    index = read_index(client, paths) if needs_index(columns) else {}
-    plan = RunsPlan(scan=scan, columns=columns, index=index)
-    if index:
-        index = _with_spelled_numbers(client, plan, index)
-        plan = replace(plan, index=index)
-    if index is not None:
-        plan.resolve(tuple(predicate_columns(scan.selection.predicate) or ()), index)
-    known = plan.resolve(columns, index).columns
+    plan = RunsPlan(
+        scan=scan, columns=columns, index=read_index(client, paths) if needs_index(columns) else {}
+    )
+    if plan.index is not None and needs_index(columns):
+        index, unsure, complete = weighed(plan.index, columns)
+        plan = replace(plan, index=index, unsure=unsure, sampled=not complete)
+        if most is not None or not plan.of_all:
+            plan = _looked_at(client, plan, most or MOST_LOOKED_AT)
+    if plan.index:
+        plan = replace(plan, index=_with_spelled_numbers(client, plan, plan.index))
+    if plan.index is not None:
+        plan.resolve(tuple(predicate_columns(scan.selection.predicate) or ()), plan.index)
+    known = plan.resolve(columns, plan.index).columns
     # What no index vouches for may be text or number, so the server is not asked to compare it.
-    sure = {name: known[name] for name in known if index is not None or name in RUN_COLUMNS}
+    sure = {name: known[name] for name in known if plan.index is not None or name in RUN_COLUMNS}
     return replace(plan, scan=replace(scan, selection=with_own_predicate(scan.selection, sure)))
 
 
+def _looked_at(client: Client, plan: RunsPlan, most: int) -> RunsPlan:
+    """Look at runs of each project for columns that its index lacks: the last, and the first if there are any.
+
+    Raises
+    ------
+    ColumnError
+        If none of these has a column that is asked for by its name.
+    """
+    index, wanted = dict(plan.index or {}), plan.resolve(plan.columns, plan.index)
+    if not (wanted.open or plan.unsure):
+        return plan
+    fields = replace(wanted, columns=dict.fromkeys(plan.unsure, pl.String())).fields()
+    for project in projects_of(plan.scan.selection.paths):
+        for end in ("-created_at", "+created_at"):
+            most = most if plan.sampled else MOST_LOOKED_AT
+            few = Selection(paths=(project,), filters=EMPTY, limit=most, order=end)
+            buffer = RunsBuffer()
+            for path, node in list_runs(Read(client), few, replace(fields, plain=("name",))):
+                buffer.add(path, [node])
+            found = leaf_types(buffer)
+            new = {name: found[name] for name in wanted.takes(found)}
+            plan = replace(plan, sampled=plan.sampled or bool(new))
+            merge_index(index, new)
+            if len(buffer) < most or not plan.sampled:
+                break
+    merge_index(index, settled(plan.unsure, index))
+    looked_for = (*wanted.open, *(predicate_columns(plan.scan.selection.predicate) or ()))
+    for name in looked_for:
+        if not is_glob(name) and name not in {*index, *wanted.columns}:
+            where = describe(plan.scan.selection.paths)
+            raise ColumnError(
+                f"no column {name!r} in the runs of {where}.{did_you_mean(name, [*RUN_COLUMNS, *index])}"
+                f" If some have it, read it with schema_overrides={{{name!r}: pl.String}}"
+            )
+    return replace(plan, index=index, unsure=())
+
+
 def _with_spelled_numbers(client: Client, plan: RunsPlan, index: Index) -> Index:
-    """Find the summary keys whose only text is spelled-out NaN: in all runs, so that filters change no type."""
+    """Find the keys whose only text is spelled-out NaN, or that of runs that are gone.
+
+    In all runs, so that filters change no type.
+    """
     mixed = [
         name
         for name in plan.resolve(plan.columns, index).columns
-        if name.startswith("summary.") and is_mixed(index[name]) and name not in plan.scan.overrides
+        if name in index and is_mixed(index[name]) and name not in plan.scan.overrides
     ]
     if not mixed:
         return index
-    paths = dict.fromkeys(replace(each, run=None, sweep=None) for each in plan.scan.selection.paths)
-    everything = Selection(paths=tuple(paths), filters=EMPTY, per_page=_RUNS_LOOKED_AT_ONCE)
+    projects = projects_of(plan.scan.selection.paths)
+    everything = Selection(paths=projects, filters=EMPTY, per_page=_RUNS_LOOKED_AT_ONCE)
     fields = RunsSchema(columns=dict.fromkeys(mixed, pl.String())).fields()
     types: Index = {}
     for listing, page in read_pages(Read(client), everything, fields):
@@ -199,6 +266,9 @@ def collect_runs(
         frame = frame[places]
         runs = [runs[i] for i in places] if keep else runs
     wanted = list(plan.resolve(plan.scan.columns, index).columns)
+    if plan.of_all:
+        where = describe(plan.scan.selection.paths)
+        check_matched(plan.scan.columns, plan.scan.overrides, index or {}, where=where)
     return ListedRuns(runs=runs, frame=frame.select(wanted), index=index)
 
 
@@ -207,7 +277,7 @@ def iter_pages(
     plan: RunsPlan,
     *,
     plain: tuple[str, ...] = (),
-    on_new_key: OnNewKey = "raise",
+    on_new_key: OnNewKey = "ignore",
 ) -> Iterator[ListedRuns]:
     """Read a plan page by page; in one piece where the server has no index to promise types from.
 
@@ -264,8 +334,16 @@ def _iter_runs(
     *,
     plain: tuple[str, ...] = (),
     listed: Listed | None = None,
-) -> Iterator[RunsPage]:
-    """Read the runs of a selection page by page, as frames; `plain` names further GraphQL fields."""
+) -> Generator[RunsPage]:
+    """Read the runs of a selection page by page, as frames; `plain` names further GraphQL fields.
+
+    What is pushed of expressions is tried on some runs before it is believed.
+    """
+    feature = pushed_feature(selection.pushed)
+    known = read.client.trusted | read.client.refused
+    if selection.claim is not None and selection.limit != 0 and feature not in known:
+        yield from _tried(read, selection, pages, plain, feature)
+        return
     taken = RunsTaken(selection.predicate, selection.limit)
     if listed is None and not taken.full:
         fields = pages.schema.fields()
@@ -278,6 +356,70 @@ def _iter_runs(
         page = pages.decode(path, nodes)
         places = taken.take(page.nodes, page.frame)
         yield page if places is None else page.only(places)
+
+
+def _tried(
+    read: Read,
+    selection: Selection,
+    pages: PromisedPages | GrowingPages,
+    plain: tuple[str, ...],
+    feature: str,
+) -> Iterator[RunsPage]:
+    """Read what the server keeps by a filter that is pushed, if it keeps the first runs that it should.
+
+    Else, and where it keeps none at all, all runs are read.
+    """
+    claimed, others, every = _claimed(read, selection, pages.plan)
+    # It is this read that tries it; others may meanwhile.
+    trying = replace(selection, claim=None)
+    came: set[str] = set()
+    before: list[RunsPage] = []
+    with closing(_iter_runs(read, trying, pages, plain=plain)) as kept:
+        for page in kept:
+            before.append(page)
+            came.update(node.name for node in page.nodes)
+            full = selection.limit is not None and len(came) >= selection.limit
+            if claimed <= came or (full and came <= claimed):
+                read.client.trust(feature, exact=came.isdisjoint(others))
+                yield from before
+                yield from kept
+                return
+    if claimed - came:
+        read.client.refuse(frozenset({feature}))
+    elif came or every:
+        yield from before
+        return
+    yield from _iter_runs(read, replace(selection, pushed=EMPTY, claim=None), pages, plain=plain)
+
+
+def try_pushed(client: Client, selection: Selection) -> None:
+    """Try what is pushed on the first runs, where that has not been done, so that the client knows."""
+    if pushed_feature(selection.pushed) in client.trusted | client.refused:
+        return
+    columns = ("run_id", *(predicate_columns(selection.claim) or ()))
+    few = replace(selection, predicate=None, limit=_TRIED_ON)
+    plan = plan_runs(client, RunsScan(selection=few, columns=columns))
+    for _ in iter_pages(Read(client), plan):
+        pass
+
+
+def _claimed(read: Read, selection: Selection, plan: RunsPlan) -> tuple[set[str], set[str], bool]:
+    """Look at the first runs whatever is pushed: the wanted ones, the others, and whether these are all."""
+    assert selection.claim is not None
+    few = replace(selection, predicate=None, pushed=EMPTY, claim=None, limit=_TRIED_ON)
+    columns = predicate_columns(selection.claim)
+    pages = GrowingPages(
+        replace(plan, columns=None if columns is None else ("run_id", *columns)), plan.index
+    )
+    names: list[str] = []
+    for page in _iter_runs(Read(read.client), few, pages):
+        names += [node.name for node in page.nodes]
+        pages.add(page)
+    frame = pages.joined()
+    if frame is None:
+        return set(), set(), False
+    claimed = {names[i] for i in rows_where(frame, selection.claim)}
+    return claimed, set(names) - claimed, len(names) < _TRIED_ON
 
 
 def _readable(losses: list[LeftOut], path: RunPath, nodes: Iterable[RunNode]) -> list[RunNode]:

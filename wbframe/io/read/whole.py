@@ -12,7 +12,7 @@ import polars as pl
 from wbframe.core.batches import batches
 from wbframe.core.decode.parquet import promised_frame
 from wbframe.core.decode.rows import decode_rows, infer_types, join_texts
-from wbframe.core.histories.rows import TaskRows, new_keys
+from wbframe.core.histories.rows import TaskRows, in_window, new_keys
 from wbframe.core.histories.whole import (
     PROFILE_STEPS,
     Answer,
@@ -22,7 +22,6 @@ from wbframe.core.histories.whole import (
     every_row,
     expected_of,
     halved,
-    in_window,
     live_rows,
     rows_wanted,
     shortfall,
@@ -164,7 +163,7 @@ class _WholeRead:
                 threads.result_of(file), columns, where=self.task.where(run)
             )
             self.found.imprecise |= imprecise
-            parts.append(in_window(self.task, part))
+            parts.append(in_window(part, self.task.min_step, self.task.max_step))
         return parts
 
     # ------------------------------------------------------------ live rows
@@ -265,8 +264,8 @@ class _WholeRead:
             asked = [RowsOf(run_id=runs[at].run_id, field="history") for _, at, _ in part]
             raws = rows_answer(content, request, task.path, asked)
             return [
-                (number, self._window(runs[at], raw))
-                for (number, at, _), raw in zip(part, raws, strict=True)
+                (number, self._window(runs[at], raw, window))
+                for (number, at, window), raw in zip(part, raws, strict=True)
             ]
 
         found: list[list[WindowRows]] = [[] for _ in batch]
@@ -278,15 +277,16 @@ class _WholeRead:
                 found[number].append(rows)
         return [WindowRows.of(parts) for parts in found]
 
-    def _window(self, run: RunRead, raw: msgspec.Raw) -> WindowRows:
+    def _window(self, run: RunRead, raw: msgspec.Raw, window: Window) -> WindowRows:
         """Decode the rows of one window."""
         where, columns = self.task.where(run), self.task.columns()
         texts = join_texts(raw, where=where)
         new: Index = {}
-        if self.task.row_keys is None and not self.task.narrowed and not run.ended:
+        if self.task.row_keys is None and not self.task.narrowed:
             new = new_keys(infer_types(texts), columns, system=False)
         decoded = decode_rows(texts, columns, where=where)
-        return WindowRows(decoded.frame, decoded.imprecise, new)
+        frame = in_window(decoded.frame, window.min_step, window.max_step)
+        return WindowRows(frame, decoded.imprecise, new)
 
     # ------------------------------------------------------------ is that all?
 

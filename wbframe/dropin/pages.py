@@ -1,0 +1,300 @@
+"""The runs of a project, page by page, as a sequence and as an iterator."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, overload
+
+from typing_extensions import Self
+
+from wbframe.core.filters import parse
+from wbframe.core.hints import whole
+from wbframe.core.model import MOST_PER_PAGE, RunPath, Selection
+from wbframe.core.paths import name_of
+from wbframe.core.protocol.request import COUNT
+from wbframe.core.protocol.runs import NodeFields
+from wbframe.dropin import reading
+from wbframe.dropin.clients import client_of
+from wbframe.dropin.documents import LIGHT_RUNS, RUNS, runs_page, without_count
+from wbframe.dropin.parts import Sweep
+from wbframe.dropin.run import Run
+from wbframe.errors import (
+    AnswerError,
+    ProjectNotFoundError,
+    UsageError,
+)
+from wbframe.io.read.outcome import Read
+from wbframe.io.read.paging import list_runs
+from wbframe.io.read.parts import optionally, send_in_parts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wbframe.core.protocol.request import Request
+    from wbframe.io.client.client import Client
+
+__all__ = ["UNORDERED", "RunPages"]
+
+_PER_PAGE = 50
+# What `histories`, which needs every page, makes of it.
+_WIDE = 200
+# Full runs that one request asks for when a lazy collection is upgraded.
+_UPGRADED_AT_ONCE = 50
+# What servers do without an order.
+UNORDERED = "-created_at"
+
+
+class RunPages(Iterator[Run]):
+    """Loads the runs of a project while they are looked at; what `Runs` builds on."""
+
+    QUERY: str = RUNS
+
+    def __init__(
+        self,
+        client: Any = None,
+        entity: str | None = None,
+        project: str | None = None,
+        filters: Mapping[str, Any] | None = None,
+        order: str | None = None,
+        per_page: int = _PER_PAGE,
+        include_sweeps: bool = True,  # noqa: FBT001, FBT002 -- positional in the SDK
+        lazy: bool = False,  # noqa: FBT001, FBT002
+    ) -> None:
+        if not project:
+            raise UsageError(f"`project` must be the name of a project; got {project!r}")
+        self.client: Client = client_of(client)
+        self.entity = entity
+        self.project = project
+        self.filters = dict(filters or {})
+        self.order = order
+        self.per_page = _PER_PAGE if per_page is None else per_page
+        self.variables: dict[str, Any] = {
+            "project": project,
+            "entity": entity,
+            "order": order,
+            "filters": json.dumps(self.filters),
+        }
+        self.objects: list[Run] = []
+        self.index = -1
+        self.last_response: dict[str, Any] | None = None
+        # Who asks for small pages has a reason.
+        self._narrow = self.per_page < _PER_PAGE
+        self._stuck = False
+        self._include_sweeps = include_sweeps
+        self._sweeps: dict[str, Sweep | None] = {}
+        self._lazy = lazy
+        if lazy:
+            self.QUERY = LIGHT_RUNS
+
+    def __repr__(self) -> str:
+        return f"<Runs {self.entity}/{self.project}>"
+
+    # ------------------------------------------------------------ pages
+
+    @property
+    def length(self) -> int | None:
+        """How many runs fit, by the last page; None before the first."""
+        project = self._last_project()
+        return None if project is None else whole(project.get("runCount"))
+
+    @property
+    def more(self) -> bool:
+        """Whether there are runs beyond those loaded."""
+        if self._last_project() is None:
+            return True
+        told = (self._last_runs().get("pageInfo") or {}).get("hasNextPage")
+        lacks = self.length is None or len(self.objects) < self.length
+        if not self._edges() or (self._stuck and not lacks):
+            return False
+        # A full page may have a successor, whatever is said of it, unless all runs are there.
+        return bool(told) or (lacks and len(self._edges()) >= self.variables["perPage"])
+
+    @property
+    def cursor(self) -> str | None:
+        """The cursor of the last run loaded; None before the first page and after an empty one."""
+        edges = self._edges()
+        told = (self._last_runs().get("pageInfo") or {}).get("endCursor")
+        return (edges[-1].get("cursor") or told) if edges else None
+
+    def _last_project(self) -> dict[str, Any] | None:
+        return (self.last_response or {}).get("project")
+
+    def _last_runs(self) -> dict[str, Any]:
+        return (self._last_project() or {}).get("runs") or {}
+
+    def _edges(self) -> list[dict[str, Any]]:
+        """Give the runs of the last page, as they came."""
+        return [each for each in self._last_runs().get("edges") or [] if each and each.get("node")]
+
+    def update_variables(self) -> None:
+        """Set the variables for the page after `cursor`."""
+        self.variables.update({"perPage": self.per_page, "cursor": self.cursor})
+
+    def convert_objects(self) -> list[Run]:
+        """Make the runs of the last page; asks for those of their sweeps that are not loaded yet.
+
+        Raises
+        ------
+        ProjectNotFoundError
+            If there is no such project: a ValueError, "Could not find project ...".
+        """
+        project = self._last_project()
+        if project is None:
+            msg = (
+                f"Could not find project {self.project}: {self.entity}/{self.project} does not exist,"
+                " or the API key may not see it"
+            )
+            raise ProjectNotFoundError(msg)
+        nodes = {edge["node"]["name"]: edge["node"] for edge in self._edges()}
+        found = [self._run(node) for node in nodes.values()]
+        if self._include_sweeps:
+            self._attach_sweeps(found)
+        return found
+
+    def _run(self, node: Mapping[str, Any]) -> Run:
+        """Make a run of what a page told of it."""
+        return Run(
+            self.client,
+            str(self.entity),
+            self.project,
+            node["name"],
+            node,
+            include_sweeps=self._include_sweeps,
+            lazy=self._lazy,
+        )
+
+    def _attach_sweeps(self, runs: list[Run]) -> None:
+        """Give runs their sweeps, each loaded once."""
+        names = [name for run in runs if (name := run.load().get("sweepName"))]
+        new = [name for name in dict.fromkeys(names) if name not in self._sweeps]
+        if new:
+            for name, attrs in reading.read_sweeps(self.client, self._path, new).items():
+                self._sweeps[name] = (
+                    None
+                    if attrs is None
+                    else Sweep(self.client, str(self.entity), self.project, attrs)
+                )
+        for run in runs:
+            run.sweep = self._sweeps.get(run.load().get("sweepName", ""))
+
+    @property
+    def _path(self) -> RunPath:
+        return RunPath(entity=self.entity, project=self.project)
+
+    def _load_page(self, *, wide: bool = False) -> bool:
+        """Load the next page, by wish a wide one; False if there is none."""
+        if not self.more:
+            return False
+        if self.entity is None:
+            self.entity = self.variables["entity"] = self.client.default_entity()
+        self.update_variables()
+        before = self.cursor
+        most = max(self.per_page, _WIDE) if wide and not self._narrow else self.per_page
+        self.last_response = optionally(
+            self.client, [COUNT], lambda refused: self._ask(most, refused)
+        )
+        there = {run.id for run in self.objects}
+        new = [run for run in self.convert_objects() if run.id not in there]
+        self.objects.extend(new)
+        self._stuck = not new or self.cursor == before
+        if self.more and self.cursor == before:
+            raise AnswerError(
+                f"could not read the runs of {name_of(self._path)}: the server repeats the cursor of a page;"
+                " try again"
+            )
+        if not self.more:
+            self._add_missed()
+        return True
+
+    def _ask(self, most: int, refused: frozenset[str]) -> dict[str, Any]:
+        """Ask for the next page, of `most` runs or as many as the caller wants."""
+        query = without_count(self.QUERY) if COUNT in refused else self.QUERY
+        [found] = send_in_parts(
+            self.client,
+            most,
+            lambda size: [self.per_page] if size > self.per_page else [],
+            lambda size: runs_page(query, {**self.variables, "perPage": size}, self._path),
+            self._read_page,
+            shrink=self._shrink,
+        )
+        return found
+
+    def _add_missed(self) -> None:
+        """Add runs that no page had, where the server counts more: runs of one second have no order."""
+        if self.length is None or len(self.objects) >= self.length:
+            return
+        listed = Selection(
+            paths=(self._path,),
+            filters=parse(self.filters),
+            order=self.order or UNORDERED,
+            per_page=MOST_PER_PAGE - 1,
+        )
+        there = {run.id for run in self.objects}
+        names = [node.name for _, node in list_runs(Read(self.client), listed, NodeFields())]
+        missed = [name for name in dict.fromkeys(names) if name not in there]
+        for start in range(0, len(missed), _UPGRADED_AT_ONCE):
+            part = missed[start : start + _UPGRADED_AT_ONCE]
+            nodes = reading.read_nodes(self.client, self._path, part)
+            self.objects.extend(self._run(node) for node in nodes)
+
+    def _read_page(self, size: int, content: bytes, request: Request) -> dict[str, Any]:
+        """Read a page of so many runs."""
+        self.variables["perPage"] = size
+        return reading.data_of(content, request)
+
+    def _shrink(self, _: int) -> None:
+        """Learn that wide pages are too much for the server."""
+        self._narrow = True
+
+    # ------------------------------------------------------------ as a sequence, as an iterator
+
+    def __len__(self) -> int:
+        if self.last_response is None:
+            self._load_page()
+        while self.length is None and self._load_page():
+            pass
+        return len(self.objects) if self.length is None else self.length
+
+    @overload
+    def __getitem__(self, index: int) -> Run: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Run]: ...
+
+    def __getitem__(self, index: int | slice) -> Run | list[Run]:
+        if isinstance(index, slice):
+            ends = [end for end in (index.start, index.stop) if end is not None]
+            whole = index.stop is None or any(end < 0 for end in ends)
+            while (whole or max(ends) > len(self.objects)) and self._load_page():
+                pass
+        else:
+            while index >= len(self.objects) and self._load_page():
+                pass
+        return self.objects[index]
+
+    def __iter__(self) -> Self:
+        self.index = -1
+        return self
+
+    def __next__(self) -> Run:
+        self.index += 1
+        if len(self.objects) <= self.index:
+            self._load_page()
+        if len(self.objects) <= self.index:
+            raise StopIteration
+        return self.objects[self.index]
+
+    next = __next__
+
+    def upgrade_to_full(self) -> None:
+        """Load what a lazy collection left out: of the runs loaded so far many a request, later pages whole."""
+        if not self._lazy:
+            return
+        self._lazy = False
+        self.QUERY = RUNS
+        for start in range(0, len(self.objects), _UPGRADED_AT_ONCE):
+            runs = self.objects[start : start + _UPGRADED_AT_ONCE]
+            nodes = reading.read_nodes(self.client, self._path, [run.id for run in runs])
+            for run, node in zip(runs, nodes, strict=True):
+                run.fill(node)

@@ -84,9 +84,9 @@ def widened(min_step: int | None, max_step: int | None) -> tuple[int | None, int
     Examples
     --------
     >>> widened(5, 6), widened(0, None)
-    ((4, 7), (0, None))
+    ((4, 7), (None, None))
     """
-    low = None if min_step is None else max(min_step - 1, 0)
+    low = min_step - 1 if min_step else None
     return low, None if max_step is None else max_step + 1
 
 

@@ -377,7 +377,7 @@ class HistoryScan(Iterator[dict[str, Any]]):
         windows = StepWindows(self.min_step, self.max_step, page=self.page_size)
 
         def has_all() -> bool:
-            told = self._expected is not None and self._came >= self._expected
+            told = bool(self._expected) and self._came >= (self._expected or 0)
             return told or not self.beyond
 
         return reading.scan_rows(self.run.client, self._path, self.run.id, keys, windows, has_all)

@@ -14,16 +14,19 @@ from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 
-from wbframe.core.filters import conjoin
-from wbframe.core.protocol.runs import pushed_feature
+from wbframe.core.filters import Filter, conjoin
+from wbframe.core.model import MOST_PER_PAGE, RunPath, Selection
+from wbframe.core.protocol.runs import NodeFields, pushed_feature
 from wbframe.core.pushdown.conjuncts import push_runs
 from wbframe.core.pushdown.query import filtered, predicate_columns
 from wbframe.core.schema.runs import RUN_COLUMNS
-from wbframe.io.read.paging import resolved
+from wbframe.io.read.outcome import Read
+from wbframe.io.read.paging import list_runs, resolved
 from wbframe.io.read.project import count_runs
 from wbframe.io.read.runs import try_pushed
 
 if TYPE_CHECKING:
+    from wbframe.io.client.client import Client
     from wbframe.scans.source import RunsSource
 
 
@@ -53,7 +56,7 @@ class Counted:
             if pushed_feature(selection.pushed) not in client.exact:
                 return None
         filters = conjoin(selection.filters, selection.pushed)
-        counts = [count_runs(client, path, filters) for path in resolved(client, selection.paths)]
+        counts = [_count(client, path, filters) for path in resolved(client, selection.paths)]
         if None in counts:
             return None
         total = sum(filter(None, counts))
@@ -67,6 +70,17 @@ class Counted:
         if looked_at is not None and all(name in there for name in looked_at):
             return _METADATA
         return dict(self.source.schema())
+
+
+def _count(client: Client, path: RunPath, filters: Filter) -> int | None:
+    """Count by listing where a page holds all runs; of more, the server's count is taken, if no fewer came."""
+    most = MOST_PER_PAGE - 1
+    few = Selection(paths=(path,), filters=filters, limit=most, per_page=most)
+    listed = sum(1 for _ in list_runs(Read(client), few, NodeFields()))
+    if listed < most:
+        return listed
+    counted = count_runs(client, path, filters)
+    return counted if counted is not None and counted >= listed else None
 
 
 _METADATA = {name: dtype for name, (dtype, _) in RUN_COLUMNS.items()}

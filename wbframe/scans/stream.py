@@ -17,7 +17,6 @@ from wbframe.core.paths import describe
 from wbframe.core.schema.histories import (
     choose_keys,
     history_schema,
-    names_of,
     unlisted_of,
     unsure_of,
 )
@@ -25,11 +24,11 @@ from wbframe.errors import SchemaMismatchError
 from wbframe.io.read.histories import (
     ENTRY_FIELDS,
     is_listed,
+    looked_behind,
     plan_histories,
     read_any_tasks,
     runs_beside,
     united_index,
-    unlisted_in_some,
 )
 from wbframe.io.read.outcome import Outcome, Read, tell_short, warn_imprecise, warn_new_keys
 from wbframe.io.read.runs import collect_runs, iter_pages, plan_runs
@@ -128,8 +127,9 @@ def promise_histories(client: Client, scan: HistoryScan, infer_schema_runs: int)
         found = plan_histories(Read(client), replace(scan, run_columns=()), most=most)
         index, complete = dict(found.index), found.complete
         scan = replace(scan, unlisted=found.scan.unlisted)
-    elif names_of(scan):
-        scan = replace(scan, unlisted=unlisted_in_some(client, scan, index))
+    else:
+        index, unlisted = looked_behind(client, scan, index)
+        scan = replace(scan, unlisted=unlisted)
     schema = history_schema(
         scan,
         index,
@@ -256,10 +256,11 @@ def _stream(
             part = assemble(result.frames, run_ids, schema, entries.beside())
             outcome.rows += part.height
             result.frames = {}
+            # Before the rows: who has enough of them does not ask for the end.
+            tell_short(result, entries.listed, scan.on_incomplete)
             merge_rows(outcome.seen, result)
             yield part
             if n_rows is not None and outcome.rows >= n_rows:
                 break
     warn_imprecise(outcome.seen.imprecise)
-    tell_short(outcome.seen, entries.listed, scan.on_incomplete)
     warn_new_keys({key: len(runs) for key, runs in entries.new.items()}, "runs")

@@ -173,7 +173,12 @@ def _wrong_groups(
 
 
 def _owed_of_keys(run: RunRead, frames: Sequence[pl.DataFrame]) -> tuple[int, int]:
-    """Give the rows that came and those that are owed, of the group that lacks the most."""
+    """Give the rows that came and those that are owed, of the group that lacks the most.
+
+    Read so since whole rows were too few, all keys together owe the rows of the run.
+    """
+    if run.another_way and run.lines is not None and len(frames) > 0:
+        return pl.concat([frame[STEP] for frame in frames]).n_unique(), run.lines
     return max(
         ((frame.height, group.known or 0) for group, frame in zip(run.groups, frames, strict=True)),
         key=lambda each: each[1] - each[0],

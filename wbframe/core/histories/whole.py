@@ -43,6 +43,14 @@ class Profile:
     max_step: int | None = None
 
 
+def within(ask: Ask, steps: list[int]) -> list[int]:
+    """Keep the steps that were asked for."""
+    if not isinstance(ask, Profile):
+        return steps
+    low, high = ask.min_step or 0, ask.max_step
+    return [step for step in steps if step >= low and (high is None or step < high)]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
     """What is expected of one run's rows.

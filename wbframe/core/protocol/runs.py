@@ -35,6 +35,8 @@ from wbframe.core.protocol.request import (
 from wbframe.errors import AnswerError, SweepNotFoundError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from wbframe.core.filters import Filter
     from wbframe.core.model import RunPath
 
@@ -295,6 +297,24 @@ def server_filters(filters: Filter, path: RunPath) -> Filter:
     if path.sweep is None:
         return filters
     return flt.conjoin(flt.parse({"sweep": path.sweep}), filters)
+
+
+def lacks(nodes: Iterable[RunNode], fields: NodeFields) -> set[tuple[str, str]]:
+    """Give the keys of config and summary that are asked for, and that no run has; each to its first dot."""
+    wanted = {("config", key.partition(".")[0]) for key in fields.config or ()}
+    wanted |= {("summary", key.partition(".")[0]) for key in fields.summary or ()}
+    for node in nodes:
+        blobs = {"config": bytes(node.config), "summary": bytes(node.summary_metrics)}
+        wanted = {(kind, key) for kind, key in wanted if not _has(blobs[kind], key)}
+        if not wanted:
+            break
+    return wanted
+
+
+def _has(blob: bytes, key: str) -> bool:
+    """Tell whether JSON, or text of it with its quotes escaped, has a key or one that begins so and has a dot."""
+    spelled = re.escape(msgspec.json.encode(key)[1:-1])
+    return re.search(rb'"' + spelled + rb'(\.|\\*")', blob) is not None
 
 
 Listing = ProjectListing | NamedListing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -11,7 +12,7 @@ import polars as pl
 from wbframe.core.batches import batches
 from wbframe.core.decode.rows import infer_types, join_texts
 from wbframe.core.filters import EMPTY
-from wbframe.core.hints import MOST_LOOKED_AT
+from wbframe.core.hints import MOST_LOOKED_AT, spread
 from wbframe.core.histories.entries import RunEntry, index_of, key_types, run_entry
 from wbframe.core.histories.frame import Assembly
 from wbframe.core.histories.rows import TaskRows, halves, merge_rows, put_together, read_answer
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
 ENTRY_FIELDS = ("state", "historyLineCount", "historyKeys")
 # A run that logs new keys faster than they are read is read anew so many times.
 _MOST_PASSES = 8
+# Whole rows that are looked at for keys that no list names, and of how many runs.
+_ROWS_LOOKED_AT, _RUNS_LOOKED_INTO = 100, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,18 +203,48 @@ def _unknown(seen: Index, index: Index, *, system: bool) -> Index:
     }
 
 
-def unlisted_in_some(client: Client, scan: HistoryScan, index: Index) -> tuple[str, ...]:
-    """Look whether the first runs hold keys that are asked for, and that their own lists lack."""
-    few = replace(scan.selection, predicate=None, pushed=EMPTY, claim=None, limit=MOST_LOOKED_AT)
+def looked_behind(client: Client, scan: HistoryScan, index: Index) -> tuple[Index, tuple[str, ...]]:
+    """Look behind the keys that all runs unite: at what the last runs list themselves, and at rows of some.
+
+    Returns
+    -------
+    tuple
+        The index with what it lacked, and the keys that are asked for, and that lists of runs lack.
+    """
+    few = replace(
+        scan.selection,
+        predicate=None,
+        pushed=EMPTY,
+        claim=None,
+        limit=MOST_LOOKED_AT,
+        order="-created_at",
+    )
     _, entries, _ = _listed(Read(client), replace(scan, selection=few, run_columns=()))
-    return look(client, scan, entries, dict(index))
+    found = dict(index)
+    merge_index(found, index_of(entries, system=scan.stream == "system"))
+    some = [] if names_of(scan) is not None else spread(entries, _RUNS_LOOKED_INTO)
+    for path, there in groupby(some, key=lambda entry: entry.path):
+        rows = [RowsOf(run_id=entry.run_id, field=_whole_field(scan)) for entry in there]
+        for _, types in _types_of(client, scan, path, rows, samples=_ROWS_LOOKED_AT):
+            merge_index(found, _unknown(types, found, system=scan.stream == "system"))
+    return found, look(client, scan, entries, found)
+
+
+def _whole_field(scan: HistoryScan) -> Field:
+    """Name what gives whole rows."""
+    return "events" if scan.stream == "system" else "history"
 
 
 def _types_of(
-    client: Client, scan: HistoryScan, path: RunPath, rows: Sequence[RowsOf]
+    client: Client,
+    scan: HistoryScan,
+    path: RunPath,
+    rows: Sequence[RowsOf],
+    *,
+    samples: int | None = None,
 ) -> Iterator[tuple[str, Index]]:
     """Look at rows, in smaller requests where they are too big, past runs that may be left out."""
-    samples = rows_asked(scan.samples)
+    samples = rows_asked(scan.samples) if samples is None else samples
 
     def of(part: Sequence[RowsOf]) -> Request:
         return rows_request(path, part, samples=samples)
@@ -247,7 +280,7 @@ def _looks(
 ) -> Iterator[tuple[RunPath, list[RowsOf]]]:
     """Cut what is looked at into requests: some keys of several runs, or one run whose keys are unknown."""
     samples = rows_asked(scan.samples)
-    whole: Field = "events" if scan.stream == "system" else "history"
+    whole = _whole_field(scan)
     for batch in batches(
         chosen,
         lambda each: len(each[1]) * samples if each[1] else POINTS_PER_REQUEST,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from wbframe.core import filters as flt
 from wbframe.core.model import MOST_PER_PAGE, RunPath
 from wbframe.core.paths import name_of
+from wbframe.core.protocol.request import PROJECTION
 from wbframe.core.protocol.runs import (
     Listing,
     NodeFields,
@@ -19,6 +20,7 @@ from wbframe.core.protocol.runs import (
     RunNode,
     cursors_ahead,
     is_offset,
+    lacks,
     one_earlier,
 )
 from wbframe.core.runs.listing import RunsTaken, listings
@@ -199,7 +201,28 @@ def _page(
 
         return send_page(client, known.per_page + overlaps, request_of, read)
 
-    return optionally(client, listing.features, ask)
+    found = optionally(client, listing.features, ask)
+    if PROJECTION in found[0].features and PROJECTION not in client.trusted:
+        return _judged(client, found, lambda: ask(client.refused | {PROJECTION}))
+    return found
+
+
+def _judged(
+    client: Client,
+    projected: tuple[Listing, Page, bool],
+    ask_whole: Callable[[], tuple[Listing, Page, bool]],
+) -> tuple[Listing, Page, bool]:
+    """Give a page of some keys of config and summary; if no run has one of them, whole ones tell why."""
+    listing, page, _ = projected
+    lacking = lacks(page.nodes, listing.fields)
+    if not page.nodes or not lacking:
+        return projected
+    found = ask_whole()
+    if lacking - lacks(found[1].nodes, listing.fields):
+        client.refuse(frozenset({PROJECTION}))
+        return found
+    client.trust(PROJECTION, exact=True)
+    return projected
 
 
 def _missed(client: Client, listing: ProjectListing, met: _Met) -> Iterator[tuple[Listing, Page]]:

@@ -62,7 +62,7 @@ def send_in_parts(
     *,
     shrink: Callable[[_Asked], None] | None = None,
     patient: bool = False,
-    halved: int = 0,
+    halvings: int = _HALVINGS,
 ) -> Iterator[_Out]:
     """Ask for something in one request, or for parts of it where the server finds that too big.
 
@@ -82,8 +82,8 @@ def send_in_parts(
         Learns what was too big, in place of the budget of cells.
     patient
         Whether less is asked for whatever failed, though the request uses features that the server may lack.
-    halved
-        How often it has been cut.
+    halvings
+        How often it is cut where a server fails without a word, before it is asked without features.
 
     Yields
     ------
@@ -108,9 +108,8 @@ def send_in_parts(
             del content
     except WbframeError as error:
         # What uses features is asked without them first, unless its size is what the server speaks of.
-        # Of a server that fails without a word, two halvings tell.
         if request.features and not patient:
-            less = is_of_size(error) or (halved < _HALVINGS and not is_lasting(error))
+            less = is_of_size(error) or (halvings > 0 and not is_lasting(error))
         else:
             # A page is refused as its project is; of several runs one may be.
             less = is_of_request(error) and (shrink is None or not isinstance(error, AccessError))
@@ -125,7 +124,14 @@ def send_in_parts(
         shrink(asked)
     for part in parts:
         yield from send_in_parts(
-            client, part, cut, request_of, read, shrink=shrink, patient=patient, halved=halved + 1
+            client,
+            part,
+            cut,
+            request_of,
+            read,
+            shrink=shrink,
+            patient=patient,
+            halvings=halvings - 1,
         )
 
 
@@ -140,6 +146,8 @@ def send_page(
     wanted: int,
     request_of: Callable[[int], Request],
     read: Callable[[int, bytes, Request], _Out],
+    *,
+    halvings: int = _HALVINGS,
 ) -> _Out:
     """Ask for a page of so many things, or for a smaller one where the server finds that too big."""
     [page] = send_in_parts(
@@ -149,6 +157,7 @@ def send_page(
         request_of,
         read,
         shrink=client.pages.shrink,
+        halvings=halvings,
     )
     client.pages.grow()
     return page

@@ -66,6 +66,7 @@ def _fields_of(client: Client, path: RunPath, first: int) -> Iterator[list[tuple
             first,
             partial(fields_request, path, cursor),
             lambda _, content, request: fields_page(content, request, path),
+            halvings=0,
         )
         yield pairs
 

@@ -12,6 +12,7 @@ import polars as pl
 from wbframe.core.batches import batches
 from wbframe.core.decode.parquet import promised_frame
 from wbframe.core.decode.rows import decode_rows, infer_types, join_texts
+from wbframe.core.hints import widened
 from wbframe.core.histories.rows import TaskRows, in_window, new_keys
 from wbframe.core.histories.whole import (
     PROFILE_STEPS,
@@ -27,6 +28,7 @@ from wbframe.core.histories.whole import (
     shortfall,
     united,
     windows_request,
+    within,
 )
 from wbframe.core.model import STEP
 from wbframe.core.protocol.rows import RowsOf, row_lists, rows_answer, rows_request, spec
@@ -199,13 +201,15 @@ class _WholeRead:
         rows = []
         for place, ask in asked.items():
             if isinstance(ask, Profile):
-                text = spec((STEP,), PROFILE_STEPS, ask.min_step, ask.max_step)
+                text = spec((STEP,), PROFILE_STEPS, *widened(ask.min_step, ask.max_step))
                 rows.append((place, RowsOf(run_id=self.task.runs[place].run_id, specs=(text,))))
         if not rows:
             return {}
-        return threads.result_of(self.means.windows.submit(self._steps, rows))
+        return threads.result_of(self.means.windows.submit(self._steps, rows, asked))
 
-    def _steps(self, asked: Sequence[tuple[int, RowsOf]]) -> dict[int, Answer | None]:
+    def _steps(
+        self, asked: Sequence[tuple[int, RowsOf]], asks: dict[int, Ask]
+    ) -> dict[int, Answer | None]:
         """Read which steps runs have, in one request, or in several where that is too big."""
         path = self.task.path
 
@@ -220,7 +224,7 @@ class _WholeRead:
             for (place, _), raw in zip(part, answers, strict=True):
                 [steps] = row_lists(raw)
                 decoded = decode_rows(steps, {STEP: pl.Int64()}, where=request.asked)
-                found[place] = decoded.frame[STEP].drop_nulls().to_list()
+                found[place] = within(asks[place], decoded.frame[STEP].drop_nulls().to_list())
             return found
 
         parts = send_in_parts(self.means.client, asked, halves_of, of, read)

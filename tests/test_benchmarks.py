@@ -72,7 +72,7 @@ def cost(server, read):
         (histories, (7, 32_968_678, 100_000)),
         (whole_rows, (8, 40_078_890, 100_000)),
         (drop_in, (8, 40_325_872, 100_000)),
-        (pushed_down, (5, 80_333, 800)),
+        (pushed_down, (7, 135_893, 800)),
     ],
 )
 def test_histories_of_200_runs_of_500_rows_and_10_keys(sampled, read, expected):

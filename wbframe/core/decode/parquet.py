@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pat
 
 from wbframe.core.decode.exact import fits_float, narrow
 from wbframe.core.decode.rows import decode_rows
@@ -14,9 +17,10 @@ from wbframe.core.model import STEP
 from wbframe.errors import SchemaMismatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import pyarrow.parquet as pq
+
 
 _NON_FINITE_JSON = {"NaN": '"NaN"', "inf": '"Infinity"', "-inf": '"-Infinity"'}
 _NON_FINITE = {"inf": "Infinity", "-inf": "-Infinity"}
@@ -189,6 +193,66 @@ def alternatives(names: Sequence[str]) -> list[str]:
     if set(names) == _TAGGED:
         return [_VALUE]
     return list(names) if all(name.startswith(_ALTERNATIVE) for name in names) else []
+
+
+def leaves(schema: pa.Schema) -> dict[str, tuple[str, ...]]:
+    """Give the keys of a file, and where each lies: of a struct of keys they are its members, with dots.
+
+    Media, and structs of one value in several types, are values.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> leaves(pa.schema([("a", pa.int64()), ("opt", pa.struct([("m", pa.int64())]))]))
+    {'a': ('a',), 'opt.m': ('opt', 'm')}
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for field in schema:
+        for path in _paths(field):
+            found.setdefault(".".join(path), path)
+    return found
+
+
+def _paths(field: pa.Field) -> Iterator[tuple[str, ...]]:
+    """Give the ways to the values below a column."""
+    members = [member.name for member in field.type] if pat.is_struct(field.type) else []
+    if not members or alternatives(members) or "_type" in members:
+        yield (field.name,)
+        return
+    for member in field.type:
+        for path in _paths(member):
+            yield field.name, *path
+
+
+def leaf_columns(table: pa.Table, paths: Mapping[str, tuple[str, ...]]) -> pa.Table:
+    """Take the keys of a file out of its columns."""
+    columns = {
+        name: table[path[0]] if len(path) == 1 else pc.struct_field(table[path[0]], list(path[1:]))
+        for name, path in paths.items()
+    }
+    return pa.table(list(columns.values()), names=list(columns))
+
+
+def types_in(schema: pa.Schema) -> dict[str, frozenset[str]]:
+    """Give the keys of a file, and the types of their columns."""
+    found = {}
+    for name, path in leaves(schema).items():
+        kind = schema.field(path[0]).type
+        for member in path[1:]:
+            kind = kind.field(member).type
+        found[name] = _type_of(kind)
+    return found
+
+
+def _type_of(kind: pa.DataType) -> frozenset[str]:
+    """Name the type of a column."""
+    if pat.is_integer(kind) or pat.is_floating(kind) or pat.is_decimal(kind):
+        return frozenset({"number"})
+    if pat.is_boolean(kind):
+        return frozenset({"bool"})
+    if pat.is_null(kind):
+        return frozenset({"nil"})
+    return frozenset({"string" if pat.is_string(kind) or pat.is_large_string(kind) else "json"})
 
 
 # Read at once from the end of a file: its footer, and all of it if it is small.

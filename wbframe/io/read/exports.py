@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,15 @@ import requests
 from pyarrow import ArrowInvalid
 from pyarrow.types import is_dictionary, is_map
 
-from wbframe.core.decode.parquet import TAIL_BYTES, as_json, groups_in_window, ranges_needed
+from wbframe.core.decode.parquet import (
+    TAIL_BYTES,
+    as_json,
+    groups_in_window,
+    leaf_columns,
+    leaves,
+    ranges_needed,
+    types_in,
+)
 from wbframe.core.model import STEP
 from wbframe.core.protocol.exports import Export, exports_answer, exports_request, file_of
 from wbframe.core.protocol.request import EXPORTS, LIVE
@@ -24,7 +32,7 @@ from wbframe.io.client.session import Session, as_it_is
 from wbframe.io.read.parts import halves_of, optionally, send_in_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from wbframe.core.model import RunPath
     from wbframe.io.client.client import Client
@@ -150,11 +158,14 @@ class SignedFile:
         Where the file is.
     renew
         Gives the address anew.
+    types
+        Its keys and their types, once its footer is read.
     """
 
     storage: Storage
     url: str
     renew: Callable[[str], str]
+    types: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -215,7 +226,8 @@ def read_file(
     file
         Which.
     columns
-        Columns wanted besides `_step`; those that the file lacks are left out. None for all.
+        Columns wanted besides `_step`, with dots where they nest; those that the file lacks are left out. None
+        for all.
     min_step, max_step
         The window, half-open; rows outside of it may come too.
 
@@ -233,9 +245,11 @@ def read_file(
     parts = [tail]
     try:
         metadata = _metadata(file, size, parts)
-        there = metadata.schema.to_arrow_schema().names
+        schema = metadata.schema.to_arrow_schema()
+        file.types, there = types_in(schema), leaves(schema)
         wanted = (STEP, *(there if columns is None else columns))
-        names = [name for name in dict.fromkeys(wanted) if name in there]
+        paths = {name: there[name] for name in dict.fromkeys(wanted) if name in there}
+        names = list(dict.fromkeys(path[0] for path in paths.values()))
         if STEP not in there and metadata.num_rows:
             raise AnswerError(f"the exported file {file.name} has rows without {STEP!r}")
         groups = groups_in_window(metadata, min_step, max_step)
@@ -248,18 +262,18 @@ def read_file(
         table = opened.read_row_groups(groups, columns=names, use_threads=False)
     except (ArrowInvalid, OSError) as error:
         raise AnswerError(f"the exported file {file.name} is no Parquet file: {error}") from error
-    return _plain(table)
+    return _plain(leaf_columns(table, paths))
 
 
 def _plain(table: pa.Table) -> pa.Table:
     """Spell out dictionaries, which may be of anything, and maps, as the JSON that they stand for."""
-    for i, field in enumerate(table.schema):
-        if is_dictionary(field.type):
-            table = table.set_column(i, field.name, table[i].cast(field.type.value_type))
-        elif is_map(field.type):
+    for i, column in enumerate(table.schema):
+        if is_dictionary(column.type):
+            table = table.set_column(i, column.name, table[i].cast(column.type.value_type))
+        elif is_map(column.type):
             cells = [None if each is None else as_json(dict(each)) for each in table[i].to_pylist()]
             table = table.set_column(
-                i, field.name, pa.chunked_array([pa.array(cells, pa.binary())])
+                i, column.name, pa.chunked_array([pa.array(cells, pa.binary())])
             )
     return table
 

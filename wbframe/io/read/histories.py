@@ -59,7 +59,7 @@ ENTRY_FIELDS = ("state", "historyLineCount", "historyKeys")
 # A run that logs new keys faster than they are read is read anew so many times.
 _MOST_PASSES = 8
 # Whole rows that are looked at for keys that no list names, and of how many runs.
-_ROWS_LOOKED_AT, _RUNS_LOOKED_INTO = 100, 3
+_ROWS_LOOKED_AT, _RUNS_LOOKED_INTO = 20, 3
 
 
 @dataclass(frozen=True, slots=True)

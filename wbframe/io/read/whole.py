@@ -144,27 +144,34 @@ class _WholeRead:
             parts.clear()
         return frames, {run.ordinal: each for run, each in zip(task.runs, exports, strict=True)}
 
-    def _file(self, run: RunRead, url: str) -> pl.DataFrame:
-        """Read one file."""
+    def _file(self, run: RunRead, url: str) -> tuple[pl.DataFrame, Index]:
+        """Read one file: its rows, and the keys that nobody told of."""
         task, means = self.task, self.means
         file = signed_file(means.client, means.storage, task.path, run.run_id, url)
         columns = list(task.columns())
         table = read_file(file, columns, min_step=task.min_step, max_step=task.max_step)
+        new: Index = {}
+        if task.row_keys is None and not task.narrowed:
+            there = {key: dict.fromkeys(types, 1) for key, types in file.types.items()}
+            new = new_keys(there, task.columns(), system=False)
         # Numbered, since polars gives a column without a name one of its own.
         numbered = table.rename_columns([str(i) for i in range(table.num_columns)])
         frame = pl.DataFrame(pl.from_arrow(numbered))
         frame.columns = table.column_names
-        return frame
+        return frame, new
 
-    def _promised(self, run: RunRead, files: Iterable[Future[pl.DataFrame]]) -> list[pl.DataFrame]:
+    def _promised(
+        self, run: RunRead, files: Iterable[Future[tuple[pl.DataFrame, Index]]]
+    ) -> list[pl.DataFrame]:
         """Give the files of a run the promised dtypes; there is always one, be it empty."""
         columns = self.task.columns()
         parts = [pl.DataFrame(schema=columns)]
         for file in files:
-            part, imprecise = promised_frame(
-                threads.result_of(file), columns, where=self.task.where(run)
-            )
+            frame, new = threads.result_of(file)
+            part, imprecise = promised_frame(frame, columns, where=self.task.where(run))
             self.found.imprecise |= imprecise
+            if new:
+                merge_index(self.found.new_keys.setdefault(run.ordinal, {}), new)
             parts.append(in_window(part, self.task.min_step, self.task.max_step))
         return parts
 

@@ -138,6 +138,7 @@ def runs_reader(
     """
     scan = call_with(runs_scan, locals())
     source = RunsSource(scan, client_or_default(client))
+    # Not by way of polars, under which errors lose their class in some releases.
     return _reader(source.schema(), source(None, None, None, None))
 
 
@@ -223,6 +224,8 @@ def read_buckets(
 
 def to_arrow(frame: pl.DataFrame) -> pa.Table:
     """Turn a frame into a table of the types that every Arrow reader knows."""
+    # The newest has views of strings, which older readers do not know:
+    # https://docs.pola.rs/api/python/stable/reference/dataframe/api/polars.DataFrame.to_arrow.html
     return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
@@ -240,6 +243,7 @@ def _reader(
     columns: Mapping[str, pl.DataType], frames: Iterator[pl.DataFrame]
 ) -> pa.RecordBatchReader:
     """Hand frames out as record batches of one schema."""
+    # By way of a frame, so that schema and batches have gone through the same conversion.
     schema = to_arrow(pl.DataFrame(schema=dict(columns))).schema
     batches = (batch for frame in frames for batch in to_arrow(frame).to_batches())
     return pa.RecordBatchReader.from_batches(schema, batches)

@@ -119,6 +119,7 @@ def _source(given: dict[str, Any]) -> BucketSource:
     scan = call_with(
         history_scan,
         given,
+        # Where a server has no buckets, they are made of every row: a sample would hide the peaks.
         samples=None,
         x_axis="_step" if system else axis,
         on_incomplete="warn",

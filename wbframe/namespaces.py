@@ -36,6 +36,7 @@ class FrameNamespace:
 
     def _paths(self, path: str | None) -> RunPaths:
         names = [each for each in ("entity", "project", "run_id") if each in self._frame.columns]
+        # The order of the frame's rows is that of the runs: polars' `unique` keeps none unless asked to.
         return paths_of(
             self._frame.select(names).unique(maintain_order=True).to_dicts(), names, path
         )

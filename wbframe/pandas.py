@@ -249,6 +249,7 @@ def to_pandas(table: pa.Table, dtype_backend: DtypeBackend) -> pd.DataFrame:
     frame: pd.DataFrame = table.to_pandas(types_mapper=mapper)
     if dtype_backend == "numpy_nullable":
         # pandas 3 would take NaN for null.
+        # https://github.com/pandas-dev/pandas/issues/32265
         for i, column in enumerate(table.columns):
             if pa.types.is_floating(column.type) and pc.any(pc.is_nan(column)).as_py():
                 values, mask = column.to_numpy(), column.is_null().to_numpy()
@@ -271,6 +272,8 @@ def _fits_float(column: pa.ChunkedArray) -> bool:
 def frame_of(frame: pl.DataFrame, report: ScanReport, dtype_backend: DtypeBackend) -> pd.DataFrame:
     """Turn a frame into one of pandas that says how it was read."""
     found = to_pandas(to_arrow(frame), dtype_backend)
+    # A dict rather than the report, since pandas copies and compares `attrs`, which it calls experimental:
+    # https://pandas.pydata.org/docs/reference/api/pandas.DataFrame.attrs.html
     found.attrs["wbframe"] = asdict(report)
     return found
 
@@ -287,6 +290,7 @@ class _Accessor:
     def _paths(self, path: str | None) -> RunPaths:
         names = [each for each in ("entity", "project", "run_id") if each in self._frame.columns]
         rows = self._frame[names].drop_duplicates().astype(object)
+        # NaN, NA and None all stand for a missing id, depending on the dtype.
         plain = [
             dict(zip(names, row, strict=True)) for row in rows.where(rows.notna(), None).to_numpy()
         ]

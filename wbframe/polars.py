@@ -290,6 +290,7 @@ _reports: dict[int, ScanReport] = {}
 def _reported(frame: pl.DataFrame, report: ScanReport) -> pl.DataFrame:
     """Keep the report of a fresh frame."""
     _reports[id(frame)] = report
+    # Or the next frame that gets this id would have this report.
     weakref.finalize(frame, _reports.pop, id(frame), None)
     return frame
 

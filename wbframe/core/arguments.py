@@ -136,8 +136,8 @@ def history_scan(
     )
 
 
-# Runs that are looked at where a server cannot tell the columns of all of them.
 _Result = TypeVar("_Result")
+# Runs that are looked at where a server cannot tell the columns of all of them.
 INFER_SCHEMA_RUNS = 100
 
 
@@ -229,12 +229,15 @@ def _order(order: str) -> str:
         raise UsageError(
             f"`order` must be a sign and a field like '-created_at' or '+config.lr.value'; got {order!r}"
         )
+    # W&B has documented both directions for a field without a sign: https://github.com/wandb/wandb/pull/8063
     if order[0] not in "+-":
         order = f"+{order}"
     sign, name = order[0], order[1:]
     if name.startswith("summary."):
         name = f"summary_metrics.{name.removeprefix('summary.')}"
     name = _ORDER_OF_COLUMN.get(name, name)
+    # Of what it does not know a server makes some order, without a word:
+    # https://github.com/wandb/wandb/issues/8924
     if not name.startswith(("config.", "summary_metrics.")) and name not in _ORDERS:
         hint = did_you_mean(name, _ORDERS)
         known = ", ".join(_ORDERS)

@@ -261,6 +261,7 @@ def _gets(run: RunRead, rows: int, columns: int) -> int:
     """Estimate the ranges that are read of a file."""
     chunk = rows * _CELL_BYTES
     width = max(run.width, columns + 1)
+    # The end of a file is read first, as its footer is there; that may be all of it.
     if chunk * width <= TAIL_BYTES:
         return 1
     if columns + 1 >= WHOLE_SHARE * width or chunk <= NEAR_BYTES:

@@ -43,10 +43,13 @@ __all__ = [
 Literal: TypeAlias = "bool | int | float | str | tuple[Any, ...] | None"
 
 JOINERS: Final = ("$and", "$or", "$nor")
+# What W&B documents for runs. Others are answered by HTTP 500, as `$all` is:
+# https://github.com/wandb/wandb/pull/9406, https://github.com/wandb/wandb/issues/5967
 TESTS: Final = ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists", "$regex")
 OPERATORS: Final = JOINERS + TESTS
 """Every operator of the language."""
 
+# W&B's own examples use both `display_name` and `displayName`; others work in both spellings too.
 FIELDS: Final[Mapping[str, str]] = {
     "name": "name",
     "displayName": "displayName",
@@ -86,6 +89,8 @@ _HINTS: Final = {
     "commit": " The server cannot filter by it; filter the frame.",
     "history_line_count": " The server cannot filter by it; filter the frame.",
 }
+# Stored as lists, or possibly so; yet to a list for `tags` W&B has answered HTTP 500:
+# https://github.com/wandb/wandb/issues/4068
 _LISTS: Final = ("tags", *PREFIXES)
 _DEEPEST: Final = 100
 
@@ -368,6 +373,7 @@ def _spell(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ",".join(map(_spell, value)) + "]"
     if isinstance(value, float):
+        # Numbers in scientific notation have not been found: https://github.com/wandb/wandb/issues/2947
         plain = format(Decimal(repr(value)), "f")
         return plain if "." in plain else f"{plain}.0"  # read as whole it would be another number
     return json.dumps(value)
@@ -375,6 +381,7 @@ def _spell(value: Any) -> str:
 
 # Python's `re` knows more than RE2: back-references, look-around, atomic and conditional groups,
 # comments, flags, possessive quantifiers and `\Z`.
+# https://github.com/google/re2/wiki/Syntax
 _FOREIGN: Final = re.compile(
     r"\\[1-9Z]|\(\?P=|\(\?=|\(\?!|\(\?<[=!]|\(\?>|\(\?\(|\(\?#|\(\?[a-zA-Z]*[aLux]|[*+?}]\+"
 )

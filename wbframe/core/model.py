@@ -20,18 +20,23 @@ OnNewKey = Literal["raise", "ignore"]
 OnIncomplete = Literal["raise", "warn"]
 OnError = Literal["raise", "skip"]
 
+# Cursors are offsets: newest first, each run that begins while pages are read pushes another onto the next page.
+# W&B's SDK went over to this order for it: https://github.com/wandb/wandb/pull/7675
 DEFAULT_ORDER = "+created_at"
 DEFAULT_SAMPLES = 500
 # Rows that servers give at the most, whatever is asked for.
+# Far larger numbers are answered by HTTP 500: https://github.com/wandb/wandb/issues/8291
 MOST_SAMPLES = 10_000
 DEFAULT_BINS = 500
 # The states in which a run logs no more.
+# Not `preempted`: such a run may be queued again, and then goes on under its id.
 ENDED = frozenset({"finished", "crashed", "failed", "killed"})
 # Above it Float64 skips whole numbers.
 EXACT = 2**53
 # Runs of a page where nothing else is asked for. With the run that two pages share a light one has 500, the
 # most that W&B's own clients ask for.
 PER_PAGE, LIGHT_PER_PAGE = 200, 499
+# No largest page is documented; the web app shows so many runs: https://github.com/wandb/docs/pull/1400
 MOST_PER_PAGE = 1000
 
 

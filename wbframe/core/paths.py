@@ -41,6 +41,7 @@ _TABS = frozenset(
         "sweeps",
     }
 )
+# Since wandb 0.31 the SaaS has this second name, with its pages below a path.
 _APP_PREFIXES = {"forge.coreweave.com": "/wandb"}
 # Of polars and pandas; by name, since paths need neither.
 _FRAMES = frozenset({"DataFrame", "LazyFrame"})
@@ -135,6 +136,7 @@ def _parse_address(address: str) -> RunPath:
     if split.scheme not in {"http", "https"} or not split.hostname:
         raise _wrong(address)
     prefix = _APP_PREFIXES.get(split.hostname, "")
+    # The SDK spells a blank in an address `+` up to 0.19, and `%20` in 0.31.
     parts = [unquote_plus(part) for part in split.path.removeprefix(prefix).strip("/").split("/")]
     if len(parts) in {3, 5} and parts[-1] in _TABS:
         parts = parts[:-1]

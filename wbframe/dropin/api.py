@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Api"]
 
+# The SDK's name for a project without one.
 _NO_PROJECT = "uncategorized"
+# The SDK still takes `username` for `entity`, and advises against it.
 _OVERRIDES = frozenset({"base_url", "entity", "username", "project"})
+# The SDK's 19 s are for one run at a time.
 _TIMEOUT = 60.0
 
 
@@ -121,8 +124,10 @@ class Api:
             The same object for the same arguments, with what it has loaded; `flush` forgets it.
         """
         entity, project = self._project(path)
+        # The SDK leaves out `per_page` and `include_sweeps`, and so gives the pages of an earlier call.
         asked = ("runs", path, str(filters or {}), order, per_page, include_sweeps, lazy)
         found = self._known.get(asked)
+        # Not by its truth, which is its length: in the SDK that makes a second call send a request.
         if not isinstance(found, Runs):
             found = Runs(
                 self.client, entity, project, filters, order, per_page, include_sweeps, lazy
@@ -175,6 +180,7 @@ class Api:
             if parsed.run is None:
                 raise PathError(f"the address {path!r} is that of no run")
             return str(parsed.entity), parsed.project, parsed.run
+        # All the forms that the SDK takes, `entity/project:id` among them.
         plain = path.replace("/runs/", "/").replace("/sweeps/", "/").strip("/ ")
         head, _, last = plain.rpartition("/")
         if ":" in last:

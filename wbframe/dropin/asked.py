@@ -85,6 +85,7 @@ class RowsAsked:
         if not self.keys:
             return []
         if self.match == "all":
+            # As the SDK, for want of an axis in specs; it too names a key twice where that is the axis.
             return [(self.x_axis, *self.keys)]
         lead = dict.fromkeys((STEP, self.x_axis))
         own = dict.fromkeys(key for key in self.keys if key not in lead)
@@ -277,6 +278,7 @@ class StepWindows:
     """
 
     # The server gives so many rows of one window at the most, whatever is asked.
+    # https://github.com/wandb/wandb/issues/12067
     MOST_SAMPLES = 10_000
     _WIDER = 8
 

@@ -54,6 +54,7 @@ def client_of(given: object) -> Client:
 
 def _server_and_key(given: Any) -> tuple[str, str | None] | None:
     """Read the server and the key off an object of the SDK."""
+    # `wandb.Api` has a dict of settings, the service of 0.31 an object, and the client of 0.18 a transport.
     settings = getattr(given, "settings", None)
     if isinstance(settings, dict) and settings.get("base_url"):
         return str(settings["base_url"]), getattr(given, "api_key", None)

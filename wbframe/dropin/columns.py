@@ -101,6 +101,7 @@ class Columns:
             return
         names = list(rows[0])
         cells: dict[str, Sequence[Any]]
+        # Most runs log the same keys at each step.
         if all(list(row) == names for row in rows):
             cells = dict(zip(names, zip(*map(dict.values, rows), strict=True), strict=True))
         else:
@@ -280,6 +281,7 @@ def _floats(chunks: Sequence[Chunk]) -> pl.Series | None:
                 part = pl.Series(_without(values), dtype=_FLOAT)
             except (OverflowError, TypeError):
                 return None
+        # A cast rounds integers beyond 2**53 without a word.
         if int in chunk.kinds and not fits_float(part):
             return None
         parts.append(part)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from wbframe.core.model import RunPath
 
+# The SDK's light fragment is without these too.
 HEAVY_FIELDS = ("config", "systemMetrics", "summaryMetrics", "historyKeys")
 """What a lazy listing leaves out."""
 

@@ -50,6 +50,7 @@ def exported_rows(
             table = read_file(file, list(keys) or None, min_step=low, max_step=high)
             more: dict[int, list[Row]] = {}
             for row in _rows(table):
+                # Files are of all rows, while the server gives those that have all keys.
                 if low <= row[STEP] < high and all(key in row for key in keys):
                     more.setdefault(row[STEP], []).append(row)
             found = {**more, **found}
@@ -61,6 +62,7 @@ def exported_rows(
 def merged(exported: Iterable[Row], others: Iterable[Row]) -> list[Row]:
     """Put exported rows and others together by step; of rows in both, the exported ones."""
     found = list(exported)
+    # Servers may give exported rows as live ones too.
     there = {row[STEP] for row in found}
     found += [row for row in others if row[STEP] not in there]
     return sorted(found, key=lambda row: row[STEP])
@@ -81,6 +83,7 @@ def _rows(table: pa.Table) -> Iterator[Row]:
 def _value(value: Any, members: Sequence[str]) -> Any:
     """Take the value out of binary JSON, or of a struct of alternatives."""
     if isinstance(value, bytes):
+        # Where a column has no one type, an export holds JSON in bytes.
         return json.loads(value)
     if members and isinstance(value, dict):
         held = [value[each] for each in members if value[each] is not None]

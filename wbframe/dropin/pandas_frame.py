@@ -74,8 +74,10 @@ def _joined(
 
     quick = at_once(chunks, text=text, gaps=False)
     if quick is not None and quick.dtype == pl.String:
+        # From Python's text, of which pandas 3 makes its `str`, and pandas 2 objects.
         return pd.Series(quick.to_list()), False
     if quick is not None:
+        # polars' own memory is read-only to numpy.
         return quick.to_numpy(writable=True), False
     return _series([cell for chunk in chunks for cell in chunk.cells], text=text)
 
@@ -87,6 +89,7 @@ def _series(values: list[Any], *, text: bool) -> tuple[pd.Series[Any], bool]:
     kinds = set(map(type, values))
     known = kinds - ABSENT
     if not known:
+        # What pandas makes of a column in which no row has a value.
         return pd.Series(_filled(values, math.nan), dtype=object), False
     if known == {float}:
         plain = values if kinds == known else _filled(values, math.nan)
@@ -95,6 +98,7 @@ def _series(values: list[Any], *, text: bool) -> tuple[pd.Series[Any], bool]:
         return pd.Series(values), False
     if known <= NUMERIC:
         numbers, lost = column("", values, text=text)
+        # With a gap pandas would make float64 of them, and round.
         if known == {int} and any(map(loses_digits, values)):
             return pd.Series(_filled(values, None), dtype=object), False
         if numbers.dtype.is_numeric():

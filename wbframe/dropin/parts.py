@@ -77,6 +77,7 @@ class Sweep(Node):
             If PyYAML, which reads it, is not installed.
         """
         try:
+            # Unlike that of a run, the config of a sweep comes as YAML.
             yaml = importlib.import_module("yaml")
         except ModuleNotFoundError as error:
             raise UsageError(
@@ -116,6 +117,7 @@ class Summary(Mapping[str, Any]):
         self._json_dict = dict(values)
 
     def __getitem__(self, key: str) -> Any:
+        # The SDK strips keys too.
         value = self._json_dict[key.strip() if isinstance(key, str) else key]
         return Summary(value) if isinstance(value, dict) else value
 

@@ -113,6 +113,8 @@ def dtype_of_values(values: Sequence[Any], *, text: bool = False) -> pl.DataType
     >>> dtype_of_values([[1], [], None])
     List(Int64)
     """
+    # All are looked at: the SDK's frames are of the first 100 rows' types, so that a later 1.5 becomes 1.
+    # https://docs.pola.rs/api/python/stable/reference/api/polars.from_records.html
     kinds = set(map(type, values)) - ABSENT
     if not kinds:
         return _NULL
@@ -139,6 +141,7 @@ def _integers(values: Sequence[Any]) -> pl.DataType:
     low, high = min(known), max(known)
     if low in _INT64 and high in _INT64:
         return pl.Int64()
+    # Rare: integers beyond 2**63 - 1 are uploaded as floats.
     return pl.UInt64() if low in _UINT64 and high in _UINT64 else _FLOAT
 
 
@@ -149,6 +152,7 @@ def _are_numbers(values: Sequence[Any]) -> bool:
 
 def _struct(values: Sequence[Row]) -> pl.DataType:
     """Unite the fields of objects; objects without any field have no better type than text."""
+    # polars would take the fields of a struct from the first value alone.
     names = keys_of(values)
     if not names:
         return _TEXT

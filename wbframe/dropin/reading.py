@@ -132,6 +132,7 @@ def _read_tasks(
     """
     tasks = rows_tasks(path, asked, pages, lambda: client.budget.now)
     ahead = client.concurrency + 2  # so many answers are in memory at the most
+    # Python objects are made under the interpreter's lock, so that further threads would only take turns.
     with threads.pool(1, "wbframe-rows") as reading:
 
         def begin(part: RowsTask, content: bytes, request: Request) -> Future[_Read]:
@@ -192,6 +193,7 @@ def last_step(node: Row) -> int | None:
     """Read the last step off a node; None where it does not say."""
     info = node.get("historyKeys")
     found = info.get("lastStep", -1) if isinstance(info, dict) else None
+    # wandb takes a missing index for a run without rows, which a line count may contradict.
     if found is None:
         return None if node.get("historyLineCount") else -1
     return int(found)
@@ -258,6 +260,7 @@ def read_run_file(client: Client, path: RunPath, name: str, file: str) -> bytes 
     request = documents.run_file(path, name, file)
     [run] = found_runs(ask(client, request).get("project"), [name], path)
     nodes = [edge["node"] for edge in (run.get("files") or {}).get("edges") or []]
+    # The direct one is signed and lies in a storage; the other is the server's own.
     addresses = [node.get("directUrl") or node.get("url") for node in nodes if node["name"] == file]
     if not addresses or not addresses[0]:
         return None

@@ -110,6 +110,7 @@ class Run(Node):
     @property
     def state(self) -> str:
         """Where it is: finished, running, crashed, failed, killed and others."""
+        # The SDK's word for what it knows no state of.
         return self._attrs.get("state", "not found")  # type: ignore[no-any-return]
 
     @property
@@ -132,6 +133,7 @@ class Run(Node):
     @property
     def json_config(self) -> str:
         """The config as JSON text in the server's form, with what W&B keeps under ``_wandb``."""
+        # Up to wandb 0.18 this was dropped here.
         kept = {key: value for key, value in self.rawconfig.items() if key == "_wandb"}
         return json.dumps(
             {key: {"value": value, "desc": None} for key, value in (kept | self.config).items()}
@@ -151,6 +153,7 @@ class Run(Node):
     @property
     def path(self) -> list[str]:
         """Entity, project and id, quoted for an address."""
+        # As up to wandb 0.19; 0.31 spells a blank `%20`.
         return [quote_plus(str(part)) for part in (self.entity, self.project, self.id)]
 
     @property
@@ -163,6 +166,8 @@ class Run(Node):
     def lastHistoryStep(self) -> int:  # noqa: N802 -- the SDK's name
         """The last step logged, -1 for none; costs a request unless the run has ended and told its keys."""
         found = None
+        # Of a run under way the step is asked anew, or a scan would end where the run was:
+        # https://github.com/wandb/wandb/pull/720
         if self.state in ENDED and self._attrs.get("historyKeys") is not None:
             found = reading.last_step(self._attrs)
         if found is None:
@@ -224,6 +229,7 @@ class Run(Node):
     def _take(self, attrs: Mapping[str, Any]) -> None:
         """Take over what the server told; texts of JSON are opened."""
         self._attrs = {**self._attrs, **attrs}
+        # A light page has none of these, which is not the same as having no config.
         if not self._lazy or "config" in attrs:
             own, internal = _open_config(self._attrs.get("config"), self)
             self._attrs |= {"config": own, "rawconfig": {**internal, **own}}
@@ -231,6 +237,7 @@ class Run(Node):
             if not self._lazy or name in attrs:
                 self._attrs[name] = _open_object(self._attrs.get(name), name, self)
         user = self._attrs.get("user")
+        # wandb 0.31 raises a TypeError where the server gives no user.
         self.user = User(user) if isinstance(user, Mapping) else None
 
     # ------------------------------------------------------------ rows
@@ -312,10 +319,12 @@ class Run(Node):
         if not check_keys(keys, "default"):
             return []
         end = self.lastHistoryStep + 1
+        # Exclusive, as in the SDK, which also ends at the last step that it knows.
         stop = end if max_step is None else min(max_step, end)
         scan = HistoryScan(self, keys or [], page_size, min_step or 0, stop)
         scan.beyond = max_step is None
         if not min_step and stop == end and self.state in ENDED:
+            # Only then are the server's counts of this very window, and final.
             scan.expect(rows_holding(keys or [], self._attrs))
         return scan
 
@@ -388,6 +397,7 @@ class HistoryScan(Iterator[dict[str, Any]]):
         It does if files have a row from before the first one that came; they are looked at only if that is
         not the first step.
         """
+        # Rows that are exported may be deleted elsewhere: https://github.com/wandb/server/issues/160
         first = next(rows, None)
         begins = self.max_step if first is None else int(first.get(STEP, self.min_step))
         came = rows if first is None else chain([first], rows)

@@ -168,6 +168,7 @@ class Runs(RunPages):
         ['_step', 'eval/loss', 'run_id']
         """
         if format not in {"default", "pandas", "polars"}:
+            # The SDK's own words, which code may look for.
             raise UsageError(
                 f"Invalid format: {format}. Must be one of 'default', 'pandas', 'polars'"
             )
@@ -187,8 +188,10 @@ class Runs(RunPages):
             return found
         path = self._path_known
         with Outcome.of_rows(self.client, path, asked.samples) as outcome:
+            # In the order of the runs, as from wandb 0.19 on: https://github.com/wandb/wandb/issues/8969
             for run_id, rows in reading.read_rows(self.client, path, asked, self._sized(asked)):
                 for row in rows:
+                    # Also over a metric of that name, as in the SDK.
                     row["run_id"] = run_id
                 found += rows
             outcome.runs, outcome.rows = len(self.objects), len(found)
@@ -207,6 +210,7 @@ class Runs(RunPages):
         if kind == "pandas":
             frame, imprecise = pandas_frame(columns, text=text, by_name=True)
         else:
+            # The SDK joins the runs' frames as they are, which from 0.19 on fails where columns or types differ.
             frame, imprecise = polars_frame(columns, text=text)
         warn_imprecise(imprecise, AS_DICTS)
         return frame
@@ -225,6 +229,7 @@ class Runs(RunPages):
             page = self.objects[done:]
             done += len(page)
             yield [(run.id, size_of(run, asked)) for run in page]
+        # Where the SDK's own loop over the runs ends.
         self.index = done
 
     # ------------------------------------------------------------ to frames of runs

@@ -48,6 +48,7 @@ def from_json(text: str | bytes | msgspec.Raw) -> Any:
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
+        # As the SDK reads: control characters occur in summaries, and integers have any size.
         return json.loads(text if isinstance(text, str) else bytes(text), strict=False)
 
 
@@ -144,6 +145,7 @@ def _shaped(
     fields = [
         (f"c{at}", Any, msgspec.field(name=key, default=MISSING)) for at, key in enumerate(keys)
     ]
+    # A key besides is an error, after which the rows are read key by key: none may be lost.
     row = msgspec.defstruct("Row", fields, gc=False, forbid_unknown_fields=True)
     return msgspec.json.Decoder(row), msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
 
@@ -162,6 +164,7 @@ def united(parts: Iterable[list[Row]]) -> list[Row]:
     found: dict[tuple[Any, int], Row] = {}
     for rows in parts:
         seen: dict[Any, int] = {}
+        # One step may have several rows, of which the specs say no more than their order.
         for row in rows:
             step = row[STEP]
             seen[step] = seen.get(step, -1) + 1

@@ -41,6 +41,7 @@ _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 # Waits are cut into pieces of this many seconds: some hosts, polars among them, handle SIGINT in a way that
 # starts waits anew, so that Ctrl-C is heard only when one has ended.
+# https://github.com/pola-rs/polars/pull/20961
 _PIECE = 0.1
 # Seconds that stopped threads get before they are left to end by themselves.
 _PATIENCE = 2.0

@@ -39,6 +39,7 @@ class Counted:
 
     def count(self) -> int | None:
         """Ask the server, a request a project; None if it cannot count exactly what is meant."""
+        # For `select(pl.len())` polars has a source read rows; it cannot ask for their number.
         selection = self.source.scan.selection
         plain = all(path.run is None and path.sweep is None for path in selection.paths)
         if not plain or (selection.limit is not None and self.predicates):
@@ -47,6 +48,7 @@ class Counted:
         own = push_runs(selection.predicate, _METADATA)
         wanted = reduce(and_, self.predicates) if self.predicates else None
         asked = push_runs(wanted, self._schema(wanted))
+        # A filter that keeps more than the predicate counts more.
         if not (own.exact and asked.exact):
             return None
         # What the server makes of a filter is only believed once runs have shown it.
@@ -119,10 +121,12 @@ class RunsLazyFrame(pl.LazyFrame):
         if (
             self._counted is not None
             and self._count_name is not None
+            # Then polars gives a handle of the query, not a frame.
             and not kwargs.get("background")
         ):
             count = self._counted.count()
             if count is not None:
+                # As polars counts: UInt64 in its builds for more rows, else UInt32.
                 return pl.DataFrame(
                     {self._count_name: [count]}, schema={self._count_name: pl.get_index_type()}
                 )

@@ -110,6 +110,7 @@ def explain(frame: pl.LazyFrame) -> Explanation:
             "`frame` must be a polars.LazyFrame made by pl.scan_wandb_runs or _histories, before it is"
             f" collected; got {type(frame).__name__}"
         )
+    # Even a run that gives no rows makes the file.
     if frame.explain(optimized=False).startswith("SINK"):
         raise UsageError("a sink writes when its copy is run; explain the query without its sink")
     asked = probe(frame)

@@ -37,6 +37,7 @@ class _Recorder:
 
 _recorders: dict[int, _Recorder] = {}
 _tokens = count()
+# Other threads may pickle plans meanwhile, which must stay what they are.
 _copying = threading.local()
 
 
@@ -84,6 +85,7 @@ def probe(frame: pl.LazyFrame) -> list[tuple[Source, Wanted]] | None:
     _copying.token = token
     try:
         try:
+            # polars tells nobody what it pushes down, but pickles the sources of a plan: there others step in.
             plan = frame.serialize()
         finally:
             _copying.token = None

@@ -73,6 +73,7 @@ class Source(Generic[_Promise]):
 
     def _plain(self) -> dict[str, Any]:
         """Give what pickles."""
+        # A lock does not pickle, and with one in a source polars can no longer pickle the plan.
         hidden = {"_promise", "_lock"}
         return {name: value for name, value in vars(self).items() if name not in hidden}
 
@@ -82,6 +83,7 @@ class Source(Generic[_Promise]):
 
     def promise(self) -> _Promise:
         """Find what the schema takes; asks the server once, however many threads ask."""
+        # polars asks for the schema at each collect, collect_schema and explain.
         with self._lock:
             if self._promise is None:
                 self._promise = self.make_promise()
@@ -111,6 +113,7 @@ class Source(Generic[_Promise]):
         batch_size: int | None,
     ) -> Iterator[pl.DataFrame]:
         """Read what a query wants."""
+        # In a self-join polars 2.1 calls a source twice, `is_pure` or not: nothing may be used up.
         wanted = Wanted(with_columns, own_predicate(predicate), n_rows)
         yield from finished(self.frames(wanted), wanted, batch_size)
 
@@ -225,14 +228,17 @@ class LeftSource(Source["RunsSource | HistorySource"]):
 
 def registered(source: Source[Any]) -> pl.LazyFrame:
     """Hand a source to polars; plans name it where polars lets them."""
+    # polars 2 has these: https://github.com/pola-rs/polars/pull/23978
     labels: dict[str, Any] = {}
     if "explain_name" in inspect.signature(register_io_source).parameters:
         labels = {"explain_name": source.label, "explain_detail": source.detail()}
+    # The schema as a function is asked for when a query runs: making a scan sends nothing.
     return register_io_source(source, schema=source.schema, is_pure=True, **labels)
 
 
 def own_predicate(predicate: pl.Expr | None) -> pl.Expr | None:
     """Drop what some polars add for themselves to a top-k's predicate, and no source can evaluate."""
+    # https://github.com/pola-rs/polars/issues/28629
     return None if predicate is None else without_dynamic(predicate)
 
 
@@ -240,8 +246,11 @@ def finished(
     frames: Iterable[pl.DataFrame], wanted: Wanted, batch_size: int | None
 ) -> Iterator[pl.DataFrame]:
     """Do what is left to do here: the limit, then the predicate, then the columns."""
+    # polars trusts a source to have done all three; the order is that of its own scans:
+    # https://github.com/pola-rs/polars/issues/25741
     left = wanted.n_rows
     for frame in frames:
+        # Counted over all frames: polars does not cut again, and would give so many rows a frame.
         part = frame if left is None else frame.head(left)
         left = None if left is None else left - part.height
         if wanted.predicate is not None:
@@ -249,6 +258,7 @@ def finished(
         if wanted.columns is not None:
             part = part.select(list(wanted.columns))
         yield from (
+            # A hint that costs little; polars 2.1 says 100,000 in any case.
             part.iter_slices(batch_size) if batch_size and part.height > batch_size else (part,)
         )
         if left == 0:

@@ -73,6 +73,7 @@ def stream_runs(
     """Read the narrowed scan page by page."""
     scan = narrowed.scan
     if promise.plan.scan.columns is None and set(scan.columns or ()) == promise.columns.keys():
+        # All of them by their names are all: as None, keys that the index lacks are noticed too.
         scan = replace(scan, columns=None)
     plan = promise.plan.of(scan)
     outcome = Outcome(client, plan.scan.selection, "runs", conjuncts=narrowed.pushdown.conjuncts)
@@ -243,10 +244,14 @@ def _stream(
     width = len(schema.keys) + 1
 
     def budget() -> int:
+        # A limit asks for few rows, of which requests as large as ever would throw most away.
         return client.budget.at_most(math.inf if n_rows is None else n_rows * width)
 
     tasks = history_tasks(scan, entries, schema, budget)
+    # polars drops a source's generator when it has enough rows; the threads behind it must end then, not at some
+    # collection of garbage.
     with closing(
+        # What is read ahead of a limit that is already met was read in vain.
         read_any_tasks(client, scan, tasks, ahead=None if n_rows is None else 1)
     ) as results:
         for result in results:

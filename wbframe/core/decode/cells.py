@@ -36,6 +36,7 @@ __all__ = [
     "reader_of",
 ]
 
+# JSON has no such numbers, so servers spell them as text: https://www.rfc-editor.org/rfc/rfc8259#section-6
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _SIZES = ((pl.Int8, pl.UInt8), (pl.Int16, pl.UInt16), (pl.Int32, pl.UInt32), (pl.Int64, pl.UInt64))
 INT_BOUNDS: dict[Any, tuple[int, int]] = {}
@@ -45,6 +46,7 @@ for _bits, (_signed, _unsigned) in zip((8, 16, 32, 64), _SIZES, strict=True):
 UTC_TIME = pl.Datetime("us", "UTC")
 
 
+# https://www.rfc-editor.org/rfc/rfc8259#section-6 promises no more digits of an integer than these.
 LIMIT = 2.0**53  # below it no two integers share a Float64
 _LONGEST_INT = 20  # characters of -2**63, and of 2**64 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -58,6 +60,7 @@ TYPES: dict[str, Any] = {
     RAW: msgspec.Raw,
 }
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
+# Servers differ by version: with `Z`, without, with fractions of a second.
 _ISO = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(\.\d+)?)?)?"
     r"\s*(?:[Zz]|([+-])(\d\d):?(\d\d))?",

@@ -215,6 +215,7 @@ def _peak(series: pl.Series) -> float:
 def _settle(values: Sequence[Any], dtype: pl.DataType) -> pl.Series | None:
     """Make the column from values of its kind, or None if they leave a doubt."""
     if dtype.is_integer():
+        # 12.0 and 1e3 come as floats; which integers they are to the digit, only their spelling tells.
         if float in set(map(type, values)):
             return None
         try:

@@ -22,9 +22,11 @@ _BARE = {
     b"-Infinity": re.compile(rb"-Infinity(?<!\\-Infinity)(?=\s*[,\]}])"),
     b"Infinity": re.compile(rb"Infinity(?<![\\-]Infinity)(?=\s*[,\]}])"),
 }
+# Found in summaries, which wandb itself therefore parses with `strict=False`.
 _CONTROLS = bytes(range(0x20))
 _CONTROL = re.compile(rb"[\x00-\x1f](?<!\\[\x00-\x1f])")
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|(?:NaN|-?Infinity)(?=\s*[,\]}])', re.DOTALL)
+# A lone surrogate is legal in JSON and no text in UTF-8: https://www.rfc-editor.org/rfc/rfc8259#section-8.2
 _TROUBLE = re.compile(rb"[\x00-\x1f]|\\u[dD][89a-fA-F]")
 _PIECE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a proper pair stays
@@ -80,6 +82,8 @@ def _spellings(raw: bytes) -> Iterator[bytes]:
     """
     yield raw
     quick = raw
+    # Python writes these tokens by default, and wandb uploads them:
+    # https://docs.python.org/3/library/json.html#infinite-and-nan-number-values
     for token, bare in _BARE.items():
         if token in quick:
             quick = bare.sub(rb'"\g<0>"', quick)

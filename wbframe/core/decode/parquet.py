@@ -126,6 +126,7 @@ def _json_rows(series: pl.Series) -> bytes:
 def _json_cells(series: pl.Series) -> pl.Series:
     """Spell each value as a JSON object with the column's name."""
     name = series.name
+    # Exports keep JSON in bytes where a column has no one type, and W&B's own readers take it so.
     if series.dtype == pl.Binary:
         quoted = msgspec.json.encode(name).decode()
         return "{" + quoted + ":" + series.cast(pl.String).fill_null("null") + "}"
@@ -297,6 +298,8 @@ def ranges_needed(
         for i in range(row_group.num_columns):
             chunk = row_group.column(i)
             if _root(chunk.path_in_schema, wanted):
+                # A dictionary comes before the data pages, and is part of the chunk's size:
+                # https://github.com/apache/parquet-format
                 start = chunk.data_page_offset
                 if chunk.has_dictionary_page and chunk.dictionary_page_offset is not None:
                     start = min(start, chunk.dictionary_page_offset)
@@ -340,6 +343,7 @@ def _step_span(metadata: pq.FileMetaData, group: int) -> tuple[float, float] | N
     for i in range(row_group.num_columns):
         chunk = row_group.column(i)
         if chunk.path_in_schema == STEP:
+            # Statistics are optional in Parquet, and what W&B's exporter writes is not documented.
             stats = chunk.statistics
             return (stats.min, stats.max) if stats is not None and stats.has_min_max else None
     return None

@@ -56,6 +56,7 @@ _SURELY_SHALLOW = 4_000
 _OVERFLOWS = int(pl.__version__.partition(".")[0]) < 2  # noqa: PLR2004
 
 
+# The SDK marks what is no plain value, such as media, tables and histograms, by `_type`.
 class _Typed(msgspec.Struct):
     kind: msgspec.Raw = msgspec.field(name="_type", default=msgspec.Raw(b"null"))
 
@@ -336,6 +337,7 @@ def infer_types(
 
 def _fast_schema(columns: Mapping[str, pl.DataType]) -> dict[str, pl.DataType]:
     """Say as what polars shall read the columns that it may read."""
+    # polars casts numbers and booleans into one another: https://github.com/pola-rs/polars/issues/28553
     return {
         name: _FLAG if type(dtype) is pl.Boolean else _NUMBER
         for name, dtype in columns.items()
@@ -425,6 +427,7 @@ def _type_of(cell: bytes) -> str:
     if first == b"{":
         kind = bytes(_typed.decode(cell).kind)
         return msgspec.json.decode(kind, type=str) if kind[:1] == b'"' else "map"
+    # W&B answers NaN as text: https://github.com/wandb/sweeps/pull/32
     if cell in _NON_FINITE_CELLS:
         return "number"
     return _BY_FIRST_BYTE.get(first, "number")

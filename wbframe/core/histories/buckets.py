@@ -54,7 +54,10 @@ class BucketTask:
 
     def _spec(self, key: str) -> str:
         """Spell the spec of one key; machine metrics are asked for under another name than rows have."""
+        # The server takes this spelling alone, even where historyKeys has `system.`:
+        # https://github.com/wandb/wandb/pull/12739
         asked = f"system/{key.removeprefix('system.')}" if self.system else key
+        # One key each, as W&B's own apps ask: what several in one spec come to is not documented.
         content = {"keys": [asked], "bins": self.bins, "xAxis": self.x_axis}
         return json.dumps(content, separators=(",", ":"), ensure_ascii=False)
 
@@ -142,6 +145,7 @@ def read_bucket_answer(
 
 def _of_key(task: BucketTask, key: str, rows: msgspec.Raw, where: str) -> pl.DataFrame:
     """Decode the buckets of one key; the name on the wire is the key as it was asked for, or as in rows."""
+    # Some servers give the buckets of a spec as JSON in a string, and not each has the mean of the axis.
     texts = json_texts(rows, where=where)
     spellings = [f"system/{key.removeprefix('system.')}", key] if task.system else [key]
     wire = {f"{name}{suffix}": pl.Float64() for name in spellings for suffix in STATISTICS}
@@ -187,6 +191,7 @@ def cut_into_buckets(
         pair = rows.select(pl.col(x_axis).cast(pl.Float64), pl.col(key)).drop_nulls()
         pair = pair.filter(pl.all_horizontal(pl.all().is_finite()))
         low, high = pl.col(x_axis).min(), pl.col(x_axis).max()
+        # Where all rows have one x, this is 0/0, which is not a number.
         place = (
             ((pl.col(x_axis) - low) / ((high - low) / bins)).fill_nan(0.0).floor().clip(0, bins - 1)
         )

@@ -29,6 +29,7 @@ class _TypeCount(msgspec.Struct, gc=False):
 
 
 class _KeyInfo(msgspec.Struct, rename="camel", gc=False):
+    # Absent for keys of which the server has but the value before.
     type_counts: list[_TypeCount] | None = None
 
 

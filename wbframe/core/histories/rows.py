@@ -289,10 +289,13 @@ def merge_specs(
     step, *axes = lead
     merged = frames[0]
     for frame in frames[1:]:
+        # A null step meets a null step, or its row would stand twice.
         merged = merged.join(frame, on=[*within, step], how="full", coalesce=True, nulls_equal=True)
         merged = merged.with_columns(pl.coalesce(axis, f"{axis}_right") for axis in axes).drop(
             f"{axis}_right" for axis in axes
         )
+    # polars promises no order of a full join:
+    # https://docs.pola.rs/api/python/stable/reference/dataframe/api/polars.DataFrame.join.html
     return merged.sort([*within, step])
 
 
@@ -309,6 +312,7 @@ def by_step(frame: pl.DataFrame) -> pl.DataFrame:
     """Put rows in the order of their steps, ties as they came."""
     if STEP not in frame.columns or frame[STEP].is_sorted():
         return frame
+    # Several rows may have one step, and polars' sort is not stable unless asked to be.
     return frame.sort(STEP, maintain_order=True)
 
 
@@ -354,6 +358,7 @@ def new_keys(
     return {
         key: frozenset(counts)
         for key, counts in types.items()
+        # Rows of `events` carry `"_wandb": true`, which nobody has logged.
         if key not in promised
         and key != "_wandb"
         and (key.startswith(SYSTEM_PREFIXES) or not system)

@@ -34,9 +34,11 @@ RUNS_PER_REQUEST = 100
 WHOLE_POINTS_PER_TASK = 1_000_000
 WHOLE_RUNS_PER_TASK = 16
 # Rows of machine metrics that no server exceeds, and columns where it names none; they size requests.
+# https://github.com/wandb/wandb/issues/6501
 _EVENTS_CAP = 1000
 _SYSTEM_KEYS = 20
 # Servers thin out longer answers whatever `samples` says: near 10,000 rows a spec, below 1000 events.
+# https://github.com/wandb/wandb/issues/12067, https://github.com/wandb/wandb/issues/6501
 _ROWS_AT_MOST = {"sampledHistory": 9_900, "history": 9_900, "events": 950}
 
 
@@ -413,6 +415,7 @@ def _is_checkable(scan: HistoryScan, entry: RunEntry) -> bool:
 
 def whole_rows(run: RunRead) -> RunRead:
     """Read whole rows, where it is not in the rows of keys which of them belong together."""
+    # This field takes no keys, but its rows are as they were logged.
     return replace(run, field="history", groups=())
 
 

@@ -115,8 +115,11 @@ def live_rows(
     if export.live_steps and export.urls:
         frames += yield from _read(expected, windows_among(export.live_steps, exported, most=most))
     elif not export.urls:
+        # A run that is under way, or whose export is hours off; wandb 0.27.1 found no row of it:
+        # https://github.com/wandb/wandb/issues/12067, https://github.com/wandb/wandb/issues/12511
         return (yield from _profiled(expected, None, expected.countable))
     elif export.live_steps is None and expected.countable is None:
+        # The server left out `liveData`: https://github.com/wandb/wandb/pull/12073
         return (yield from _unexported(expected, exported))
     elif not (expected.ended and expected.is_met(len(exported))):
         last = exported.max()
@@ -189,6 +192,7 @@ def united(files: Sequence[pl.DataFrame]) -> pl.DataFrame:
     files
         With `_step`, all of the same columns; one at the least.
     """
+    # Whether files of a run share steps, and in which order they are named, is not documented.
     held = sorted((file for file in files if file.height), key=lambda file: file[STEP].min())  # type: ignore[arg-type, return-value]
     apart = all(a[STEP].max() < b[STEP].min() for a, b in pairwise(held))  # type: ignore[operator]
     if apart or len(held) < 2:  # noqa: PLR2004 -- one file is apart from itself
@@ -207,6 +211,8 @@ def every_row(
     Rows of one step that come from several places are taken for the same, unless so few are left then that
     they must be different ones.
     """
+    # Whether `history` still gives exported rows depends on the server; self-managed ones drop them after a week:
+    # https://github.com/wandb/server/issues/160
     exported, known = united(files), expected.countable
     if known and sum(frame.height for frame in live) >= known:
         alone = by_step(pl.concat(live, how="diagonal"))
@@ -338,6 +344,7 @@ def expected_of(task: HistoryTask, run: RunRead, rows: int = ROWS_PER_WINDOW) ->
 
 def rows_wanted(task: HistoryTask, frame: pl.DataFrame) -> pl.DataFrame:
     """Keep the rows that hold the axis and what makes a row."""
+    # Files and `history` have whatever was logged, so that the condition which a spec puts to rows is put here.
     axes = [axis for axis in task.schema.lead if axis != STEP]
     frame = frame.drop_nulls(axes) if axes else frame
     if not task.row_keys:

@@ -86,6 +86,8 @@ def windows_over(
     >>> windows_over([5000, 5001, 9000])
     [Window(min_step=5000, max_step=9001)]
     """
+    # The server's windows are of steps, most of which may have no row, so that cutting them evenly means pages
+    # without rows: https://github.com/wandb/wandb/issues/1680, https://github.com/wandb/wandb/issues/5014
     distinct = sorted(set(steps))
     if not distinct:
         return []

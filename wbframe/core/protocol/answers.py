@@ -49,6 +49,7 @@ def read_json(kind: type[Any], content: bytes, *, where: str) -> Any:
 class PageInfo(msgspec.Struct, rename="camel"):
     """Whether a page has a successor, and where that begins."""
 
+    # Null for a page without edges: https://relay.dev/graphql/connections.htm
     end_cursor: str | None = None
     has_next_page: bool | None = None
 
@@ -77,6 +78,8 @@ def open_answer(content: bytes, request: Request) -> msgspec.Raw:
     """
     envelope: _Envelope = decode_answer(content, _Envelope, request)
     messages = envelope.messages
+    # Also where data came beside them: what failed is null there, which would pass for a value that is missing.
+    # https://spec.graphql.org/October2021/#sec-Errors
     if messages:
         raise QueryError(
             f"could not read {request.asked}: the server answered: {'; '.join(messages)}"
@@ -141,6 +144,7 @@ def found_project(project: Any, path: RunPath) -> Any:
     ProjectNotFoundError
         If there is none.
     """
+    # The answer is null, with status 200, for both.
     if project is None:
         msg = (
             f"Could not find project {name_of(path)}: it does not exist, or the API key may not see it;"
@@ -193,6 +197,7 @@ def json_object(value: msgspec.Raw, *, where: str) -> Mapping[str, msgspec.Raw]:
     AnswerError
         If it is no JSON at all.
     """
+    # In W&B's schema `config` is JSON in a string and `historyKeys` an object; some servers give text for both.
     inner = bytes(value).strip()
     if inner[:1] == b'"':
         text: str = decode_any(_text, inner, where=where)

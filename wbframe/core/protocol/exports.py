@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 
 
 class _LiveRow(msgspec.Struct):
+    # Comes as 1000.0 too, which W&B's own reader allows for:
+    # https://github.com/wandb/wandb/blob/main/core/internal/runhistoryreader/livedata.go
     step: int | float | None = msgspec.field(name=STEP, default=None)
 
 
 class _ParquetHistory(msgspec.Struct, rename="camel"):
     parquet_urls: list[str] | None = None
+    # Some servers do not fill it in: https://github.com/wandb/wandb/pull/12073
     live_data: list[_LiveRow] | None = None
 
 
@@ -65,6 +68,7 @@ def exports_request(path: RunPath, run_ids: Sequence[str], *, live: bool = True)
         run_ids,
         lambda _: f"parquetHistory(liveKeys: $liveKeys) {{ {fields} }}",
         asked="the exports of ",
+        # Steps are enough to cut windows by, whose rows can then be checked; the SDK asks for no more either.
         variables={"liveKeys": ("[String!]!", [STEP])},
         features={EXPORTS, LIVE} if live else {EXPORTS},
     )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from wbframe.core.model import RunPath
 
 
+# No largest page is documented; one that is too big is halved.
 FIELDS_PER_PAGE = 1000
 
 
@@ -96,6 +97,8 @@ def keys_request(path: RunPath, filters: str) -> Request:
     return of_project(
         "Keys",
         path,
+        # On the connection it is of all runs that pass, not of the page, so that one run is enough. No SDK
+        # asks for it here, but other clients do.
         "runs(filters: $filters, first: 1) { historyKeys }",
         asked="the logged keys",
         variables={"filters": ("JSONString", filters)},
@@ -158,4 +161,5 @@ class _ViewerData(msgspec.Struct):
 def viewer_entity(content: bytes) -> str | None:
     """Parse the answer to `VIEWER`."""
     data: _ViewerData = decode_answer(open_answer(content, VIEWER), _ViewerData, VIEWER)
+    # Null is no error: so W&B answers who is not logged in.
     return None if data.viewer is None else data.viewer.entity

@@ -62,6 +62,7 @@ _REFUSALS = {
     BUCKETS: re.compile(r"""[Cc]annot query field ["']bucketedHistory["']"""),
     EXPORTS: re.compile(r"""[Cc]annot query field ["']parquetHistory["']"""),
     LIVE: re.compile(r"""[Cc]annot query field ["']liveData["']"""),
+    # By its type: `historyKeys` of a run is a field that every server has.
     KEYS: re.compile(
         r"""[Cc]annot query field ["']historyKeys["'] on type ["']RunConnection["']"""
     ),
@@ -152,9 +153,12 @@ def by_run(
     variables
         Those of the selections.
     """
+    # Ids are variables, so that none needs escaping; and a run whose windows stand side by side needs one only.
     names: dict[str, str] = {}
     for run_id in run_ids:
         names.setdefault(run_id, f"r{len(names)}")
+    # Fields of one name must have equal arguments, hence an alias each:
+    # https://spec.graphql.org/October2021/#sec-Field-Selection-Merging
     selections = [
         f"r{i}: run(name: ${names[run_id]}) {{ {select(i)} }}" for i, run_id in enumerate(run_ids)
     ]

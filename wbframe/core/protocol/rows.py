@@ -64,6 +64,8 @@ class RowsOf:
     specs: tuple[str, ...] = ()
 
 
+# Neither field takes keys, so that both give whole rows. W&B declares steps as Int64, since GraphQL's Int
+# ends at 2**31: https://spec.graphql.org/October2021/#sec-Int
 _ROW_VARIABLES = {
     "history": {"samples": "Int", "minStep": "Int64", "maxStep": "Int64"},
     "events": {"samples": "Int"},
@@ -139,10 +141,12 @@ def rows_at_once(content: bytes, request: Request, runs: Sequence[RowsOf]) -> li
 
 def spec(keys: Sequence[str], samples: int, min_step: int | None, max_step: int | None) -> str:
     """Spell one spec of sampledHistory; `max_step` is exclusive here and inclusive on the wire."""
+    # A spec knows no x axis: as in the SDK, that is one more of the keys that each row must hold.
     content: dict[str, Any] = {"keys": list(keys), "samples": samples}
     if min_step is not None:
         content["minStep"] = min_step
     if max_step is not None:
+        # The server adds one to it: https://github.com/wandb/wandb/pull/12010
         content["maxStep"] = max_step - 1
     return json.dumps(content, separators=(",", ":"), ensure_ascii=False)
 

@@ -107,6 +107,7 @@ def _blob(name: str, variable: str, keys: tuple[str, ...] | None) -> list[str]:
     """Spell the selection of one of the two JSON blobs."""
     if keys is None:
         return [name]
+    # Left out rather than asked for with an empty list, of which nobody knows what servers make.
     return [f"{name}(keys: ${variable})"] if keys else []
 
 
@@ -170,9 +171,11 @@ class ProjectListing:
             "after": ("String", cursor),
             **self.fields.variables(),
         }
+        # By a filter, since `sweep { runs }` has ended at 500: https://github.com/wandb/wandb/issues/2467
         sweep = ""
         if self.path.sweep:
             variables["sweep"] = ("String!", self.path.sweep)
+            # A filter by a sweep that is not there is no error, but a page without runs.
             sweep = "sweep(sweepName: $sweep) { name } "
         return of_project(
             "Runs",
@@ -355,6 +358,7 @@ def is_offset(page: Page) -> bool:
     """Tell whether the cursor of a first page is no more than the number of runs before it."""
     size = len(page.nodes)
     found = None if page.cursor is None else _offset(page.cursor)
+    # graphql-relay counts from 0, so that a page of 50 ends at 49; others count the runs. 0 and 1 may be chance.
     return found is not None and found[1] in {size - 1, size} and size > 1
 
 
@@ -367,6 +371,7 @@ def one_earlier(cursor: str) -> str:
 def _offset(cursor: str) -> tuple[str, int] | None:
     """Open a cursor in base64 that ends in a number; None if it is not, or spells otherwise what we would."""
     try:
+        # W&B's are `arrayconnection:199` and so on: https://github.com/wandb/wandb/issues/6614
         text = b64decode(cursor, validate=True).decode()
     except ValueError:
         return None
@@ -384,6 +389,7 @@ def _cursor(begin: str, offset: int) -> str:
 class RunNode(msgspec.Struct, rename="camel", gc=False):
     """One run, as far as it was selected; what is said of it may come in any type."""
 
+    # The server's `name` is the id in addresses; what people call the run is `displayName`.
     name: str
     display_name: Any = None
     state: Any = None

@@ -31,6 +31,7 @@ _Range: TypeAlias = "tuple[float, float]"
 _T = TypeVar("_T")
 
 _MICROSECOND: Final = 1e-6  # what a double loses of a time of today, rounded up
+# How large a filter may be is not documented.
 MOST_VALUES: Final = 1000
 """How many constants a filter may hold; a predicate with more stays here."""
 
@@ -295,6 +296,7 @@ def _bound(
     known = [each for each in parts if each is not None]
     if isinstance(node, ex.And):
         return reduce(meet, known) if known else None
+    # One alternative without a bound lets every row through.
     return reduce(join, known) if len(known) == len(parts) else None
 
 
@@ -358,6 +360,7 @@ def _numbers(leaf: ex.Node, column: str) -> tuple[tuple[str, Any], ...] | None:
         operand, found = parts[0], ((parts[1], parts[2]),)
     else:
         return None
+    # polars casts an integer column so to compare it with a float.
     if isinstance(operand, ex.Cast) and operand.dtype == "Float64":
         operand = operand.operand
     return found if operand == ex.Column(column) else None
@@ -376,6 +379,7 @@ def _steps(leaf: ex.Node) -> _Range | None:
     low, high = -math.inf, math.inf
     for operator, value in tests:
         if operator in (">=", "==", "eq_missing"):
+            # Between whole numbers there is no step.
             low = max(low, math.ceil(value))
         if operator in ("<=", "==", "eq_missing"):
             high = min(high, math.floor(value) + 1)
@@ -393,6 +397,7 @@ def _times(leaf: ex.Node) -> _Range | None:
         return None
     low, high = -math.inf, math.inf
     for operator, value in tests:
+        # W&B logs seconds since 1970, which an override may have made times.
         if isinstance(value, datetime) and value.tzinfo is not None:
             seconds, spare = value.timestamp(), _MICROSECOND
         elif _is_number(value):

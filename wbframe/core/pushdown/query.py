@@ -45,6 +45,8 @@ class Wanted:
         looked_at = predicate_columns(self.predicate)
         if self.columns is None or looked_at is None:
             return list(names)
+        # Whether `with_columns` names the predicate's columns too is not promised:
+        # https://github.com/pola-rs/polars/issues/25741
         wanted = {*self.columns, *looked_at}
         return [name for name in names if name in wanted]
 
@@ -54,6 +56,7 @@ def predicate_columns(predicate: pl.Expr | None) -> list[str] | None:
     if predicate is None:
         return []
     names = predicate.meta.root_names()
+    # Of a pattern like `^a.*$` polars names no root at all, nor of `pl.len()`: any column may be needed.
     unsure = predicate.meta.has_multiple_outputs() or any(name.startswith("^") for name in names)
     return None if unsure or not names else names
 
@@ -96,6 +99,7 @@ def narrow_runs(scan: RunsScan, schema: Mapping[str, pl.DataType], wanted: Wante
 def _why_local(selection: Selection, wanted: Wanted) -> str:
     """Say why the server may not filter runs for a query, whatever its predicate; empty if it may."""
     if wanted.n_rows is not None:
+        # From 1.39 on polars hands over both, as slices come first in its scans.
         return "the query takes its rows before it filters them"
     if selection.limit is not None:
         return "the scan's own limit comes first"
@@ -127,6 +131,7 @@ def with_own_predicate(selection: Selection, schema: Mapping[str, pl.DataType]) 
     """
     if selection.predicate is None or not is_row_separable(selection.predicate):
         return selection
+    # By their names runs come in the order given; a filter gives them in one of the server's orders.
     if _is_named(selection):
         return selection
     return filtered(selection, push_runs(selection.predicate, schema), selection.predicate)
@@ -213,6 +218,7 @@ def narrow_histories(scan: HistoryScan, schema: HistorySchema, wanted: Wanted) -
     if wanted.n_rows is not None:
         return NarrowedHistories(changed, narrow, conjuncts, empty=wanted.n_rows == 0)
     empty = pushdown.run_ids is not None and not pushdown.run_ids
+    # Rows of machine metrics have no steps.
     if scan.stream == "default":
         low, high = window(scan, pushdown)
         changed = replace(changed, min_step=low, max_step=high)

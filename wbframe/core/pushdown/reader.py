@@ -104,6 +104,7 @@ def read(expr: pl.Expr) -> Node:
         return _read(json.loads(serialized(expr)), 0)
     except RecursionError:
         return Unknown(f"an expression nested more than {_DEEPEST} levels deep")
+    # A panic of polars' Rust is no `Exception`, but a BaseException.
     except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - a Python function
         return Unknown(f"an expression that polars cannot spell ({type(error).__name__})")
 
@@ -133,11 +134,14 @@ def without_dynamic(expr: pl.Expr) -> pl.Expr | None:
         text = serialized(expr)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):  # a Python function
         text = str(expr)
+    # A pruning hint that a top-k adds; evaluating it panics up to the release that strips it:
+    # https://github.com/pola-rs/polars/issues/28629, https://github.com/pola-rs/polars/pull/28643
     if _DYNAMIC not in text:
         return expr
     ((kind, body),) = json.loads(text).items()
     if kind == "Display":
         return None
+    # Below a NOT or an OR dropping the hint could narrow, so that the predicate stays as it is.
     if kind != "BinaryExpr" or _JOINS.get(body["op"]) is not And:
         return expr
     parts = [each for each in map(without_dynamic, expr.meta.pop()) if each is not None]
@@ -320,6 +324,7 @@ def _values(tree: Any) -> tuple[Any, ...] | None:
     while isinstance(tree, dict) and "Alias" in tree:
         tree = tree["Alias"][0]
     literal = tree.get("Literal", {})
+    # Constants of a list stand in the JSON as the bytes of an Arrow stream.
     stored = literal.get("Series") or literal.get("Scalar", {}).get("List")
     series = _fold(tree) if stored is None else _stream(stored)
     if series is None:

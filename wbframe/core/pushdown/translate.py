@@ -66,6 +66,8 @@ class _Target:
     whole: bool = False
 
 
+# The names that W&B documents for filters, of which `name` is the run's id:
+# https://github.com/wandb/wandb/pull/9406
 _META: Final = {
     "run_id": ("name", "id"),
     "name": ("displayName", "text"),
@@ -79,14 +81,18 @@ _META: Final = {
     "tags": ("tags", "tags"),
 }
 _ODD_KEY: Final = re.compile(r"[.\"'`\\$*\[\]{}\x00-\x1f\x7f]")
+# https://github.com/wandb/wandb/issues/2947
 _PLAIN: Final = (1e-4, 1e16)  # Python spells numbers outside in scientific notation
+# How long a pattern may be is not documented.
 _LONGEST_PATTERN: Final = 1000
 _SECOND: Final = timedelta(seconds=1)
+# As text they are what servers make of numbers: https://github.com/wandb/sweeps/pull/32
 _TOKENS: Final = frozenset({"NaN", "Infinity", "-Infinity"})
 _ABOVE: Final = ("NaN", "Infinity")  # polars: NaN is the greatest number
 _BELOW: Final = ("-Infinity",)
 # Patterns that Rust's regex and RE2 read alike, with or without regard to case: ASCII literals,
 # dots, groups, alternatives, plain classes and single quantifiers.
+# https://docs.rs/regex/latest/regex/#syntax, https://github.com/google/re2/wiki/Syntax
 _ALIKE: Final = re.compile(
     r"(?:[(|]|(?:[\w \-/@:=,%#!~'\"<>&;)]|\\[.+*?()|\[\]{}^$/-]|\.|"
     r"\[(?:[A-Za-z]-[A-Za-z]|\d-\d|[\w ./])+\])(?:[*+?]\??)?)+",
@@ -122,6 +128,7 @@ def translate(node: ex.Node, schema: Mapping[str, pl.DataType]) -> Pushed | Loca
         return _null_test(leaf.operand, schema) if negated else Local(_NULLS)
     if isinstance(leaf, ex.IsIn):
         return _is_in(leaf, schema, negated=negated)
+    # W&B does not list `$not` for runs, and `$nor` may keep or drop what lacks the key.
     if negated:
         return Local("the negation of this is not known to keep every row")
     if isinstance(leaf, ex.Compare):
@@ -138,6 +145,7 @@ def translate(node: ex.Node, schema: Mapping[str, pl.DataType]) -> Pushed | Loca
     return Local("the server has no such test")
 
 
+# Keys that are null have been found by no filter at all: https://github.com/wandb/wandb/issues/1107
 _NULLS: Final = "a missing key and a null are not told apart by every server"
 
 
@@ -202,10 +210,12 @@ def _key_target(column: str, dtype: pl.DataType, name: str) -> _Target | Local:
     if not dot or prefix not in ("config", "summary"):
         return Local(f"the server does not filter by `{column}`")
     if not key or "." in key:
+        # https://github.com/wandb/wandb/issues/3087
         return Local("the server does not find keys that contain dots, and a nested key looks so")
     if _ODD_KEY.search(key):
         return Local("the key has characters that a path may read otherwise")
     metric = prefix == "summary"
+    # Keys of a config lie under `value`, those of a summary do not: https://github.com/wandb/wandb/pull/9406
     field = f"summary_metrics.{key}" if metric else f"config.{key}.value"
     if name == "Float64" or dtype.is_integer():
         return _Target(field, "number", metric, whole=name != "Float64")
@@ -252,6 +262,8 @@ def _compare(
         return _among(target, (value,))
     if operator == "!=" and target.sort == "state" and isinstance(value, str):
         return Pushed(_is("state", "$ne", value), exact=False, reason=_NULLS)
+    # Self-managed servers keep runs in MySQL, whose default collation does not tell case:
+    # https://dev.mysql.com/doc/refman/8.4/en/case-sensitivity.html
     return Local("the order of text, and what is unequal, depend on the server's collation")
 
 
@@ -290,6 +302,7 @@ def _among(target: _Target, values: tuple[Any, ...]) -> Pushed | Local:
     if target.sort in ("number", "bool", "words"):
         reason = _TYPES
     test = _is(target.field, "$in", tuple(wanted))
+    # A bare value rather than a list of one: the form in all of W&B's examples.
     if len(wanted) == 1:
         test = _is(target.field, "$eq", wanted[0])
     if target.sort == "user":
@@ -385,6 +398,7 @@ def _compare_time(field: str, operator: str, value: Any) -> Pushed | Local:
         return Local("a null may count as unequal")
     try:
         second = value.astimezone(timezone.utc).replace(microsecond=0, tzinfo=None)
+        # What is answered as 10:15:30 may be stored as 10:15:30.9 and compared as such.
         low, high = second - _SECOND, second + 2 * _SECOND
     except OverflowError:
         return Local("the time is at the end of the calendar")
@@ -411,6 +425,7 @@ def _text_match(node: ex.TextMatch, schema: Mapping[str, pl.DataType]) -> Pushed
     pattern = node.pattern
     if not pattern:
         return Local("it looks for the empty text")
+    # No anchors, also where text must begin so: up to wandb 0.18 W&B said that it does not support them.
     if node.how != "regex":
         pattern = _SPECIAL.sub(r"\\\1", pattern)
     elif not _ALIKE.fullmatch(pattern):
@@ -433,5 +448,7 @@ def _list_contains(node: ex.ListContains, schema: Mapping[str, pl.DataType]) -> 
         return target
     if target.sort != "tags" or not isinstance(node.value, str) or not node.value:
         return Local("only the tags are a list to the server, and only of text")
+    # `$in` is W&B's advice, and equality with a list was answered by HTTP 500:
+    # https://github.com/wandb/wandb/issues/2699, https://github.com/wandb/wandb/issues/4068
     reason = "text may be compared without regard to case"
     return Pushed(_is("tags", "$in", (node.value,)), exact=False, reason=reason)

@@ -142,6 +142,8 @@ Node: TypeAlias = (
     " | And | Or | Not | Unknown"
 )
 
+# True of NaN too, which to polars is the greatest number, unlike IEEE 754:
+# https://docs.pola.rs/user-guide/concepts/data-types-and-structures/#floating-point-numbers
 _NEGATED: Final = {
     "==": "!=",
     "!=": "==",
@@ -177,6 +179,7 @@ def children(node: Node) -> tuple[Node, ...] | None:
 def join(kind: type[And | Or], operands: list[Node]) -> Node:
     """Join operands by And or Or; an operand of the same kind is unfolded."""
     flat: list[Node] = []
+    # polars builds a chain of `&` as nested pairs, of which each part is pushed or kept by itself.
     for each in operands:
         flat.extend(each.operands if isinstance(each, kind) else (each,))
     return flat[0] if len(flat) == 1 else kind(tuple(flat))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 # Runs named by id with a filter besides go into one `$in` each so many.
+# How long a filter may be is not documented.
 _NAMES_PER_FILTER = 500
 NAMES_PER_PAGE = 100
 
@@ -42,6 +43,7 @@ def listings(selection: Selection, fields: NodeFields) -> Iterator[Listing]:
                 per_page=min(page_size(selection, fields), NAMES_PER_PAGE),
             )
             continue
+        # `run(name:)` takes no filter, `runs` does.
         for start in range(0, len(names), _NAMES_PER_FILTER):
             part = list(names[start : start + _NAMES_PER_FILTER])
             only = replace(
@@ -108,6 +110,7 @@ class RunsTaken:
         seen = self.seen.setdefault((path.entity, path.project), set())
         found = []
         for node in nodes:
+            # Pages overlap where runs come while they are read: https://github.com/wandb/wandb/issues/7666
             if node.name not in seen:
                 seen.add(node.name)
                 found.append(node)

@@ -157,6 +157,7 @@ class GrowingPages:
         """Decode runs, by wider types where the known ones do not fit."""
         try:
             frame, imprecise = runs_frame(buffer, self.schema)
+        # The index has one type for all runs of a project, and may lag behind those that are just being logged.
         except SchemaMismatchError:
             before = self.schema
             self._learn(leaf_types(buffer))
@@ -241,6 +242,7 @@ def _aligned(frame: pl.DataFrame, columns: Mapping[str, pl.DataType]) -> pl.Data
             found.append(pl.Series(name, [None], dtype=dtype).new_from_index(0, frame.height))
             continue
         column = frame[name]
+        # Of a number in Float64 it is lost how it was spelled, so that it cannot become text any more.
         lossless = column.dtype == pl.Boolean or column.null_count() == frame.height
         if column.dtype != dtype and not lossless:
             return None

@@ -98,6 +98,7 @@ def history_schema(
     if system:
         lead = {name: dtype(name) for name in SYSTEM_LEAD}
     else:
+        # Also where exports and live rows spell steps as floats.
         lead = {STEP: pl.Int64()}
         if scan.x_axis != STEP:
             choose_keys((scan.x_axis,), index, where=where, strict=strict)
@@ -110,6 +111,7 @@ def history_schema(
                 raise ColumnError(msg)
     typed = {key: dtype(key) for key in keys if key not in lead}
     taken = {"run_id", *lead, *run_columns}
+    # W&B reserves few names, so that people may have logged a `run_id` or a key named like a run column.
     names: dict[str, str] = {}
     for key in typed:
         if key in taken:

@@ -27,9 +27,11 @@ RUN_COLUMNS: dict[str, tuple[pl.DataType, str]] = {
     "state": (pl.String(), "state"),
     "created_at": (UTC_TIME, "createdAt"),
     "heartbeat_at": (UTC_TIME, "heartbeatAt"),
+    # Both, since W&B's schema lets the user name be null.
     "user": (pl.String(), "user { name username }"),
     "group": (pl.String(), "group"),
     "job_type": (pl.String(), "jobType"),
+    # As a filter the same is called `sweep`.
     "sweep": (pl.String(), "sweepName"),
     "tags": (pl.List(pl.String()), "tags"),
     "notes": (pl.String(), "notes"),

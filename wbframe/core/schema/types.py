@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 
 # Logged keys that are metadata of the row rather than of the user, in historyKeys and in rows.
+# The former in historyKeys, the latter in the rows of `events` and in the run's last values.
 SYSTEM_PREFIXES = ("system/", "system.")
 # The columns of machine metrics that stand in place of `_step`.
 SYSTEM_LEAD = ("_runtime", "_timestamp")
@@ -31,6 +32,7 @@ _WORDS = {
 }  # fmt: skip
 
 # What the SDK itself keeps among the keys.
+# Telemetry and definitions of metrics; `wandb_version` is from older versions of it.
 HIDDEN = {"config": frozenset({"_wandb", "wandb_version"}), "summary": frozenset({"_wandb"})}
 
 Types = frozenset[str]
@@ -110,6 +112,8 @@ def _column_of_field(path: str) -> str | None:
     if not dot:
         return None
     if head == "config":
+        # A config's keys are stored as `{"value": ..., "desc": ...}`, a summary's are not:
+        # https://github.com/wandb/wandb-workspaces/issues/34
         nested = ".value." in rest
         rest = rest.replace(".value.", ".", 1) if nested else rest.removesuffix(".value")
     elif head in {"summary_metrics", "summaryMetrics", "summary"}:

@@ -45,6 +45,7 @@ def read_settings() -> Settings:
     local = Path(os.environ.get("WANDB_DIR") or ".", "wandb")
     if Path(".wandb").is_dir():
         local = Path(".wandb")
+    # A key or an address may hold `%`.
     parser = configparser.ConfigParser(interpolation=None)
     files = [Path(config_dir).expanduser() / "settings", local / "settings"]
     try:
@@ -121,6 +122,7 @@ def find_key(base_url: str, api_key: str | None) -> str:
         )
         raise MissingKeyError(msg)
     found = found.strip()
+    # No more than that: keys were 40 characters once, but wandb 0.31 knows prefixes and JWTs.
     if not (found.isascii() and found.isprintable()) or " " in found:
         raise CredentialsError(
             "the API key holds blanks, or characters that no key has; copy it anew"

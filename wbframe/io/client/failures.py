@@ -73,6 +73,7 @@ _RETRIED = frozenset({408, 425, 429})
 _SERVER_ERROR, _NOT_IMPLEMENTED = 500, 501
 # Said of a request that is too big; where it can be cut in two, that beats asking again. W&B answers 500 to
 # queries that its database gives up on.
+# https://github.com/wandb/server/issues/122
 _TOO_BIG = frozenset({413, 500, 504})
 # Tries of a request of which the server says what is wrong with it, be it with 500.
 _TOLD = 2
@@ -240,6 +241,7 @@ def of_status(status: int, headers: Mapping[str, str], content: bytes) -> Failur
     elif status in _REDIRECTS:
         target = urlsplit(headers.get("Location", "")).hostname
         text, advice = f"the server redirects to {target!r}", "set `base_url` to the API's address"
+    # W&B answers what it cannot validate by 400, older servers by 200: https://github.com/wandb/wandb/pull/1230
     elif status in {400, 422} and said:
         kind, text, advice = QueryError, f"the server answered: {said}", ""
     return Failure(
@@ -340,6 +342,7 @@ def retry_after_seconds(header: str | None, *, now: float) -> float | None:
     >>> retry_after_seconds("Thu, 01 Jan 1970 00:01:00 GMT", now=50.0)
     10.0
     """
+    # https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3
     if header is None:
         return None
     try:

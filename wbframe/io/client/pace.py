@@ -31,10 +31,13 @@ _MINUTE = 60.0
 # Seconds without a start after a refusal, and after those that recur: three in vain outlast most of a minute.
 _PAUSES = 2.0, 8.0, 32.0
 # Starts a second after a pause. No slower than the last: who took less is not refused for its own pace.
+# W&B does not publish its limits; its older documentation had 50 and 200 requests a minute:
+# https://github.com/wandb/docs/pull/1271, https://github.com/wandb/wandb/issues/5445
 _RATES = 4.0, 2.0, 1.0
 # Starts a second that are as good as any number: the answers take longer than the gap.
 _FREE = 200.0
 # What is little of a quota that does not say of how much.
+# W&B counts down from 1000: https://docs.wandb.ai/models/track/limits
 _LOW = 100.0
 # What a request may ask for grows by this much, each time that it was not too much.
 _GROWTH = 1.25
@@ -65,6 +68,7 @@ def read_quota(headers: Mapping[str, str]) -> Quota:
     >>> read_quota({"RateLimit-Remaining": "40", "RateLimit-Reset": "20"}).is_low
     True
     """
+    # Seconds by https://datatracker.ietf.org/doc/html/draft-polli-ratelimit-headers-02, a moment elsewhere.
     names = ("RateLimit-Remaining", "RateLimit-Limit", "RateLimit-Reset")
     remaining, limit, reset = (_number(headers.get(name)) for name in names)
     # No quota lasts for decades: so many seconds are those since 1970.

@@ -202,6 +202,8 @@ def retrying(
     """Give the loop that follows the policy for what `may_pass`."""
     import tenacity  # noqa: PLC0415 -- imports asyncio, which a read without failures does not need
 
+    # At random, or clients that were refused together would come back together:
+    # https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     backoff = tenacity.wait_random_exponential(
         multiplier=policy.first_wait, max=policy.longest_wait
     )
@@ -209,6 +211,7 @@ def retrying(
 
     def wait(state: tenacity.RetryCallState) -> float:
         told = getattr(state.outcome and state.outcome.exception(), "retry_after", None)
+        # As in the Go core of W&B's SDK; up to 0.19 its Python part heeds no `Retry-After`.
         return backoff(state) if told is None else told
 
     def is_late(state: tenacity.RetryCallState) -> bool:

@@ -100,6 +100,7 @@ class Session(requests.Session):
         asked = urlsplit(response.request.url or "")
         target = urlsplit(prepared_request.url or "")
         if (asked.scheme, asked.netloc) != (target.scheme, target.netloc):
+            # requests itself would keep the key from http to https of one host.
             prepared_request.headers.pop("Authorization", None)
 
 
@@ -221,6 +222,7 @@ def _pieces(response: requests.Response, *, decode: bool) -> Iterator[bytes]:
     told = response.headers.get("Content-Length", "")
     as_sent = not (decode and response.headers.get("Content-Encoding"))
     # Older releases of urllib3 take what is cut for what was sent.
+    # https://github.com/urllib3/urllib3/pull/2514
     if as_sent and told.isdigit() and size < int(told):
         raise requests.ConnectionError(f"the answer broke off after {size} of {told} bytes")
 
@@ -242,6 +244,7 @@ def _unpacked(pieces: Iterator[bytes], most: int) -> Iterator[bytes]:
             yield part
             piece = b""
             if member.eof:
+                # Members may follow one another: https://www.rfc-editor.org/rfc/rfc1952#section-2.2
                 piece, member = member.unused_data.lstrip(b"\0"), None
     if member is not None:
         raise requests.ConnectionError("the body ends too early")

@@ -53,6 +53,7 @@ class BucketReader:
 
     def read(self, task: BucketTask) -> dict[int, pl.DataFrame]:
         """Read the buckets of the runs of a task."""
+        # Up to wandb 0.31 no SDK asks for buckets, only the web app: other servers need not have them.
         if BUCKETS not in self.client.refused:
             found = self._buckets(task)
             if found is not None:

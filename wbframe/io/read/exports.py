@@ -48,10 +48,13 @@ __all__ = [
     "signed_file",
 ]
 
+# More than the API is asked at once: storage counts no requests, and each range waits for a round trip.
 CONCURRENCY = 16
 # An address that expires is asked for anew, so many times for one range.
 _MOST_RENEWALS = 3
 # What storage answers to a range counted from the end where it does not know of such.
+# Azure's is one that does not:
+# https://learn.microsoft.com/rest/api/storageservices/specifying-the-range-header-for-blob-service-operations
 _NO_SUFFIX = frozenset({400, 416, 501})
 
 
@@ -106,10 +109,12 @@ class Storage:
         status = response.status_code
         if status in {requests.codes.ok, requests.codes.partial_content}:
             total = response.headers.get("Content-Range", "").rpartition("/")[2]
+            # A server may ignore the range: https://www.rfc-editor.org/rfc/rfc9110#section-14.2
             whole = status == requests.codes.ok
             size = int(total) if not whole and total.isdigit() else len(content)
             return Part(content, size, whole=whole)
         if status == requests.codes.forbidden:
+            # So S3 answers a signature that is too old: https://github.com/wandb/wandb/pull/11215
             raise Failure(ExpiredError, "HTTP 403", status=status)
         raise of_file(response)
 
@@ -204,6 +209,7 @@ class SignedFile:
             if error.status not in _NO_SUFFIX:
                 raise
             # Not every storage knows ranges that are counted from the end.
+            # The answer to one byte tells the size; HEAD does not, since addresses are signed for GET alone.
             size = self.get("0-0").size
             return size, self.part(max(size - TAIL_BYTES, 0), size)
         return part.size, (part.size - len(part.content), part.content)
@@ -258,6 +264,7 @@ def read_file(
             for low, high in ranges_needed(metadata, names, size, groups):
                 if low < start:
                     parts.append(file.part(low, high))
+        # Without `pre_buffer`, which joins ranges that are near: what lies between them may not be here.
         opened = pq.ParquetFile(_Sparse(size, parts), metadata=metadata, pre_buffer=False)
         table = opened.read_row_groups(groups, columns=names, use_threads=False)
     except (ArrowInvalid, OSError) as error:
@@ -281,6 +288,7 @@ def _plain(table: pa.Table) -> pa.Table:
 def _metadata(file: SignedFile, size: int, parts: list[tuple[int, bytes]]) -> pq.FileMetaData:
     """Read the footer, which may be longer than the tail that was read."""
     start, content = parts[0]
+    # The length of the footer stands before the last four bytes: https://parquet.apache.org/docs/file-format/
     footer = int.from_bytes(content[-8:-4], "little") + 8
     if footer > len(content) and start > 0:
         parts[0] = file.part(max(size - footer, 0), size)
@@ -313,6 +321,7 @@ def signed_file(
 
     def renew(old: str) -> str:
         [export] = read_exports(client, path, [run_id])
+        # By its path, since signing anew changes the rest, and the order of addresses is not promised.
         return next((each for each in export.urls if file_of(each) == file_of(old)), old)
 
     return SignedFile(storage, url, renew)

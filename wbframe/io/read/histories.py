@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from wbframe.io.read.outcome import Hook
 
 # What is selected of each run besides its run columns.
+# All three are in the SDK's own fragment of a run, so that every server has them.
 ENTRY_FIELDS = ("state", "historyLineCount", "historyKeys")
 # A run that logs new keys faster than they are read is read anew so many times.
 _MOST_PASSES = 8
@@ -154,6 +155,7 @@ def runs_beside(scan: HistoryScan) -> RunsScan:
 
 def is_listed(selection: Selection) -> bool:
     """Tell whether the keys of a selection are known by listing its runs, which are few."""
+    # The united index is of all runs that pass the filters: it would promise columns that these few lack.
     return bool(selection.limit) or any(path.run is not None for path in selection.paths)
 
 
@@ -399,6 +401,7 @@ def read_task(client: Client, task: HistoryTask) -> TaskRows:
         if again is not None:
             put_together(found, read_task(client, again), lead)
     if unclear:
+        # Two answers with several rows of one step: which row goes with which is in neither.
         runs = tuple(whole_rows(run) for run in task.runs if run.ordinal in unclear)
         merge_rows(found, read_task(client, replace(task, runs=runs)))
     return found

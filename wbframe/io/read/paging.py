@@ -101,6 +101,7 @@ class _Met:
             return not self.moved
         # Where all pages join, runs that came or went did so behind them.
         still = self.joined or len(set(self.counts)) == 1
+        # A run that was deleted meanwhile is no run that was missed.
         least = min(self.counts) if self.joined else self.counts[-1]
         return still and not self.moved and len(self.names) >= least
 
@@ -143,6 +144,8 @@ def _pages(
     yield known, met.meet(page)
     # Pages that had to be made smaller grow again, so that nobody knows where they will end.
     as_asked = known.per_page == listing.per_page
+    # Where cursors are offsets, a run that comes or goes shifts all pages behind it; then a run is missed, or
+    # comes twice: https://github.com/wandb/wandb/issues/6614, https://github.com/wandb/wandb/issues/7666
     overlap = (
         isinstance(listing, ProjectListing)
         and len(page.nodes) == listing.per_page
@@ -227,6 +230,7 @@ def _judged(
 
 def _missed(client: Client, listing: ProjectListing, met: _Met) -> Iterator[tuple[Listing, Page]]:
     """Read the runs that the pages missed."""
+    # Ids alone come in few large pages, between which less can change.
     names = replace(listing, fields=NodeFields(), per_page=MOST_PER_PAGE - 1)
     for _ in range(_MOST_LISTINGS):
         there = _Met()
@@ -264,6 +268,7 @@ def resolved(client: Client, paths: Iterable[RunPath]) -> tuple[RunPath, ...]:
     """
     found = []
     for path in paths:
+        # The key is for one server; a pasted address may be of another.
         if path.host is not None and path.host not in app_hosts(client.base_url):
             msg = (
                 f"the address is of {path.host}, but the client reads {client.base_url};"

@@ -119,6 +119,7 @@ def send_in_parts(
         yield found
         return
     if shrink is None:
+        # For all further requests: what a server gave up on once, it gives up on again, after its whole time-out.
         client.budget.shrink()
     else:
         shrink(asked)
@@ -159,6 +160,7 @@ def send_page(
         shrink=client.pages.shrink,
         halvings=halvings,
     )
+    # What was too much at a busy time need not be so later.
     client.pages.grow()
     return page
 
@@ -255,6 +257,7 @@ def in_parts(
     except SKIPPED as error:
         if on_error == "raise":
             raise
+        # One run that the server cannot read fails the answer for all: https://github.com/wandb/wandb/issues/6435
         halves = halves_of(part)
         if not halves or (isinstance(error, RequestError) and not error.too_big):
             yield part, error

@@ -57,6 +57,7 @@ def _fields_of(client: Client, path: RunPath, first: int) -> Iterator[list[tuple
     cursor: str | None = None
     seen: set[str | None] = set()
     while cursor is not None or not seen:
+        # A server whose cursor stands still would be asked for ever.
         if cursor in seen:
             msg = f"could not read the fields of {name_of(path)}: the server repeats the cursor of a page"
             raise AnswerError(f"{msg}; try again")

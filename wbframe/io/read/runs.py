@@ -196,6 +196,7 @@ def _listed_ahead(read: Read, scan: RunsScan) -> Iterator[Listed | None]:
     ):
         yield None
         return
+    # A round trip less: neither question needs the answer to the other.
     selection = replace(scan.selection, paths=resolved(read.client, scan.selection.paths))
     fields = runs_schema(None, None, {}).fields()
     with begun(read_pages(read, selection, fields)) as listed:
@@ -253,6 +254,7 @@ def collect_runs(
         for page in _iter_runs(read, selection, pages, plain=plain, listed=listed):
             pages.add(page)
         frame, index = pages.joined(), pages.index
+        # Pages read by types that turned out too narrow cannot be mended: what a cast lost is gone.
         if frame is not None:
             break
         listed = None
@@ -350,6 +352,7 @@ def _iter_runs(
         fields = replace(fields, plain=tuple(dict.fromkeys((*fields.plain, *plain))))
         listed = read_pages(read, selection, fields)
     readable = None
+    # One config that is no JSON would otherwise end the read of all runs.
     if selection.on_error == "skip" and read.losses is not None:
         readable = partial(_readable, read.losses)
     for path, nodes in fresh_runs(read, selection, taken, listed or iter(()), readable):

@@ -108,6 +108,7 @@ class _WholeRead:
         live = self._live([exports[run.ordinal] for run in task.runs], files)
         for i, run in enumerate(task.runs):
             whole = every_row(expected_of(task, run), files[i], live[i])
+            # The rows of a run are in memory twice while they are put together, but those of one run only.
             files[i], live[i] = [], []
             try:
                 self._check(run, whole)
@@ -303,6 +304,7 @@ class _WholeRead:
 
     def _check(self, run: RunRead, whole: pl.DataFrame) -> None:
         """Compare what came with what the server says there is."""
+        # The SDK takes what comes for all that there is: https://github.com/wandb/wandb/issues/12067
         missing = shortfall(expected_of(self.task, run), whole[STEP])
         if missing is None:
             return

@@ -165,11 +165,15 @@ def scan_runs(
 
     Also `pl.scan_wandb_runs`. The columns that a query selects are the fields that the server is asked for, its
     filter becomes the server's as far as that provably loses no row, ``head`` ends the paging, and
-    ``select(pl.len())`` is the server's own count (one request) where the filter is pushed exactly.
-    `collect_schema` costs a request a thousand config and summary keys, however many runs there are: one for
-    300 keys of 5,000 runs. Only where a summary has text among numbers, which may be spelled-out NaN, are
-    these keys of all runs read for it, a request a thousand runs; and where a server has no index, the
-    first `infer_schema_runs` runs.
+    ``select(pl.len())`` counts the names of a page (one request) where it holds all runs, else it is the
+    server's own count where the filter is pushed exactly. A filter is tried on the first runs before it is
+    believed, which costs one request more for each form of it and each client.
+
+    `collect_schema` costs a request a thousand config and summary keys, however many runs there are, and one for
+    the last 20 runs, which an index may lag behind: two for 300 keys of 5,000 runs. Only where a key has text
+    among numbers, which may be spelled-out NaN, is that of all runs read for it, a request a thousand runs; where
+    the index lacks what runs have, some more runs are looked at, and where there is none, the first
+    `infer_schema_runs`.
 
     Parameters
     ----------
@@ -239,10 +243,11 @@ def scan_histories(
     ``head`` ends the reading. A window that is pushed is sampled by itself: where a run has more than `samples`
     rows, more of the window come than a filter after an eager read would leave.
 
-    `collect_schema` costs a request a project, however many runs there are, and one a thousand config and
-    summary keys if `run_columns` has such: one or two for 300 keys of 5,000 runs. Only where runs are named or
-    limited, or where a key has text among numbers, which may be spelled-out NaN, are runs listed for it; and
-    where a server does not unite their keys, the first `infer_schema_runs`.
+    `collect_schema` costs a request a project, however many runs there are, one or two for the keys and some rows
+    of the last 20 runs, and one a thousand config and summary keys if `run_columns` has such: three or four for
+    300 keys of 5,000 runs. Only where runs are named or limited, or where a key has text among numbers, which may
+    be spelled-out NaN, are all runs listed for it; and where a server does not unite their keys, the first
+    `infer_schema_runs`.
 
     Parameters
     ----------

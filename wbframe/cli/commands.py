@@ -104,6 +104,10 @@ _WHICH = _with(
         "--limit", type=click.IntRange(min=0), help="The most runs, counted after the filters."
     ),
 )
+_BASE_URL = click.option(
+    "--base-url",
+    help="The API's address; default as the W&B SDK finds it, first in WANDB_BASE_URL.",
+)
 _HOW = _with(
     click.option(
         "--override",
@@ -120,10 +124,7 @@ _HOW = _with(
         show_default=True,
         help="What to do with runs that cannot be read: skip names them on stderr.",
     ),
-    click.option(
-        "--base-url",
-        help="The API's address; default as the W&B SDK finds it, first in WANDB_BASE_URL.",
-    ),
+    _BASE_URL,
     click.option(
         "--progress", is_flag=True, help="Show a bar where stderr is a terminal (needs tqdm)."
     ),
@@ -269,10 +270,7 @@ def histories(
 
 @command.command()
 @click.argument("path", metavar="ENTITY/PROJECT")
-@click.option(
-    "--base-url",
-    help="The API's address; default as the W&B SDK finds it, first in WANDB_BASE_URL.",
-)
+@_BASE_URL
 @click.option(
     "--json",
     "output",

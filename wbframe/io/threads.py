@@ -42,7 +42,7 @@ _Out = TypeVar("_Out")
 # Waits are cut into pieces of this many seconds: some hosts, polars among them, handle SIGINT in a way that
 # starts waits anew, so that Ctrl-C is heard only when one has ended.
 # https://github.com/pola-rs/polars/pull/20961
-_PIECE = 0.1
+PIECE = 0.1
 # Seconds that stopped threads get before they are left to end by themselves.
 _PATIENCE = 2.0
 _local = threading.local()
@@ -92,7 +92,7 @@ class Scope:
         """Wait so long; raises `StoppedError` as soon as the read is stopped."""
         end = time.monotonic() + seconds
         while not self.stopped and (left := end - time.monotonic()) > 0:
-            self._event.wait(min(left, _PIECE))
+            self._event.wait(min(left, PIECE))
         if self.stopped:
             raise StoppedError
 
@@ -140,7 +140,7 @@ def wait(seconds: float) -> None:
         return
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
-        time.sleep(min(left, _PIECE))
+        time.sleep(min(left, PIECE))
         check()
 
 
@@ -148,7 +148,7 @@ def result_of(future: Future[_Out]) -> _Out:
     """Give the result of a future; a wait that Ctrl-C, or the end of the read, interrupts."""
     while not future.done():
         check()
-        wait_for([future], timeout=_PIECE)
+        wait_for([future], timeout=PIECE)
     return future.result()
 
 
@@ -181,7 +181,7 @@ class Threads:
         while running and time.monotonic() < end:
             # Again each time: a connection may have been opened since.
             self.scope.stop()
-            running = set(wait_for(running, timeout=_PIECE, return_when=FIRST_COMPLETED).not_done)
+            running = set(wait_for(running, timeout=PIECE, return_when=FIRST_COMPLETED).not_done)
         if not running:
             self._executor.shutdown(wait=True)
 

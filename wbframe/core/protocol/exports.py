@@ -1,4 +1,4 @@
-"""Exported histories: where the files are, which of their bytes are needed, and how their columns become ours."""
+"""Exported histories: the document that asks where the files are, and its answer."""
 
 from __future__ import annotations
 

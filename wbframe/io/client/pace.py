@@ -41,8 +41,6 @@ _FREE = 200.0
 _LOW = 100.0
 # What a request may ask for grows by this much, each time that it was not too much.
 _GROWTH = 1.25
-# Waits for others are cut into so many seconds, to hear that the read was stopped.
-_PIECE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +222,7 @@ class Pace:
         with self._changed:
             while self._active >= self.concurrency:
                 threads.check()
-                self._changed.wait(_PIECE)
+                self._changed.wait(threads.PIECE)
             self._active += 1
             now = self._clock.now()
             start = max(now, self._next, self._resumes)

@@ -247,6 +247,8 @@ def task_requests(
             requests += len(export.urls) * _gets(run, exported // len(export.urls), columns)
         if live:
             rows_of_round[0] += sum(_is_wanted(task, step) for step in export.live_steps or ())
+            # Rows of a window cannot be counted, so that its steps are asked for.
+            profiled = profiled or bool(task.min_step) or task.max_step is not None
         elif not export.urls:
             profiled = True
             rows_of_round[1] += _in_window(task, run.known or 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from wbframe.core.protocol.request import Request, by_run
 from wbframe.core.schema.types import Index, merge_index
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Collection, Generator, Sequence
 
     from wbframe.core.histories.tasks import HistoryTask, RunRead
     from wbframe.core.model import RunPath
@@ -96,20 +96,56 @@ Ask = Profile | tuple[Window, ...]
 Answer = list[int] | list[pl.DataFrame]
 
 
+@dataclass(slots=True)
+class Steps:
+    """Steps of one run of which the server has told that they have rows, once it was asked."""
+
+    known: set[int] = field(default_factory=set)
+    asked: bool = False
+
+    def of(self, ask: Profile) -> Generator[Ask, Answer, list[int]]:
+        """Ask which steps there are."""
+        answer: list[int] = yield ask  # type: ignore[assignment]
+        self.known.update(answer)
+        self.asked = True
+        return answer
+
+
 def live_rows(
-    expected: Expected, export: Export, exported: pl.Series
+    expected: Expected, export: Export, exported: pl.Series, steps: Steps
 ) -> Generator[Ask, Answer, list[pl.DataFrame]]:
     """Decide what to ask of the live rows of one run: yields what to ask, is sent what came, returns the rows.
 
+    Rows of a window cannot be counted, so that their steps are asked for, and those that did not come once more.
+
     Parameters
     ----------
-    wanted
+    expected
         What is expected.
     export
         What the server says of exports.
     exported
         The steps of exported rows, as far as they are wanted; sorted.
+    steps
+        Takes the steps that the server has told of.
     """
+    frames = yield from _live_rows(expected, export, exported, steps)
+    if expected.countable is not None or not (expected.min_step or expected.max_step is not None):
+        return frames
+    if not steps.asked:
+        yield from steps.of(Profile(min_step=expected.min_step, max_step=expected.max_step))
+    there = {*exported.to_list(), *(step for frame in frames for step in frame[STEP].to_list())}
+    if missing := sorted(steps.known - there):
+        windows = windows_among(missing, exported, most=expected.rows_per_window)
+        more = yield from _read(expected, windows)
+        frames = [*frames, *(each.filter(pl.col(STEP).is_in(missing)) for each in more)]
+    return frames
+
+
+def _live_rows(
+    expected: Expected, export: Export, exported: pl.Series, steps: Steps
+) -> Generator[Ask, Answer, list[pl.DataFrame]]:
+    """Read what is not exported, as far as counts and the server's list of live rows tell."""
     most = expected.rows_per_window
     frames: list[pl.DataFrame] = []
     if export.live_steps and export.urls:
@@ -117,43 +153,42 @@ def live_rows(
     elif not export.urls:
         # A run that is under way, or whose export is hours off; wandb 0.27.1 found no row of it:
         # https://github.com/wandb/wandb/issues/12067, https://github.com/wandb/wandb/issues/12511
-        return (yield from _profiled(expected, None, expected.countable))
+        return (yield from _profiled(expected, None, expected.countable, steps))
     elif export.live_steps is None and expected.countable is None:
         # The server left out `liveData`: https://github.com/wandb/wandb/pull/12073
-        return (yield from _unexported(expected, exported))
+        return (yield from _unexported(expected, exported, steps))
     elif not (expected.ended and expected.is_met(len(exported))):
         last = exported.max()
         behind = last + 1 if isinstance(last, int) else None
         known = expected.countable
         missing = None if known is None else max(known - len(exported), 0)
-        frames += yield from _profiled(expected, behind, missing)
+        frames += yield from _profiled(expected, behind, missing, steps)
     there = combined(exported.to_frame(), [frame.select(STEP) for frame in frames])[STEP]
     if shortfall(expected, there):
         # Live rows may lie below exported ones, and not every server says which they are.
-        return (yield from _profiled(expected, None, expected.countable))
+        return (yield from _profiled(expected, None, expected.countable, steps))
     return frames
 
 
 def _unexported(
-    expected: Expected, exported: pl.Series
+    expected: Expected, exported: pl.Series, steps: Steps
 ) -> Generator[Ask, Answer, list[pl.DataFrame]]:
     """Read what is not exported of a window, where neither a count nor the server tells what that is."""
-    answer: list[int] = yield Profile(min_step=expected.min_step, max_step=expected.max_step)  # type: ignore[assignment]
+    answer = yield from steps.of(Profile(min_step=expected.min_step, max_step=expected.max_step))
     if len(answer) * 2 > PROFILE_STEPS:  # a sample, so that any step may be missing
-        return (yield from _profiled(expected, None, None))
+        return (yield from _profiled(expected, None, None, steps))
     missing = sorted((Counter(answer) - Counter(exported.to_list())).elements())
     windows = windows_among(missing, exported, most=expected.rows_per_window)
     return (yield from _read(expected, windows))
 
 
 def _profiled(
-    expected: Expected, min_step: int | None, rows: int | None
+    expected: Expected, min_step: int | None, rows: int | None, told: Steps
 ) -> Generator[Ask, Answer, list[pl.DataFrame]]:
     """Find where rows are, then read them."""
     lows = [step for step in (min_step, expected.min_step) if step is not None]
     low = max(lows, default=None)
-    answer: list[int] = yield Profile(min_step=low, max_step=expected.max_step)  # type: ignore[assignment]
-    steps = sorted(answer)
+    steps = sorted((yield from told.of(Profile(min_step=low, max_step=expected.max_step))))
     if not steps:
         return []
     end = None if expected.last_step is None else expected.last_step + 1
@@ -251,15 +286,20 @@ def combined(exported: pl.DataFrame, live: Sequence[pl.DataFrame]) -> pl.DataFra
     return by_step(pl.concat([exported, fresh], how="diagonal"))
 
 
-def shortfall(expected: Expected, steps: pl.Series) -> str | None:
+def shortfall(
+    expected: Expected, steps: pl.Series, known: Collection[int] = frozenset()
+) -> str | None:
     """Say what is missing of one run, by the steps that came; None if nothing is, or if it cannot be told.
 
-    A run that logs on may have more rows than were known, and never fewer.
+    A run that logs on may have more rows than were known, and never fewer. Steps that are `known` have rows.
     """
-    known = expected.countable
-    if known is not None:
+    lacking = set(known).difference(steps.to_list()) if known and expected.ended else set()
+    if lacking:
+        return f"rows of {len(lacking)} steps did not come, the first of step {min(lacking)}"
+    count = expected.countable
+    if count is not None:
         # Rows that are counted and there weigh more than where the last one is said to be.
-        return f"{known} rows expected, {len(steps)} came" if len(steps) < known else None
+        return f"{count} rows expected, {len(steps)} came" if len(steps) < count else None
     last = expected.last_step
     within = (
         last is not None

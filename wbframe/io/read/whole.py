@@ -19,6 +19,7 @@ from wbframe.core.histories.whole import (
     Answer,
     Ask,
     Profile,
+    Steps,
     WindowRows,
     every_row,
     expected_of,
@@ -91,6 +92,7 @@ class _WholeRead:
     means: _Means
     task: HistoryTask
     found: TaskRows = field(default_factory=TaskRows)
+    steps: dict[int, Steps] = field(default_factory=dict)
 
     def read(self) -> TaskRows:
         """Read the rows, and check that they are all.
@@ -188,6 +190,7 @@ class _WholeRead:
                 expected_of(task, run, most // (task.width(run) + 1)),
                 export,
                 united([file.select(STEP) for file in files])[STEP],
+                self.steps.setdefault(run.ordinal, Steps()),
             )
             for run, export, files in zip(task.runs, exports, exported, strict=True)
         ]
@@ -305,7 +308,8 @@ class _WholeRead:
     def _check(self, run: RunRead, whole: pl.DataFrame) -> None:
         """Compare what came with what the server says there is."""
         # The SDK takes what comes for all that there is: https://github.com/wandb/wandb/issues/12067
-        missing = shortfall(expected_of(self.task, run), whole[STEP])
+        known = self.steps[run.ordinal].known if run.ordinal in self.steps else set()
+        missing = shortfall(expected_of(self.task, run), whole[STEP], known)
         if missing is None:
             return
         msg = (

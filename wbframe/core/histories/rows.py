@@ -10,6 +10,7 @@ import msgspec
 import polars as pl
 
 from wbframe.core.decode.json import decode_any
+from wbframe.core.decode.nested import flat_rows
 from wbframe.core.decode.rows import Decoded, array_of, decode_lists, infer_types, join_texts
 from wbframe.core.histories.frame import repeated
 from wbframe.core.histories.tasks import another_way, rows_asked, split_groups, whole_rows
@@ -134,7 +135,7 @@ def _open_rows(
         if run.field == "sampledHistory" and len(arrays) != len(run.groups):
             msg = f"{len(run.groups)} specs were asked and {len(arrays)} answered"
             raise AnswerError(f"could not read {task.where(run)}: {msg}")
-    return found
+    return [[flat_rows(each) for each in arrays] for arrays in found]
 
 
 def _decode_together(

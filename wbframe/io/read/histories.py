@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from wbframe.core.batches import batches
+from wbframe.core.decode.nested import flat_rows
 from wbframe.core.decode.rows import infer_types, join_texts
 from wbframe.core.filters import EMPTY
 from wbframe.core.hints import MOST_LOOKED_AT, spread
@@ -255,7 +256,7 @@ def _types_of(
         return [
             (
                 asked_of.run_id,
-                {key: frozenset(counts) for key, counts in infer_types(texts).items()},
+                {key: frozenset(found) for key, found in infer_types(flat_rows(texts)).items()},
             )
             for asked_of, raw in zip(part, rows_answer(content, request, path, part), strict=True)
             for texts in (row_lists(raw) if asked_of.specs else [join_texts(raw)])

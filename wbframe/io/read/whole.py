@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from wbframe.core.batches import batches
+from wbframe.core.decode.nested import flat_rows
 from wbframe.core.decode.parquet import promised_frame
 from wbframe.core.decode.rows import decode_rows, infer_types, join_texts
 from wbframe.core.hints import widened
@@ -295,7 +296,7 @@ class _WholeRead:
     def _window(self, run: RunRead, raw: msgspec.Raw, window: Window) -> WindowRows:
         """Decode the rows of one window."""
         where, columns = self.task.where(run), self.task.columns()
-        texts = join_texts(raw, where=where)
+        texts = flat_rows(join_texts(raw, where=where))
         new: Index = {}
         if self.task.row_keys is None and not self.task.narrowed:
             new = new_keys(infer_types(texts), columns, system=False)

@@ -13,7 +13,6 @@ from tests.meeting import requests_meet
 from wbframe.core.model import RunPath
 from wbframe.core.protocol.request import FIELDS
 from wbframe.errors import (
-    NewKeyWarning,
     PrecisionWarning,
     QueryError,
     RefusedKeyError,
@@ -239,10 +238,8 @@ def test_all_keys_that_came_are_read_in_one_more_pass():
         assert [request.operation for request in server.requests] == ["Runs", "Rows", "Rows"]
 
 
-def test_new_keys_may_be_left_out_with_a_warning():
+def test_keys_that_no_list_names_are_found_in_rows_before_a_scan_promises_its_columns():
     with serve(Project(entity="e", name="p", runs=(running("a", "_step"),))) as server:
         client = wbframe.Client(server.url, server.api_key)
-        lazy = wbframe.polars.scan_histories("e/p", on_new_key="ignore", client=client)
-        with pytest.warns(NewKeyWarning, match="'b'"):
-            frame = lazy.collect()
-    assert frame.columns == ["run_id", "_step", "a"]
+        frame = wbframe.polars.scan_histories("e/p", client=client).collect()
+    assert frame.columns == ["run_id", "_step", "a", "b", "c", "d", "e", "f"]

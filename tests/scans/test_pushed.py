@@ -226,11 +226,11 @@ RUNS_TAKE = {
     ),
     "the first": (lambda lazy: lazy.head(3), 1, 0.02),
     "one run": (lambda lazy: lazy.filter(c("run_id") == "run-00007"), 1, 0.01),
-    "a count": (lambda lazy: lazy.select(pl.len()), 1, 0.001),
+    "a count": (lambda lazy: lazy.select(pl.len()), 1, 0.03),
     "a count of a state": (
         lambda lazy: lazy.filter(c("state") == "failed").select(pl.len()),
         1,
-        0.001,
+        0.01,
     ),
 }
 ROWS_TAKE = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from wbframe.core.hints import widened
+from wbframe.core.hints import whole, widened
 from wbframe.core.model import STEP
 from wbframe.core.protocol.answers import found_runs, open_answer
 from wbframe.core.protocol.request import RUN_KEYS
@@ -239,14 +239,20 @@ def scan_rows(
             rows = ask_for(low, high)
             if windows.took(len(rows)):
                 for row in rows:
-                    if low <= row.get(STEP, low) < high:
+                    if low <= _step(row, low) < high:
                         yield {key: row[key] for key in row if key not in hidden}
         if has_all():
             return
-        rows = [row for row in ask_for(windows.at, None) if row.get(STEP, -1) >= windows.at]
-        if not rows:
+        last = max((_step(row, -1) for row in ask_for(windows.at, None)), default=-1)
+        if last < windows.at:
             return
-        windows.go_on(int(rows[-1][STEP]) + 1)
+        windows.go_on(last + 1)
+
+
+def _step(row: Row, default: int) -> int:
+    """Give the step of a row, which may be spelled as text."""
+    found = whole(row.get(STEP))
+    return default if found is None else found
 
 
 def read_run_file(client: Client, path: RunPath, name: str, file: str) -> bytes | None:

@@ -180,6 +180,7 @@ def test_numbers_of_every_spelling():
             "2026-01-05T08:00:00.25+0000",
             datetime(2026, 1, 5, 8, 0, 0, 250_000, tzinfo=timezone.utc),
         ),
+        ("2026-01-05 08:00:00 UTC", datetime(2026, 1, 5, 8, tzinfo=timezone.utc)),
         ("2026-01-05T08:00:00+02:00", datetime(2026, 1, 5, 6, tzinfo=timezone.utc)),
         ("2026-01-05 08:00:00.5-0530", datetime(2026, 1, 5, 13, 30, 0, 500_000, timezone.utc)),
         (1767600000, datetime(2026, 1, 5, 8, tzinfo=timezone.utc)),

@@ -50,9 +50,11 @@ def runs_page(document: str, variables: Mapping[str, Any], path: RunPath) -> Req
     return Request(document=document, variables=variables, asked=f"the runs of {name_of(path)}")
 
 
-def named_runs(path: RunPath, names: Sequence[str], *, lazy: bool = False) -> Request:
-    """Ask for runs by their ids: aliases ``r0`` and so on."""
-    fields = _LIGHT if lazy else _FULL
+def named_runs(
+    path: RunPath, names: Sequence[str], *, lazy: bool = False, keys: bool = True
+) -> Request:
+    """Ask for runs by their ids: aliases ``r0`` and so on; without their keys where the server has none."""
+    fields = _LIGHT if lazy else _FULL if keys else _FULL.replace(" historyKeys", "")
     return by_run("Run", path, names, lambda _: fields)
 
 

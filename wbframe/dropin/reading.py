@@ -165,9 +165,13 @@ def read_node(client: Client, path: RunPath, name: str, *, lazy: bool = False) -
 def read_nodes(
     client: Client, path: RunPath, names: Sequence[str], *, lazy: bool = False
 ) -> list[dict[str, Any]]:
-    """Read what the server knows of several runs, in one request."""
-    request = documents.named_runs(path, names, lazy=lazy)
-    return found_runs(ask(client, request).get("project"), names, path)
+    """Read what the server knows of several runs, in one request; their keys, where it has these."""
+
+    def read(refused: frozenset[str]) -> list[dict[str, Any]]:
+        request = documents.named_runs(path, names, lazy=lazy, keys=RUN_KEYS not in refused)
+        return found_runs(ask(client, request).get("project"), names, path)
+
+    return read(frozenset()) if lazy else optionally(client, [RUN_KEYS], read)
 
 
 def read_sweeps(client: Client, path: RunPath, names: Sequence[str]) -> dict[str, Row | None]:

@@ -460,7 +460,7 @@ def text_keys(runs: list[Run]) -> frozenset[str]:
 
 def _open_object(value: object, name: str, run: Run) -> dict[str, Any]:
     """Open an object that came as such or as JSON text; {} for anything else."""
-    if isinstance(value, str):
+    if isinstance(value, str) and value.strip():
         try:
             value = from_json(value)
         except ValueError as error:

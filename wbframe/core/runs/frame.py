@@ -296,7 +296,9 @@ def _tags(tags: object) -> list[str]:
 def _times(spelled: Mapping[str, Sequence[object]]) -> dict[str, pl.Series]:
     """Parse the server's spellings of times: with ``Z``, without, with fractions, an offset, or since 1970."""
     texts = [pl.Series(name, values, dtype=pl.String) for name, values in spelled.items()]
-    plain = pl.all().str.strip_chars().str.replace(r"(Z|[+-]00:?00)$", "").str.replace(" ", "T")
+    plain = (
+        pl.all().str.strip_chars().str.replace(r"( ?UTC|Z|[+-]00:?00)$", "").str.replace(" ", "T")
+    )
     times = plain.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
     parsed = pl.DataFrame(texts).select(times.dt.replace_time_zone("UTC")).get_columns()
     parsed = [

@@ -25,3 +25,32 @@ class FakeClock(Clock):
         with self._lock:
             self.waits.append(seconds)
             self.time = max(self.time, until)
+
+
+class TurnClock(FakeClock):
+    """Time that passes only when nobody is at work: what is on its way is answered before the next wait ends.
+
+    `working` tells how many have begun, those that wait among them.
+    """
+
+    def __init__(self, working):
+        super().__init__()
+        self._working = working
+        self._ends = []
+        self._changed = threading.Condition()
+
+    def sleep(self, seconds):
+        with self._changed:
+            until = self.time + seconds
+            self.waits.append(seconds)
+            self._ends.append(until)
+            try:
+                while self.time < until:
+                    threads.check()
+                    if until == min(self._ends) and self._working() <= len(self._ends):
+                        self.time = until
+                    else:
+                        self._changed.wait(0.0005)
+            finally:
+                self._ends.remove(until)
+                self._changed.notify_all()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from wbframe.core.filters import EMPTY
+from wbframe.core.filters import EMPTY, conjoin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,6 +104,11 @@ class Selection:
     on_error: OnError = "raise"
     pushed: Filter = EMPTY
     claim: pl.Expr | None = None
+
+    @property
+    def asked(self) -> Filter:
+        """All that the server is asked to keep."""
+        return conjoin(self.filters, self.pushed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

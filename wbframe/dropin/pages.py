@@ -29,7 +29,7 @@ from wbframe.io.read.paging import list_runs
 from wbframe.io.read.parts import optionally, send_in_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from wbframe.core.protocol.request import Request
     from wbframe.io.client.client import Client
@@ -39,8 +39,8 @@ __all__ = ["UNORDERED", "RunPages"]
 _PER_PAGE = 50
 # What `histories`, which needs every page, makes of it.
 _WIDE = 200
-# Full runs that one request asks for when a lazy collection is upgraded.
-_UPGRADED_AT_ONCE = 50
+# Full runs that one request asks for by their names.
+_AT_ONCE = 50
 # What servers do without an order.
 UNORDERED = "-created_at"
 
@@ -233,10 +233,12 @@ class RunPages(Iterator[Run]):
         there = {run.id for run in self.objects}
         names = [node.name for _, node in list_runs(Read(self.client), listed, NodeFields())]
         missed = [name for name in dict.fromkeys(names) if name not in there]
-        for start in range(0, len(missed), _UPGRADED_AT_ONCE):
-            part = missed[start : start + _UPGRADED_AT_ONCE]
-            nodes = reading.read_nodes(self.client, self._path, part)
-            self.objects.extend(self._run(node) for node in nodes)
+        self.objects.extend(map(self._run, self._nodes(missed)))
+
+    def _nodes(self, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Read what the server knows of runs, many a request."""
+        for start in range(0, len(names), _AT_ONCE):
+            yield from reading.read_nodes(self.client, self._path, names[start : start + _AT_ONCE])
 
     def _read_page(self, size: int, content: bytes, request: Request) -> dict[str, Any]:
         """Read a page of so many runs."""
@@ -293,8 +295,6 @@ class RunPages(Iterator[Run]):
             return
         self._lazy = False
         self.QUERY = RUNS
-        for start in range(0, len(self.objects), _UPGRADED_AT_ONCE):
-            runs = self.objects[start : start + _UPGRADED_AT_ONCE]
-            nodes = reading.read_nodes(self.client, self._path, [run.id for run in runs])
-            for run, node in zip(runs, nodes, strict=True):
-                run.fill(node)
+        nodes = self._nodes([run.id for run in self.objects])
+        for run, node in zip(self.objects, nodes, strict=True):
+            run.fill(node)

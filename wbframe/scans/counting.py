@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 
-from wbframe.core.filters import Filter, conjoin
 from wbframe.core.model import MOST_PER_PAGE, RunPath, Selection
 from wbframe.core.protocol.runs import NodeFields, pushed_feature
 from wbframe.core.pushdown.conjuncts import push_runs
@@ -26,6 +25,7 @@ from wbframe.io.read.project import count_runs
 from wbframe.io.read.runs import try_pushed
 
 if TYPE_CHECKING:
+    from wbframe.core.filters import Filter
     from wbframe.io.client.client import Client
     from wbframe.scans.source import RunsSource
 
@@ -57,8 +57,9 @@ class Counted:
             try_pushed(client, selection)
             if pushed_feature(selection.pushed) not in client.exact:
                 return None
-        filters = conjoin(selection.filters, selection.pushed)
-        counts = [_count(client, path, filters) for path in resolved(client, selection.paths)]
+        counts = [
+            _count(client, path, selection.asked) for path in resolved(client, selection.paths)
+        ]
         if None in counts:
             return None
         total = sum(filter(None, counts))

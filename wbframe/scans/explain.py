@@ -137,7 +137,7 @@ def _explained(source: RunsSource | HistorySource | LeftSource, wanted: Wanted) 
         kind="runs",
         paths=tuple(map(path_text, selection.paths)),
         columns=tuple(narrowed.scan.columns or ()),
-        filters=flt.to_json(flt.conjoin(selection.filters, selection.pushed)),
+        filters=flt.to_json(selection.asked),
         conjuncts=narrowed.pushdown.conjuncts,
         n_rows=wanted.n_rows,
         requests=count_requests(counts, size),
@@ -161,7 +161,7 @@ def _histories(source: HistorySource, wanted: Wanted) -> ScanExplanation:
         kind="histories",
         paths=tuple(map(path_text, scan.selection.paths)),
         columns=tuple(wanted.needed(list(source.schema()))),
-        filters=flt.to_json(flt.conjoin(scan.selection.filters, scan.selection.pushed)),
+        filters=flt.to_json(scan.selection.asked),
         conjuncts=narrowed.conjuncts,
         n_rows=wanted.n_rows,
         min_step=scan.min_step,
@@ -262,8 +262,7 @@ def _count_runs(client: Client, selection: Selection) -> tuple[int, ...]:
         if is_named:
             counts.append(len(paths))
             continue
-        filters = flt.conjoin(selection.filters, selection.pushed)
-        counts.append(count_runs(client, path, filters) or 0)
+        counts.append(count_runs(client, path, selection.asked) or 0)
     return first_of(counts, selection.limit)
 
 
@@ -279,8 +278,7 @@ def _count_cells(client: Client, scan: HistoryScan, keys: tuple[str, ...], runs:
         return most
     cells = 0
     for path in scan.selection.paths:
-        filters = flt.conjoin(scan.selection.filters, scan.selection.pushed)
-        found = read_keys(client, path, filters)
+        found = read_keys(client, path, scan.selection.asked)
         if found is None:
             return most
         held = [sum(found.get(key, {}).values()) for key in keys]

@@ -11,12 +11,12 @@ from wbframe.core.decode.json import decode_any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["flat_rows"]
+__all__ = ["flat_rows", "members", "object_of"]
 
 _row_dicts = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NULL = b"null"
-# Deeper objects stay as they are: recursion has an end.
+# Deeper objects stay JSON text: nobody's config nests so far, and recursion has an end.
 _MOST_LEVELS = 32
 
 
@@ -35,6 +35,8 @@ def flat_rows(raw: bytes | msgspec.Raw) -> bytes | msgspec.Raw:
     text = bytes(raw)
     # Counting is far faster than parsing; a `_type` comes first where the SDK writes it.
     objects = text.count(b'":{') + text.count(b'": {')
+    if not objects:
+        return raw
     values = sum(text.count(each) for each in (b'":{"_type"', b'": {"_type"', b'":{}', b'": {}'))
     if objects <= values:
         return raw
@@ -56,12 +58,21 @@ def _flat(row: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
     return found
 
 
+def members(value: msgspec.Raw, level: int) -> dict[str, msgspec.Raw] | None:
+    """Give what lies within a value, so many levels deep; None or nothing where it is one itself."""
+    inner = object_of(value) if level < _MOST_LEVELS else None
+    return None if inner is None or "_type" in inner else inner
+
+
+def object_of(value: msgspec.Raw) -> dict[str, msgspec.Raw] | None:
+    """Open a JSON object; None for anything else."""
+    return _object.decode(value) if bytes(value).lstrip()[:1] == b"{" else None
+
+
 def _leaves(key: str, value: msgspec.Raw, level: int) -> Iterator[tuple[str, msgspec.Raw]]:
     """Give the values below a key."""
-    inner = None
-    if level < _MOST_LEVELS and bytes(memoryview(value)[:1]) == b"{":
-        inner = _object.decode(value)
-    if not inner or "_type" in inner:
+    inner = members(value, level)
+    if not inner:
         yield key, value
         return
     for name, each in inner.items():

@@ -234,10 +234,10 @@ def leaf_columns(table: pa.Table, paths: Mapping[str, tuple[str, ...]]) -> pa.Ta
     return pa.table(list(columns.values()), names=list(columns))
 
 
-def types_in(schema: pa.Schema) -> dict[str, frozenset[str]]:
-    """Give the keys of a file, and the types of their columns."""
+def types_in(schema: pa.Schema, paths: Mapping[str, tuple[str, ...]]) -> dict[str, frozenset[str]]:
+    """Give the types of a file's keys, which `leaves` has found."""
     found = {}
-    for name, path in leaves(schema).items():
+    for name, path in paths.items():
         kind = schema.field(path[0]).type
         for member in path[1:]:
             kind = kind.field(member).type

@@ -148,6 +148,7 @@ class HistoryTask:
 
     def rows_of(self) -> list[RowsOf]:
         """Give what the document asks of each run."""
+        window, samples = self.window, rows_asked(self.samples)
         return [
             RowsOf(
                 run_id=run.run_id,
@@ -155,8 +156,8 @@ class HistoryTask:
                 specs=tuple(
                     spec(
                         (*self.schema.lead, *group.keys),
-                        rows_asked(self.samples),
-                        *self.window,
+                        samples,
+                        *window,
                     )
                     for group in run.groups
                 ),
@@ -189,12 +190,13 @@ class HistoryTask:
 
     def request(self) -> Request:
         """Build the request."""
+        low, high = self.window
         return rows_request(
             self.path,
             self.rows_of(),
             samples=rows_asked(self.samples),
-            min_step=self.window[0],
-            max_step=self.window[1],
+            min_step=low,
+            max_step=high,
         )
 
 

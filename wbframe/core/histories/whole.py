@@ -43,14 +43,6 @@ class Profile:
     max_step: int | None = None
 
 
-def within(ask: Ask, steps: list[int]) -> list[int]:
-    """Keep the steps that were asked for."""
-    if not isinstance(ask, Profile):
-        return steps
-    low, high = ask.min_step or 0, ask.max_step
-    return [step for step in steps if step >= low and (high is None or step < high)]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
     """What is expected of one run's rows.
@@ -106,9 +98,11 @@ class Steps:
     def of(self, ask: Profile) -> Generator[Ask, Answer, list[int]]:
         """Ask which steps there are."""
         answer: list[int] = yield ask  # type: ignore[assignment]
-        self.known.update(answer)
+        low, high = ask.min_step or 0, ask.max_step
+        found = [step for step in answer if step >= low and (high is None or step < high)]
+        self.known.update(found)
         self.asked = True
-        return answer
+        return found
 
 
 def live_rows(

@@ -137,9 +137,13 @@ class ProjectListing:
     def features(self) -> list[str]:
         """What a server may refuse of it, likelier first."""
         pages = [PAGES] if self.per_page > SDK_PER_PAGE else []
-        pushed = [] if self.pushed == flt.EMPTY else [pushed_feature(self.pushed)]
         count = [COUNT] if self.counted else []
-        return [*pushed, *self.fields.features(), *count, *pages]
+        return [*self._pushed, *self.fields.features(), *count, *pages]
+
+    @property
+    def _pushed(self) -> list[str]:
+        """Name what is pushed, if anything is."""
+        return [] if self.pushed == flt.EMPTY else [pushed_feature(self.pushed)]
 
     def without(self, features: frozenset[str]) -> ProjectListing:
         """Ask for the same, or more, without some features."""
@@ -147,7 +151,7 @@ class ProjectListing:
             self,
             fields=self.fields.without(features),
             counted=COUNT not in features,
-            pushed=flt.EMPTY if pushed_feature(self.pushed) in features else self.pushed,
+            pushed=flt.EMPTY if features.intersection(self._pushed) else self.pushed,
             per_page=min(self.per_page, SDK_PER_PAGE) if PAGES in features else self.per_page,
         )
 

@@ -9,6 +9,7 @@ import msgspec
 import polars as pl
 
 from wbframe.core.decode.cells import UTC_TIME
+from wbframe.core.decode.nested import members, object_of
 from wbframe.core.decode.rows import decode_rows, infer_types
 from wbframe.core.hints import whole
 from wbframe.core.paths import name_of
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from wbframe.core.model import RunPath
     from wbframe.core.protocol.runs import RunNode
 
-# Deeper objects stay JSON text: nobody's config nests so far, and recursion has an end.
-_MAX_DEPTH = 32
 _ROWS_AT_ONCE = 100
 
 
@@ -160,15 +159,8 @@ def _braces(values: Iterable[msgspec.Raw]) -> int:
 
 def _unwrap(value: msgspec.Raw) -> msgspec.Raw:
     """Take the value out of ``{"value": ..., "desc": ...}``; others pass as they are."""
-    inner = _object(value)
+    inner = object_of(value)
     return inner["value"] if inner is not None and "value" in inner else value
-
-
-def _object(value: msgspec.Raw) -> dict[str, msgspec.Raw] | None:
-    """Open a JSON object; None for anything else."""
-    if bytes(value).lstrip()[:1] != b"{":
-        return None
-    return msgspec.json.decode(value, type=dict[str, msgspec.Raw])
 
 
 @dataclass(slots=True)
@@ -181,8 +173,8 @@ class _Leaves:
 
     def add(self, name: str, value: msgspec.Raw, depth: int = 0) -> None:
         """Add the leaves below a value; media and histograms, which have a `_type`, are leaves."""
-        inner = _object(value) if depth < _MAX_DEPTH and name not in self.parents else None
-        if inner and "_type" not in inner:
+        inner = None if name in self.parents else members(value, depth)
+        if inner:
             for key, each in sorted(inner.items()):
                 self.add(f"{name}.{key}", each, depth + 1)
             return

@@ -68,18 +68,6 @@ def _project_listing(selection: Selection, path: RunPath, fields: NodeFields) ->
     )
 
 
-def reversed_order(order: str) -> str:
-    """Give the order from the other end.
-
-    Examples
-    --------
-    >>> reversed_order("+created_at"), reversed_order("-config.lr"), reversed_order("created_at")
-    ('-created_at', '+config.lr', '-created_at')
-    """
-    sign, field = ("+", order) if order[:1] not in {"+", "-"} else (order[0], order[1:])
-    return f"{'-' if sign == '+' else '+'}{field}"
-
-
 def page_size(selection: Selection, fields: NodeFields) -> int:
     """Give the runs of a page: as told, else many where each takes few bytes; no more than are wanted."""
     size = selection.per_page

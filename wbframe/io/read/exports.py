@@ -252,7 +252,8 @@ def read_file(
     try:
         metadata = _metadata(file, size, parts)
         schema = metadata.schema.to_arrow_schema()
-        file.types, there = types_in(schema), leaves(schema)
+        there = leaves(schema)
+        file.types = types_in(schema, there)
         wanted = (STEP, *(there if columns is None else columns))
         paths = {name: there[name] for name in dict.fromkeys(wanted) if name in there}
         names = list(dict.fromkeys(path[0] for path in paths.values()))

@@ -341,11 +341,11 @@ def _iter_runs(
 
     What is pushed of expressions is tried on some runs before it is believed.
     """
-    feature = pushed_feature(selection.pushed)
-    known = read.client.trusted | read.client.refused
-    if selection.claim is not None and selection.limit != 0 and feature not in known:
-        yield from _tried(read, selection, pages, plain, feature)
-        return
+    if selection.claim is not None and selection.limit != 0:
+        feature = pushed_feature(selection.pushed)
+        if feature not in read.client.trusted | read.client.refused:
+            yield from _tried(read, selection, pages, plain, feature)
+            return
     taken = RunsTaken(selection.predicate, selection.limit)
     if listed is None and not taken.full:
         fields = pages.schema.fields()

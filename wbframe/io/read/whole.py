@@ -30,7 +30,6 @@ from wbframe.core.histories.whole import (
     shortfall,
     united,
     windows_request,
-    within,
 )
 from wbframe.core.model import STEP
 from wbframe.core.protocol.rows import RowsOf, row_lists, rows_answer, rows_request, spec
@@ -217,11 +216,9 @@ class _WholeRead:
                 rows.append((place, RowsOf(run_id=self.task.runs[place].run_id, specs=(text,))))
         if not rows:
             return {}
-        return threads.result_of(self.means.windows.submit(self._steps, rows, asked))
+        return threads.result_of(self.means.windows.submit(self._steps, rows))
 
-    def _steps(
-        self, asked: Sequence[tuple[int, RowsOf]], asks: dict[int, Ask]
-    ) -> dict[int, Answer | None]:
+    def _steps(self, asked: Sequence[tuple[int, RowsOf]]) -> dict[int, Answer | None]:
         """Read which steps runs have, in one request, or in several where that is too big."""
         path = self.task.path
 
@@ -236,7 +233,7 @@ class _WholeRead:
             for (place, _), raw in zip(part, answers, strict=True):
                 [steps] = row_lists(raw)
                 decoded = decode_rows(steps, {STEP: pl.Int64()}, where=request.asked)
-                found[place] = within(asks[place], decoded.frame[STEP].drop_nulls().to_list())
+                found[place] = decoded.frame[STEP].drop_nulls().to_list()
             return found
 
         parts = send_in_parts(self.means.client, asked, halves_of, of, read)

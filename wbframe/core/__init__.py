@@ -2,5 +2,5 @@
 
 Values in, values out. Nothing here opens a socket or a file, looks at a clock, or starts a thread; every module
 can be tested on values alone. Rooms, each may use those before it: `decode`, `protocol`, `schema`, `pushdown` and
-`histories`, `runs`, `doctor`; `filters`, `model`, `paths` and `batches` beside them are used by all.
+`histories`, `runs`, `doctor`; `filters`, `model`, `paths`, `batches` and `hints` beside them are used by all.
 """

@@ -39,6 +39,8 @@ After "Could not find project"         0.31 gives a length of 0 and no    the sa
                                        when it is looked at
 `lazy`                                 0.31: True                         False: config and summary come
                                                                           with the page
+Runs that the server counts, and that  missing                            read by their names, at the end
+no page has, or two have               twice                              once
 Sweeps of a page                       a request each, 0.31 more          one request
 `name` of a sweep                      0.31: also a name given later      as in 0.18, 0.19.8
 `json_config`                          0.18 drops ``_wandb``              keeps it
@@ -52,6 +54,8 @@ Config that is no object               0.18, 0.19.8 raise                 ``{}``
                                        at page bounds with `keys`
 ``scan_history`` of sparse steps       a request a 1000 steps             wider windows where little comes
 ``scan_history`` without historyKeys   no rows                            all rows
+``scan_history`` behind the last step  ends there                         goes on until nothing comes
+that the server knows
 ``scan_history`` values                0.31 turns 1.0 into 1, thins out   as they came, all; a row lacks
                                        steps that stand in two rows,      what it lacks, and holds all
                                        gives exported rows that lack      `keys`

@@ -8,7 +8,7 @@ import graphql
 import pytest
 
 from wbframe.core.filters import EMPTY, parse
-from wbframe.core.histories.whole import windows_request
+from wbframe.core.histories.live import windows_request
 from wbframe.core.histories.windows import Window
 from wbframe.core.model import RunPath
 from wbframe.core.protocol.exports import exports_request

@@ -20,7 +20,7 @@ from wbframe.io.client.failures import (
     of_status,
     retry_after_seconds,
 )
-from wbframe.io.client.pace import Budget
+from wbframe.io.client.learned import Budget
 from wbframe.io.client.retry import RetryPolicy, retrying
 from wbframe.io.read.outcome import hook_of, silent
 from wbframe.report import Progress

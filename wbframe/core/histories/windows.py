@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -15,38 +15,73 @@ if TYPE_CHECKING:
 # what was asked; so an answer of more than half is not trusted, and windows are cut for less than that,
 # since they are cut where a sample says that rows are.
 SAMPLES_PER_WINDOW = 4_000
-_TRUSTED_ROWS = SAMPLES_PER_WINDOW // 2
 ROWS_PER_WINDOW = 1_600
+# Steps that are asked for to see where rows are; what servers give at the most.
+PROFILE_STEPS = 10_000
+# Of the rows that an even sample stands for in a window, so many come at the least.
+_LEAST_OF_SAMPLE = 0.75
+# A list that is thinned out has at the least half of the rows that the longest has.
+_MOST_OF_LONGEST = 0.5
 # Rows of files that a window of live rows may read again, rather than end before them.
 _ROWS_BETWEEN = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A half-open window of steps, and about how many rows it holds."""
+    """A half-open window of steps: about how many rows it holds, how many must come, how many are asked for.
+
+    Rows of exported files lie in it too, which servers give or not.
+    """
 
     min_step: int
     max_step: int
     rows: int = field(default=ROWS_PER_WINDOW, compare=False, repr=False)
+    least: int = field(default=0, compare=False, repr=False)
+    samples: int = field(default=SAMPLES_PER_WINDOW, compare=False, repr=False)
 
-    def is_whole(self, rows: int) -> bool:
-        """Tell whether an answer of so many rows cannot have been thinned out."""
-        return rows <= _TRUSTED_ROWS
+    def is_whole(
+        self, steps: pl.Series, came: int, samples: int, *, longest: int, as_told: bool = True
+    ) -> bool:
+        """Tell whether a list of rows can be believed to be all of the window.
 
-    def halves(self, steps: Sequence[int]) -> tuple[Window, ...]:
-        """Cut the window where half of the rows that came lie on either side.
+        Parameters
+        ----------
+        steps
+            The steps of the rows in it.
+        came, samples
+            Rows that came, also of steps beside it, and how many were asked for.
+        longest
+            The longest list that the server gave of the run: it may have been cut there, as this one may be.
+        as_told
+            Whether it may be believed since as many rows came as the window was told to hold.
 
         Examples
         --------
-        >>> Window(0, 100).halves([0, 1, 2, 3])
-        (Window(min_step=0, max_step=2), Window(min_step=2, max_step=100))
+        >>> every_second = pl.Series(range(0, 1000, 2))
+        >>> window = Window(0, 1000, rows=500)
+        >>> window.is_whole(every_second, 500, 4000, longest=500)
+        True
+        >>> window.is_whole(every_second, 500, 800, longest=500)  # of 800 that were asked for
+        False
+        >>> Window(0, 1000, rows=300).is_whole(every_second, 500, 4000, longest=500)
+        False
         """
-        inside = sorted(step for step in steps if self.min_step < step < self.max_step)
-        middle = inside[len(inside) // 2] if inside else (self.min_step + self.max_step) // 2
-        if not self.min_step < middle < self.max_step:
-            return (self,)
-        rows = max(self.rows // 2, 1)
-        return Window(self.min_step, middle, rows), Window(middle, self.max_step, rows)
+        if self.is_single or not came or steps.n_unique() == self.max_step - self.min_step:
+            # Of what did not come at all, less would not come either.
+            return True
+        short = came <= _MOST_OF_LONGEST * longest
+        told = as_told and self.least <= len(steps) <= self.rows
+        return came * 2 <= samples and (told or (len(steps) >= self.least and short))
+
+    def parts(self, steps: Sequence[int], samples: int) -> list[Window]:
+        """Cut the window where rows came, for fewer of them than came, or in the middle where none did."""
+        inside = [step for step in steps if self.min_step < step < self.max_step]
+        if not inside:
+            inside = [(self.min_step + self.max_step) // 2]
+        most = max(len(steps) // 2, 1)
+        rows = max(self.rows, len(steps), 2 * most)
+        cut = windows_over([self.min_step, *inside], rows=rows, end=self.max_step, most=most)
+        return [replace(each, least=0, samples=samples) for each in cut]
 
     @property
     def is_single(self) -> bool:
@@ -97,8 +132,12 @@ def windows_over(
     first = cuts[0] if start is None else min(start, cuts[0])
     last = max(distinct[-1] + 1, end or 0)
     bounds = [first, *cuts[1:], last]
-    rows_of = [int(min(size, len(distinct) - i * size) * weight) for i in range(len(cuts))]
-    return [Window(a, b, held) for (a, b), held in zip(pairwise(bounds), rows_of, strict=True)]
+    counts = [min(size, len(distinct) - i * size) for i in range(len(cuts))]
+    sure = 1.0 if weight == 1 else _LEAST_OF_SAMPLE
+    return [
+        Window(a, b, int(count * weight), least=int(count * weight * sure))
+        for (a, b), count in zip(pairwise(bounds), counts, strict=True)
+    ]
 
 
 def windows_among(
@@ -130,12 +169,16 @@ def windows_among(
     below = others.search_sorted(pl.Series(steps, dtype=pl.Int64), side="left").to_list()
     found: list[Window] = []
     first, rows = 0, 1
+
+    def window(end: int) -> Window:
+        return Window(steps[first], steps[end - 1] + 1, rows, least=end - first)
+
     for i in range(1, len(steps)):
         between = below[i] - below[i - 1]
         more = rows + between + 1
         if steps[i] > steps[i - 1] and (between > _ROWS_BETWEEN or more > most):
-            found.append(Window(steps[first], steps[i - 1] + 1, rows))
+            found.append(window(i))
             first, more = i, 1
         rows = more
-    found.append(Window(steps[first], steps[-1] + 1, rows))
+    found.append(window(len(steps)))
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import threading
 import time
@@ -17,7 +16,6 @@ from urllib.parse import urlsplit
 import requests
 
 from wbframe._version import __version__
-from wbframe.core.histories.tasks import POINTS_PER_REQUEST
 from wbframe.core.protocol.project import VIEWER, viewer_entity
 from wbframe.errors import CredentialsError, PlainHttpWarning, UsageError
 from wbframe.io import threads
@@ -29,7 +27,8 @@ from wbframe.io.client.credentials import (
     is_loopback,
 )
 from wbframe.io.client.failures import of_no_answer, on_answer, on_file, retry_after_seconds
-from wbframe.io.client.pace import Budget, Pace, read_quota
+from wbframe.io.client.learned import Learned
+from wbframe.io.client.pace import Pace, read_quota
 from wbframe.io.client.retry import Clock, RetryPolicy, Try, persist
 from wbframe.io.client.session import Session, as_it_is, read_body
 from wbframe.report import Traffic
@@ -51,12 +50,11 @@ _POOL = 32
 _TIMEOUT = 60.0
 _RETRY_SECONDS = 300.0
 _LARGEST_ANSWER = 1 << 30
-_FEWEST_POINTS = 1_000
 # As the SDK calls itself, which some hosts ask for.
 _AGENT = f"W&B Public Client (wbframe {__version__})"
 
 
-class Client:
+class Client(Learned):
     """A connection to a W&B server, found and authorised as the official SDK does it.
 
     Safe to share between threads. Making one sends nothing; the key is looked up at the first request.
@@ -153,10 +151,6 @@ class Client:
         self.clock = clock or Clock()
         self.largest_answer = largest_answer
         self.last_report: ScanReport | None = None
-        # Features that this server has refused; each is tried once.
-        self.refused = self._doubted = frozenset[str]()
-        # Filters that this server was seen to keep the right runs by, and no others.
-        self.trusted = self.exact = frozenset[str]()
         self._api_key = api_key
         self._entity = entity
         self._project = project
@@ -164,6 +158,7 @@ class Client:
         self._proxies = dict(proxies) if proxies is not None else None
         self._rate = rate
         self._session: Session | None = None
+        super().__init__()
         self.begin()
         self._traffic = Traffic()
         self._transport: RequestsHTTPTransport | None = transport
@@ -247,19 +242,6 @@ class Client:
         """Give the options that requests to other hosts share with those to the server; no key among them."""
         return {"timeout": self.timeout, "verify": self._verify, "proxies": self._proxies}
 
-    def refuse(self, features: frozenset[str], *, sure: bool = True) -> None:
-        """Remember that the server lacks these features; where that is not sure, from the second time on."""
-        with self._lock:
-            if sure or features <= self._doubted:
-                self.refused |= features
-            self._doubted |= features
-
-    def trust(self, feature: str, *, exact: bool) -> None:
-        """Remember that the server does right by a filter; whether it keeps no other runs."""
-        with self._lock:
-            self.trusted |= {feature}
-            self.exact |= {feature} if exact else set()
-
     def default_entity(self) -> str:
         """Find the entity for paths without one; asks the server at most once.
 
@@ -303,10 +285,9 @@ class Client:
             After the retries.
         """
         session = self._connected()
-        what = f"could not read {request.asked} from {self.base_url}"
-        return self.read(
+        content = self.read(
             Try(
-                what=what,
+                what=f"could not read {request.asked} from {self.base_url}",
                 send=lambda: self._post(session, request),
                 take=on_answer,
                 paced=True,
@@ -315,6 +296,8 @@ class Client:
                 turn=turn,
             )
         )
+        self.prove(frozenset(request.features))
+        return content
 
     def download(self, address: str, *, asked: str) -> bytes:
         """Give what lies at an address that the server named; the key is shown to the server itself only.
@@ -448,8 +431,7 @@ class Client:
         self._lock = threading.Lock()
         self._session = None
         self.pace = Pace(self.concurrency, self.clock, self._rate, self.retry.seconds)
-        self.budget = Budget(POINTS_PER_REQUEST, least=_FEWEST_POINTS)
-        self.pages = Budget(math.inf, least=1)
+        self.learn_anew()
         # How many threads decode at once: more take memory and save no time.
         self.decoding = threading.BoundedSemaphore(max(os.cpu_count() or 1, 2))
 

@@ -1,4 +1,4 @@
-"""How many requests are under way at once, how soon one follows the other, and how much each may ask for.
+"""How many requests are under way at once, how soon one follows the other.
 
 Three things slow a client down: a fixed `requests_per_minute`; a `RateLimit-Remaining` below a tenth of its
 limit, after which what is left is spread until `RateLimit-Reset`; and a 429. After that nothing begins for a
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from wbframe.io.client.retry import Clock
 
-__all__ = ["Budget", "Pace", "Quota", "read_quota"]
+__all__ = ["Pace", "Quota", "read_quota"]
 
 # Limits are told by the minute: so long after the pace was full again, a refusal is another matter.
 _MINUTE = 60.0
@@ -39,8 +39,6 @@ _FREE = 200.0
 # What is little of a quota that does not say of how much.
 # W&B counts down from 1000: https://docs.wandb.ai/models/track/limits
 _LOW = 100.0
-# What a request may ask for grows by this much, each time that it was not too much.
-_GROWTH = 1.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,52 +246,3 @@ class Pace:
         with self._changed:
             self._active -= 1
             self._changed.notify_all()
-
-
-class Budget:
-    """Things that one request may ask for, whatever they are; shared by all threads of a client.
-
-    Parameters
-    ----------
-    most
-        Where it begins, and where it ends to grow; infinite for no bound.
-    least
-        Where it ends to shrink.
-
-    Examples
-    --------
-    >>> rows = Budget(200_000, least=1_000)
-    >>> rows.shrink()
-    >>> rows.now
-    100000
-    >>> pages = Budget(math.inf, least=1)
-    >>> pages.shrink(200)
-    >>> pages.at_most(1000), pages.at_most(50)
-    (100, 50)
-    """
-
-    def __init__(self, most: float, *, least: int) -> None:
-        self._most = self._now = most
-        self._least = least
-        self._lock = threading.Lock()
-
-    @property
-    def now(self) -> int:
-        """What the next request may ask for."""
-        return self.at_most(self._most)
-
-    def at_most(self, wanted: float) -> int:
-        """Give what the next request may ask for, for one who wants so much."""
-        return int(min(wanted, self._now))
-
-    def shrink(self, size: float = math.inf) -> None:
-        """Learn that so much (else what was allowed) was too much."""
-        with self._lock:
-            self._now = max(min(self._now, size) // 2, self._least)
-
-    def grow(self) -> None:
-        """Learn that it was not too much."""
-        with self._lock:
-            self._now = min(
-                math.ceil(self._now * _GROWTH) if self._now < math.inf else self._now, self._most
-            )

@@ -211,7 +211,8 @@ def optionally(
                 raise
             last = error
         else:
-            client.refuse(dropped, sure=is_lasting(first))
+            # Of what it has answered with before, one failure that says nothing is no sign that it lacks it.
+            client.refuse(dropped, sure=is_lasting(first) or dropped.isdisjoint(client.proven))
             return found
     # What was asked last was tried as long as the policy has it.
     raise last if last.tries > first.tries else first

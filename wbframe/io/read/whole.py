@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -13,31 +13,30 @@ from wbframe.core.batches import batches
 from wbframe.core.decode.nested import flat_rows
 from wbframe.core.decode.parquet import promised_frame
 from wbframe.core.decode.rows import decode_rows, infer_types, join_texts
-from wbframe.core.hints import widened
-from wbframe.core.histories.rows import TaskRows, in_window, new_keys
-from wbframe.core.histories.whole import (
-    PROFILE_STEPS,
+from wbframe.core.histories.live import (
     Answer,
     Ask,
     Profile,
     Steps,
+    Told,
     WindowRows,
-    every_row,
-    expected_of,
-    halved,
+    fewer_rows,
+    fewer_steps,
     live_rows,
-    rows_wanted,
-    shortfall,
-    united,
+    profiled_rows,
+    profiles_request,
     windows_request,
 )
+from wbframe.core.histories.rows import TaskRows, in_window, new_keys
+from wbframe.core.histories.whole import every_row, expected_of, rows_wanted, shortfall, united
+from wbframe.core.histories.windows import SAMPLES_PER_WINDOW
 from wbframe.core.model import STEP
-from wbframe.core.protocol.rows import RowsOf, row_lists, rows_answer, rows_request, spec
+from wbframe.core.protocol.rows import RowsOf, row_lists, rows_answer
 from wbframe.core.schema.types import merge_index
 from wbframe.errors import IncompleteHistoryError, IncompleteHistoryWarning
 from wbframe.io import threads
 from wbframe.io.read.exports import CONCURRENCY, Storage, read_exports, read_file, signed_file
-from wbframe.io.read.parts import SKIPPED, halves_of, read_or_leave_out, send_in_parts
+from wbframe.io.read.parts import SKIPPED, read_or_leave_out, send_in_parts
 from wbframe.io.threads import side_by_side
 
 if TYPE_CHECKING:
@@ -46,8 +45,8 @@ if TYPE_CHECKING:
 
     import msgspec
 
+    from wbframe.core.histories.live import Asked, Numbered
     from wbframe.core.histories.tasks import HistoryTask, RunRead
-    from wbframe.core.histories.whole import Numbered
     from wbframe.core.histories.windows import Window
     from wbframe.core.protocol.exports import Export
     from wbframe.core.protocol.request import Request
@@ -184,10 +183,15 @@ class _WholeRead:
         self, exports: Sequence[Export], exported: Sequence[Sequence[pl.DataFrame]]
     ) -> list[list[pl.DataFrame]]:
         """Read the live rows of all runs, their questions put together in few requests."""
-        task, most = self.task, self.means.client.budget.now
+        task, client = self.task, self.means.client
         readers = [
             live_rows(
-                expected_of(task, run, most // (task.width(run) + 1)),
+                expected_of(
+                    task,
+                    run,
+                    rows=client.rows.at_most(client.budget.now // (task.width(run) + 1)),
+                    samples=client.samples.now,
+                ),
                 export,
                 united([file.select(STEP) for file in files])[STEP],
                 self.steps.setdefault(run.ordinal, Steps()),
@@ -204,39 +208,46 @@ class _WholeRead:
                     asked[place] = next(reader) if answer is None else reader.send(answer)
                 except StopIteration as stop:
                     done[place] = stop.value
+                    if cap := self.steps[task.runs[place].ordinal].cap:
+                        # What one list was cut at twice, others are.
+                        client.rows.hold(cap // 2)
             answers = {**self._profiles(asked), **self._windows(asked)}
         return [done[place] for place in range(len(readers))]
 
     def _profiles(self, asked: dict[int, Ask]) -> dict[int, Answer | None]:
         """Ask which steps runs have."""
-        rows = []
-        for place, ask in asked.items():
-            if isinstance(ask, Profile):
-                text = spec((STEP,), PROFILE_STEPS, *widened(ask.min_step, ask.max_step))
-                rows.append((place, RowsOf(run_id=self.task.runs[place].run_id, specs=(text,))))
-        if not rows:
-            return {}
-        return threads.result_of(self.means.windows.submit(self._steps, rows))
+        runs = self.task.runs
+        rows = [
+            (place, runs[place].run_id, ask)
+            for place, ask in asked.items()
+            if isinstance(ask, Profile)
+        ]
+        return threads.result_of(self.means.windows.submit(self._steps, rows)) if rows else {}
 
-    def _steps(self, asked: Sequence[tuple[int, RowsOf]]) -> dict[int, Answer | None]:
+    def _steps(self, asked: Sequence[Asked]) -> dict[int, Answer | None]:
         """Read which steps runs have, in one request, or in several where that is too big."""
-        path = self.task.path
-
-        def of(part: Sequence[tuple[int, RowsOf]]) -> Request:
-            return rows_request(path, [each for _, each in part], samples=PROFILE_STEPS)
+        path, client = self.task.path, self.means.client
 
         def read(
-            part: Sequence[tuple[int, RowsOf]], content: bytes, request: Request
+            part: Sequence[Asked], content: bytes, request: Request
         ) -> dict[int, Answer | None]:
-            answers = rows_answer(content, request, path, [each for _, each in part])
+            answers = rows_answer(content, request, path, profiled_rows(part))
             found: dict[int, Answer | None] = {}
-            for (place, _), raw in zip(part, answers, strict=True):
+            for (place, _, ask), raw in zip(part, answers, strict=True):
                 [steps] = row_lists(raw)
                 decoded = decode_rows(steps, {STEP: pl.Int64()}, where=request.asked)
-                found[place] = decoded.frame[STEP].drop_nulls().to_list()
+                client.samples.hold(ask.samples)
+                found[place] = Told(decoded.frame[STEP].drop_nulls().to_list(), ask.samples)
             return found
 
-        parts = send_in_parts(self.means.client, asked, halves_of, of, read)
+        parts = send_in_parts(
+            client,
+            asked,
+            fewer_steps,
+            lambda part: profiles_request(path, part),
+            read,
+            shrink=self._shrink,
+        )
         return {place: steps for part in parts for place, steps in part.items()}
 
     def _windows(self, asked: dict[int, Ask]) -> dict[int, Answer | None]:
@@ -253,11 +264,11 @@ class _WholeRead:
             (batch, self.means.windows.submit(self._some_windows, batch))
             for batch in batches(waiting, lambda each: each[1].rows, lambda: most)
         ]
-        answers: dict[int, list[pl.DataFrame]] = defaultdict(list)
+        answers: dict[int, list[WindowRows]] = defaultdict(list)
         for batch, part in parts:
             read = threads.result_of(part)
             for (place, _), rows in zip(batch, read, strict=True):
-                answers[place].append(rows.frame)
+                answers[place].append(rows)
                 self.found.imprecise |= rows.imprecise
                 if rows.new_keys:
                     known = self.found.new_keys.setdefault(self.task.runs[place].ordinal, {})
@@ -276,6 +287,8 @@ class _WholeRead:
         ) -> list[tuple[int, WindowRows]]:
             asked = [RowsOf(run_id=runs[at].run_id, field="history") for _, at, _ in part]
             raws = rows_answer(content, request, task.path, asked)
+            if (fewer := part[0][2].samples) < SAMPLES_PER_WINDOW:
+                self.means.client.samples.hold(fewer)
             return [
                 (number, self._window(runs[at], raw, window))
                 for (number, at, window), raw in zip(part, raws, strict=True)
@@ -285,10 +298,19 @@ class _WholeRead:
         numbered: Sequence[Numbered] = [
             (number, place, window) for number, (place, window) in enumerate(batch)
         ]
-        for part in send_in_parts(self.means.client, numbered, halved, of, read):
+        parts = send_in_parts(
+            self.means.client, numbered, fewer_rows, of, read, shrink=self._shrink
+        )
+        for part in parts:
+            self.means.client.budget.grow()
             for number, rows in part:
                 found[number].append(rows)
         return [WindowRows.of(parts) for parts in found]
+
+    def _shrink(self, part: Sequence[Any]) -> None:
+        """Learn that a request was too big; of one that is for a single list, how long that is was."""
+        if len(part) > 1:
+            self.means.client.budget.shrink()
 
     def _window(self, run: RunRead, raw: msgspec.Raw, window: Window) -> WindowRows:
         """Decode the rows of one window."""
@@ -299,7 +321,9 @@ class _WholeRead:
             new = new_keys(infer_types(texts), columns, system=False)
         decoded = decode_rows(texts, columns, where=where)
         frame = in_window(decoded.frame, window.min_step, window.max_step)
-        return WindowRows(frame, decoded.imprecise, new)
+        return WindowRows(
+            frame, decoded.frame.height, window.samples, frozenset(decoded.imprecise), new
+        )
 
     # ------------------------------------------------------------ is that all?
 

@@ -13,10 +13,11 @@ from wbframe.cli import options as opt
 from wbframe.cli.files import check_file, replacing
 from wbframe.cli.output import Output, table_format
 from wbframe.cli.stderr import say
-from wbframe.core.arguments import call_with, history_scan
+from wbframe.core.arguments import call_with, history_scan, runs_scan
 from wbframe.io.client.credentials import is_loopback
 
 if TYPE_CHECKING:
+    from wbframe.scans.source import Source
     from wbframe.server.http import Server
 
 __all__ = ["command"]
@@ -167,8 +168,10 @@ def explain_runs(paths: tuple[str, ...], **options: Any) -> None:
     \b
     wbframe explain runs ent/proj -c name,config.lr
     """  # noqa: D301 -- click wants the character
+    from wbframe.scans.source import RunsSource  # noqa: PLC0415 -- as below
+
     with opt.connected(options) as client:
-        click.echo(str(wbframe.explain(wbframe.polars.scan_runs(paths, client=client, **options))))
+        _explain(RunsSource(call_with(runs_scan, {"path": paths, **options}), client))
 
 
 @explain.command("histories", epilog=opt.codes_text())
@@ -184,9 +187,19 @@ def explain_histories(paths: tuple[str, ...], **options: Any) -> None:
     \b
     wbframe explain histories ent/proj -k train/loss --samples all
     """  # noqa: D301 -- click wants the character
+    from wbframe.scans.source import HistorySource  # noqa: PLC0415 -- the other commands do without it
+
     with opt.connected(options) as client:
-        lazy = wbframe.polars.scan_histories(paths, client=client, **options)
-        click.echo(str(wbframe.explain(lazy)))
+        _explain(HistorySource(call_with(history_scan, {"path": paths, **options}), client))
+
+
+def _explain(source: Source[Any]) -> None:
+    """Say what a scan does."""
+    from wbframe.scans.source import registered  # noqa: PLC0415 -- as above
+
+    # Where polars asks for it, an error on the way becomes one of its own.
+    source.promise()
+    click.echo(str(wbframe.explain(registered(source))))
 
 
 # ---------------------------------------------------------------- beside the readers

@@ -8,8 +8,10 @@ import subprocess
 import sys
 import types
 from contextlib import redirect_stderr
+from functools import partial
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 import wbframe
@@ -54,10 +56,23 @@ def test_a_read_of_two_phases_draws_one_bar(client):
 
 def test_the_bar_of_a_read_that_fails_ends_its_line(web, client):
     pytest.importorskip("tqdm")
+    # Cleared by `web` behind the test, as its log is.
     web.fail(status=403, match="sampledHistory", times=1000)
     with redirect_stderr(Terminal()) as terminal, pytest.raises(WbframeError):
         wbframe.polars.read_histories(DEMO, keys=["train/loss"], progress=True, client=client)
     assert terminal.getvalue().count("\n") == 1
+
+
+def test_a_bar_that_the_environment_disables_draws_nothing(client, monkeypatch):
+    pytest.importorskip("tqdm")
+    with redirect_stderr(Terminal()) as terminal:
+        hook = hook_of(True)
+        monkeypatch.setattr(hook, "_tqdm", partial(hook._tqdm, disable=True))
+        wbframe.polars.read_runs(
+            DEMO, filters=pl.col("state") == "killed", progress=hook, client=client
+        )
+        hook(Progress(kind="histories", done=1, total=99))
+    assert terminal.getvalue() == ""
 
 
 def test_without_a_terminal_a_line_is_written_at_the_end(client):

@@ -14,30 +14,16 @@ import click
 from wbframe.cli.codes import INTERRUPTED, code_of
 from wbframe.cli.commands import command
 from wbframe.cli.stderr import say
-from wbframe.cli.words import OTHERWISE, as_options
+from wbframe.cli.words import as_options
 from wbframe.errors import WbframeError, WbframeWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-__all__ = ["OPTIONS", "main"]
+__all__ = ["main"]
 
 # What the output says of the report anyway.
 _SAID = {"LeftOutWarning", "SampledWarning"}
-
-
-def _options(group: click.Group) -> Iterator[tuple[str, str]]:
-    """Give the arguments of the readers that commands have as options, and what these are called."""
-    for each in group.commands.values():
-        if isinstance(each, click.Group):
-            yield from _options(each)
-        for param in each.params:
-            if isinstance(param, click.Option) and param.name is not None:
-                yield param.name, max(param.opts, key=len)
-
-
-OPTIONS = {**dict(_options(command)), **OTHERWISE}
-"""What each argument of the readers and of the client is called by the command."""
 
 
 # ---------------------------------------------------------------- the program
@@ -74,11 +60,11 @@ def main(args: Sequence[str] | None = None) -> int:
         except (click.Abort, KeyboardInterrupt):
             return INTERRUPTED
         except (WbframeError, OSError) as error:
-            say(f"error: {as_options(str(error), OPTIONS)}")
+            say(f"error: {as_options(str(error))}")
             return code_of(error)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
     """Show a warning in one line, without the place that gave it."""
     if category.__name__ not in _SAID:
-        say(f"warning: {as_options(str(message), OPTIONS)}")
+        say(f"warning: {as_options(str(message))}")

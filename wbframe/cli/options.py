@@ -76,8 +76,8 @@ def split_names(text: str) -> list[str]:
 
     Examples
     --------
-    >>> split_names(r"name,config.lr"), split_names(r"a\\,b"), split_names("a\\\\b")
-    (['name', 'config.lr'], ['a,b'], ['a\\b'])
+    >>> split_names(r"name,config.lr"), split_names(r"a\,b"), split_names(r"a/b\c")
+    (['name', 'config.lr'], ['a,b'], ['a/b\\c'])
     """
     names, name, signs = [], "", iter(text)
     for sign in signs:
@@ -86,7 +86,7 @@ def split_names(text: str) -> list[str]:
             name = ""
         elif sign == "\\":
             escaped = next(signs, "")
-            name += escaped if escaped in {",", "\\"} and escaped else sign + escaped
+            name += escaped if escaped in {",", "\\"} else sign + escaped
         else:
             name += sign
     return [*names, name]

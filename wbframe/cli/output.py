@@ -18,6 +18,7 @@ import polars as pl
 
 from wbframe.cli.files import check_file, is_kept, replacing
 from wbframe.cli.stderr import say
+from wbframe.cli.words import as_options
 from wbframe.core.decode.parquet import spelled
 from wbframe.errors import IncompleteError, UsageError
 
@@ -221,7 +222,7 @@ class Output:
 def _say_left_out(report: ScanReport | None) -> None:
     """Say what was left out, a line each."""
     for each in report.left_out if report is not None else ():
-        say(f"left out: {each.what}: {each.why}")
+        say(f"left out: {each.what}: {as_options(each.why)}")
 
 
 def _say_sampled(report: ScanReport | None) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from wbframe.cli.words import as_options
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -40,7 +42,7 @@ class _Log(logging.Handler):
     """Says each record."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        say(record.getMessage())
+        say(as_options(record.getMessage()))
 
 
 class _Tries(logging.Handler):
@@ -62,4 +64,4 @@ class _Tries(logging.Handler):
             self._quiet_until = record.created + _PATIENCE
         if ends >= self._quiet_until:
             self._quiet_until = ends + _PATIENCE
-            say(record.getMessage())
+            say(as_options(record.getMessage()))

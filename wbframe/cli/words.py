@@ -3,22 +3,46 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import shlex
-from typing import TYPE_CHECKING
+from functools import cache
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+import wbframe
 
-__all__ = ["OTHERWISE", "as_options"]
+__all__ = ["as_options", "options"]
 
-OTHERWISE = {
+# What the command never passes, so that no message is about it.
+_NOT_PASSED = {"client", "clock", "transport", "proxies", "project"}
+_OTHERWISE = {
     "path": "PATH",
     "schema_overrides": "--override",
     "retry": "--retry-seconds",
     "seconds": "--retry-seconds",
 }
-"""What arguments are called here, where that is not their name as an option."""
+
+
+@cache
+def options() -> dict[str, str]:
+    """Give what the arguments of the readers and of the client are called by the command."""
+    # Found when something is to be told: the client costs more to import than all of the command.
+    taking = (
+        wbframe.polars.read_runs,
+        wbframe.polars.read_histories,
+        wbframe.buckets.read_buckets,
+        wbframe.Client,
+    )
+    names = {name for each in taking for name in inspect.signature(each).parameters}
+    named = {name: f"--{name.replace('_', '-')}" for name in names - _NOT_PASSED}
+    return named | _OTHERWISE
+
+
+@cache
+def _named() -> re.Pattern[str]:
+    """Match an argument in backticks, or with a value."""
+    # In quotes, or behind a dot or a slash, it is what somebody else has called so.
+    return re.compile(rf"(`?)(?<![\w'\"./-])({'|'.join(options())})(=|`)")
+
 
 # What the command has no option for: the environment says it.
 _PHRASES = {
@@ -28,31 +52,25 @@ _PHRASES = {
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 
-def as_options(text: str, options: Mapping[str, str]) -> str:
+def as_options(text: str) -> str:
     """Spell the arguments that a message names as options, and their values as a shell takes them.
 
     Parameters
     ----------
     text
         The message.
-    options
-        What each argument is called here.
 
     Examples
     --------
-    >>> options = {"samples": "--samples", "schema_overrides": "--override", "keys": "--keys"}
-    >>> as_options("name the `keys` to read, or set samples=None", options)
+    >>> as_options("name the `keys` to read, or set samples=None")
     'name the --keys to read, or set --samples all'
-    >>> as_options("read it exactly with schema_overrides={'a b': pl.Int64}", options)
+    >>> as_options("read it exactly with schema_overrides={'a b': pl.Int64}")
     "read it exactly with --override 'a b=Int64'"
     """
     for phrase, ours in _PHRASES.items():
         text = text.replace(phrase, ours)
-    names = "|".join(map(re.escape, options))
-    # In quotes or behind a dot it is what somebody else has called so.
-    named = re.compile(rf"(`?)(?<![\w'\".-])({names})(=|`)")
     parts, at = [], 0
-    while found := named.search(text, at):
+    while found := _named().search(text, at):
         tick, name, behind = found.groups()
         end, value = found.end(), ""
         if behind == "=":
@@ -64,7 +82,7 @@ def as_options(text: str, options: Mapping[str, str]) -> str:
             parts.append(text[at:end])
             at = end
             continue
-        parts += [text[at : found.start()], f"{options[name]} {value}".rstrip()]
+        parts += [text[at : found.start()], f"{options()[name]} {value}".rstrip()]
         at = end
     return "".join([*parts, text[at:]])
 

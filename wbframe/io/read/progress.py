@@ -95,7 +95,7 @@ class _Bar:
         bar = self._bar
         if bar.total != progress.total:
             # A widget takes another total by `reset` alone, which would also start its clock again.
-            started = bar.start_t
+            started = getattr(bar, "start_t", None)  # none where TQDM_DISABLE is set
             bar.reset(progress.total)
             bar.total, bar.start_t = progress.total, started
         bar.set_description_str(progress.kind, refresh=False)

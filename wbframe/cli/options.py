@@ -19,6 +19,7 @@ from wbframe.cli.codes import EXIT_CODES
 from wbframe.cli.output import FORMS
 from wbframe.cli.stderr import told
 from wbframe.core.model import DEFAULT_BINS, DEFAULT_ORDER, DEFAULT_SAMPLES
+from wbframe.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -309,6 +310,8 @@ def connected(given: dict[str, Any]) -> Iterator[wbframe.Client]:
     named = {name: given.pop(name) for name in _CLIENT_NAMES}
     seconds = given.pop("retry_seconds")
     if seconds is not None:
+        if not math.isfinite(seconds):
+            raise UsageError(f"--retry-seconds must be a number of seconds; got {seconds}")
         # As often as fits: the seconds alone are what was asked for.
         tries = max(wbframe.RetryPolicy().tries, math.ceil(seconds / _BETWEEN))
         named["retry"] = wbframe.RetryPolicy(tries=tries, seconds=seconds)

@@ -13,6 +13,7 @@ import pytest
 import wbframe
 from tests.test_imports import MODULES, folder
 from wbframe.cli import commands
+from wbframe.cli.options import override
 from wbframe.cli.words import as_options, options
 from wbframe.core.arguments import check_scan_options, history_scan, runs_scan
 from wbframe.errors import one_of
@@ -100,6 +101,21 @@ def test_a_message_names_options_that_exist_and_no_argument(where):
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", said))
     assert named <= set(_options(commands.command)), said
     assert len(said.split()) > 1
+
+
+OVERRIDES = {where: text for where, text in MESSAGES.items() if "schema_overrides={" in text}
+
+
+@pytest.mark.parametrize("where", OVERRIDES)
+def test_an_override_that_a_message_advises_is_one_that_the_option_takes(where):
+    advised = re.findall(
+        r"--override ('[^']+'|\S+)", as_options(OVERRIDES[where].replace("pl.x", "pl.Int64"))
+    )
+    assert advised
+    for each in advised:
+        column, dtype = override(shlex.split(each)[0])
+        assert column == "a b"
+        assert dtype in {pl.Int64, pl.Float64, pl.String}
 
 
 @pytest.mark.parametrize("name", sorted(ARGUMENTS - NOT_PASSED - {"api_key", "verify"}))

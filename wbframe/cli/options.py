@@ -54,22 +54,42 @@ _DTYPES = {
     dtype.__name__: dtype
     for dtype in (
         pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.Int128, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64,
-        pl.Float32, pl.Float64, pl.Decimal, pl.String, pl.Boolean, pl.Date,
+        pl.Float32, pl.Float64, pl.Decimal, pl.String, pl.Boolean, pl.Date, pl.Datetime,
     )
 }  # fmt: skip
 
 
-def _override(text: str) -> tuple[str, Any]:
-    """Take apart a column and its dtype; the column's name may hold ``=`` itself."""
+def _dtype(spelled: str) -> Any:
+    """Read a dtype as polars prints it; None if it is none."""
+    if in_list := re.fullmatch(r"List\((.+)\)", spelled):
+        inner = _dtype(in_list[1])
+        return None if inner is None else pl.List(inner)
+    if digits := re.fullmatch(r"Decimal\((\d+), ?(\d+)\)", spelled):
+        return pl.Decimal(int(digits[1]), int(digits[2]))
+    return _DTYPES.get(spelled)
+
+
+def override(text: str) -> tuple[str, Any]:
+    """Take apart a column and its dtype; the column's name may hold ``=`` itself.
+
+    Raises
+    ------
+    click.BadParameter
+        If it is not that.
+
+    Examples
+    --------
+    >>> override("a=b=List(Int64)"), override("tokens=Decimal(38, 0)")
+    (('a=b', List(Int64)), ('tokens', Decimal(precision=38, scale=0)))
+    """
     column, _, spelled = text.rpartition("=")
-    in_list = re.fullmatch(r"List\((\w+)\)", spelled)
-    dtype = _DTYPES.get(in_list[1] if in_list else spelled)
+    dtype = _dtype(spelled)
     if not column or dtype is None:
         known = ", ".join(_DTYPES)
         raise click.BadParameter(
-            f"{text!r} is not COLUMN=DTYPE; dtypes are {known}, and List(...) of these"
+            f"{text!r} is not COLUMN=DTYPE; dtypes are {known}, Decimal(38, 2), and List(...) of these"
         )
-    return column, pl.List(dtype) if in_list else dtype
+    return column, dtype
 
 
 def split_names(text: str) -> list[str]:
@@ -228,7 +248,7 @@ BUCKETS = options(
 OVERRIDES = click.option(
     "--override",
     "schema_overrides",
-    type=_override,
+    type=override,
     callback=lambda _context, _option, pairs: dict(pairs),
     metavar="COLUMN=DTYPE",
     multiple=True,

@@ -8,6 +8,7 @@ import re
 import shlex
 
 import click
+import polars as pl
 import pytest
 
 import wbframe

@@ -305,8 +305,8 @@ def test_the_command_says_it_and_writes_it(run, tmp_path):
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [
-        (["wbframe/nothing"], 1, "Could not find project wbframe/nothing"),
-        (["forbidden/x"], 1, "may not read it"),
+        (["wbframe/nothing"], 4, "Could not find project wbframe/nothing"),
+        (["forbidden/x"], 3, "may not read it"),
         (["a/b/c/d/e/f"], 2, "cannot read the path"),
         ([DEMO, "--json", "no/such/report.json"], 2, "--json: there is no folder"),
     ],
@@ -320,7 +320,7 @@ def test_what_goes_wrong_is_one_line(run, args, code, said):
 def test_a_refused_key_is_one_line(run, monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     code, out, err = run("doctor", DEMO)
-    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert (code, out, err.count("\n")) == (3, "", 1)
     assert "the API key was refused" in err
 
 

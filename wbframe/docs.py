@@ -43,7 +43,7 @@ schema_overrides
 client
     The connection; default: one for the environment's server and key, found as the official SDK does it.
 progress
-    True for a tqdm bar, or a function that gets a `Progress`.
+    True for a tqdm bar, or lines on stderr where that is no terminal; or a function that gets a `Progress`.
 """
 
 _COLUMNS = """

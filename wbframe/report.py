@@ -113,6 +113,8 @@ class Progress:
         Runs; `total` is None while it is unknown.
     rows
         Rows so far.
+    bytes_received, waited
+        What has come so far, and how long requests had to wait, as in the report.
     report
         The report of the whole read, with its last progress; None before.
     """
@@ -121,4 +123,6 @@ class Progress:
     done: int
     total: int | None = None
     rows: int = 0
+    bytes_received: int = 0
+    waited: float = 0.0
     report: ScanReport | None = None

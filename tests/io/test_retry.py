@@ -1,10 +1,6 @@
-"""The policy of trying again, the budget of a request, and progress: small values."""
+"""The policy of trying again, and the budget of a request: small values."""
 
 from __future__ import annotations
-
-import builtins
-import sys
-from typing import ClassVar
 
 import pytest
 import requests
@@ -12,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.clocks import FakeClock
-from wbframe.errors import UsageError, WbframeError
+from wbframe.errors import WbframeError
 from wbframe.io.client.failures import (
     Failure,
     is_retried,
@@ -22,8 +18,6 @@ from wbframe.io.client.failures import (
 )
 from wbframe.io.client.learned import Budget
 from wbframe.io.client.retry import RetryPolicy, retrying
-from wbframe.io.read.outcome import hook_of, silent
-from wbframe.report import Progress
 
 
 @pytest.mark.parametrize(
@@ -104,54 +98,3 @@ def test_the_budget_stays_between_its_ends(shrinks):
         budget.shrink() if shrink else budget.grow()
         assert 1000 <= budget.now <= 8000
         assert budget.now <= before if shrink else budget.now >= before
-
-
-def test_progress_is_silence_a_function_or_a_bar():
-    assert hook_of(None) is silent
-    assert hook_of(False) is silent
-    assert silent(Progress(kind="runs", done=1)) is None
-    assert hook_of(print) is print
-    with pytest.raises(UsageError, match="`progress` must be True, False or a function; got 3"):
-        hook_of(3)
-
-
-class Bar:
-    made: ClassVar[list[Bar]] = []
-
-    def __init__(self, **options):
-        self.options, self.n, self.closed = options, 0, False
-        Bar.made.append(self)
-
-    def update(self, by):
-        self.n += by
-
-    def close(self):
-        self.closed = True
-
-
-def test_a_bar_is_drawn_for_each_kind(monkeypatch):
-    module = type(sys)("tqdm.auto")
-    module.tqdm = Bar
-    monkeypatch.setitem(sys.modules, "tqdm", type(sys)("tqdm"))
-    monkeypatch.setitem(sys.modules, "tqdm.auto", module)
-    Bar.made.clear()
-    hook = hook_of(True)
-    hook(Progress(kind="runs", done=5, total=9))
-    hook(Progress(kind="runs", done=9, total=9))
-    hook(Progress(kind="histories", done=3, total=9, rows=30))
-    runs, rows = Bar.made
-    assert (runs.options["desc"], runs.n, runs.closed) == ("runs", 9, True)
-    assert (rows.options["total"], rows.n, rows.closed) == (9, 3, False)
-
-
-def test_a_bar_without_tqdm_says_what_to_install(monkeypatch):
-    real = builtins.__import__
-
-    def without(name, *rest):
-        if name.startswith("tqdm"):
-            raise ImportError(name)
-        return real(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(UsageError, match=r"pip install 'wbframe\[progress\]'"):
-        hook_of(True)

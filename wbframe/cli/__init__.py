@@ -1,28 +1,29 @@
-"""The command line: `main` runs it; `commands` says what it takes, `output` writes, `demo` shows."""
+"""The command line: `main` runs it.
+
+`commands` says what it does, `options` what it takes; `output` and `files` write, `stderr` tells, `words` puts
+messages into its own words, `codes` has the exit codes, `demo` shows.
+"""
 
 from __future__ import annotations
 
-import re
-import shlex
 import warnings
 from typing import TYPE_CHECKING
 
 import click
 
+from wbframe.cli.codes import INTERRUPTED, code_of
 from wbframe.cli.commands import command
-from wbframe.cli.output import say
-from wbframe.errors import LeftOutWarning, UsageError, WbframeError, WbframeWarning
+from wbframe.cli.stderr import say
+from wbframe.cli.words import as_options
+from wbframe.errors import WbframeError, WbframeWarning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["main"]
 
-
-# What a shell sees of a program that SIGINT ended.
-_INTERRUPTED = 130
-# As messages write it; a shell needs it otherwise.
-_OVERRIDE = re.compile(r"schema_overrides=\{'(.*)': pl\.(\w+)\}")
+# What the output says of the report anyway.
+_SAID = {"LeftOutWarning", "SampledWarning"}
 
 
 # ---------------------------------------------------------------- the program
@@ -39,8 +40,7 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        For `sys.exit`: 0; 1 for what went wrong; 2 for a wrong call; 130 after Ctrl-C. A closed pipe is
-        1 without a word.
+        For `sys.exit`; `wbframe.cli.codes` has what each means. A closed pipe is 1 without a word.
 
     Examples
     --------
@@ -50,8 +50,6 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("always", WbframeWarning)
-        # What is left out stands behind the data, one line each.
-        warnings.simplefilter("ignore", LeftOutWarning)
         warnings.showwarning = _show_warning  # type: ignore[assignment]
         try:
             # From --help and --version click gives 0; from a command, what the function returned.
@@ -60,25 +58,13 @@ def main(args: Sequence[str] | None = None) -> int:
             error.show()
             return error.exit_code
         except (click.Abort, KeyboardInterrupt):
-            return _INTERRUPTED
-        except UsageError as error:
-            say(f"error: {_as_options(str(error))}")
-            return 2
+            return INTERRUPTED
         except (WbframeError, OSError) as error:
-            say(f"error: {_as_options(str(error))}")
-            return 1
+            say(f"error: {as_options(str(error))}")
+            return code_of(error)
 
 
-def _show_warning(message: Warning | str, *_: object) -> None:
+def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
     """Show a warning in one line, without the place that gave it."""
-    say(f"warning: {_as_options(str(message))}")
-
-
-def _as_options(text: str) -> str:
-    """Spell the arguments that a message names as options."""
-
-    def override(found: re.Match[str]) -> str:
-        return f"--override {shlex.quote('='.join(found.groups()))}"
-
-    spelled = _OVERRIDE.sub(override, text).replace("on_incomplete='warn'", "--on-incomplete warn")
-    return spelled.replace("pass `api_key=`, ", "")
+    if category.__name__ not in _SAID:
+        say(f"warning: {as_options(str(message))}")

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
-import os
 import shutil
 import sys
-import tempfile
+import time
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
-import click
 import msgspec
 import polars as pl
 
+from wbframe.cli.files import check_file, is_kept, replacing
+from wbframe.cli.stderr import say
+from wbframe.cli.words import as_options
 from wbframe.core.decode.parquet import spelled
-from wbframe.errors import UsageError
+from wbframe.errors import IncompleteError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from wbframe.report import ScanReport
 
-__all__ = ["ENDINGS", "FORMS", "table_format"]
+__all__ = ["ENDINGS", "FORMS", "Output", "table_format"]
 
 Writer = Callable[[pl.DataFrame, "ScanReport | None", BinaryIO], None]
 
@@ -51,8 +53,7 @@ def table_format(rows: int = _TABLE_ROWS) -> Iterator[None]:
 
 def _table(frame: pl.DataFrame, _: ScanReport | None, out: BinaryIO) -> None:
     """Write what a person reads."""
-    with table_format():
-        out.write(f"{frame}\n".encode())
+    out.write(f"{frame}\n".encode())
 
 
 def _csv(frame: pl.DataFrame, _: ScanReport | None, out: BinaryIO) -> None:
@@ -89,21 +90,30 @@ def _parquet(frame: pl.DataFrame, report: ScanReport | None, out: BinaryIO) -> N
     out.write(buffer.getbuffer())
 
 
+def _gzipped(write: Writer) -> Writer:
+    """Pack what another writer writes."""
+
+    def packed(frame: pl.DataFrame, report: ScanReport | None, out: BinaryIO) -> None:
+        # Without a time in it, equal frames are equal files.
+        with gzip.GzipFile(filename="", mode="wb", fileobj=out, mtime=0) as file:
+            write(frame, report, file)  # type: ignore[arg-type]
+
+    return packed
+
+
+_PLAIN: dict[str, Writer] = {"csv": _csv, "json": _json, "ndjson": _ndjson}
 FORMS: dict[str, Writer] = {
     "table": _table,
-    "csv": _csv,
-    "json": _json,
-    "ndjson": _ndjson,
+    **_PLAIN,
     "parquet": _parquet,
+    **{f"{form}.gz": _gzipped(write) for form, write in _PLAIN.items()},
 }
 """What writes a frame, and the report on how it was read if the format has a place for it, to a file."""
 
 ENDINGS = {
-    ".csv": "csv",
-    ".json": "json",
-    ".ndjson": "ndjson",
+    **{f".{form}": form for form in FORMS if form != "table"},
     ".jsonl": "ndjson",
-    ".parquet": "parquet",
+    ".jsonl.gz": "ndjson.gz",
     ".pq": "parquet",
     ".txt": "table",
 }
@@ -112,7 +122,7 @@ ENDINGS = {
 
 def _json_rows(frame: pl.DataFrame) -> Iterator[bytes]:
     """Give each row as a JSON object."""
-    encode = msgspec.json.Encoder().encode
+    encode = msgspec.json.Encoder(decimal_format="number").encode
     for row in zip(*(_plain(each) for each in frame), strict=True):
         yield encode(dict(zip(frame.columns, row, strict=True)))
 
@@ -129,53 +139,97 @@ def _plain(series: pl.Series) -> Iterable[object]:
     return values if simple else map(spelled, values)
 
 
-def write(
-    frame: pl.DataFrame, report: ScanReport | None, *, form: str, output: Path | None
-) -> None:
-    """Write a frame, and say on stderr if it is a sample."""
-    if output is None:
-        sys.stdout.flush()
-        FORMS[form](frame, report, sys.stdout.buffer)
-        sys.stdout.buffer.flush()
-    else:
-        with output.open("wb") as file:
-            FORMS[form](frame, report, file)
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where a frame goes, and in which format.
+
+    Attributes
+    ----------
+    form
+        One of `FORMS`.
+    file
+        None for stdout.
+    rows
+        How many of them a table shows; -1 for all.
+    """
+
+    form: str
+    file: Path | None
+    rows: int = _TABLE_ROWS
+    _started: float = field(default_factory=time.perf_counter)
+
+    @classmethod
+    def of(cls, form: str | None, file: Path | None, *, rows: int = _TABLE_ROWS) -> Output:
+        """Check what was asked for, before anything is read.
+
+        Raises
+        ------
+        UsageError
+            If no format is named, the file cannot be written, or the format is none for a terminal.
+        """
+        if file is not None:
+            check_file(file, "--output")
+        if form is None and file is not None:
+            name = file.name.lower()
+            fitting = [ending for ending in ENDINGS if name.endswith(ending)]
+            if not fitting:
+                raise UsageError(
+                    f"--output: the ending of {file.name!r} says no format; add --format,"
+                    f" one of {', '.join(FORMS)}"
+                )
+            form = ENDINGS[max(fitting, key=len)]
+        if form not in {None, "table", *_PLAIN} and file is None and sys.stdout.isatty():
+            raise UsageError(
+                f"{form} is bytes that no terminal shows: add --output FILE, or redirect stdout"
+            )
+        return cls(form or "table", file, rows)
+
+    def write(self, frame: pl.DataFrame, report: ScanReport | None) -> None:
+        """Write a frame, and say on stderr what became of it and what it lacks.
+
+        Raises
+        ------
+        IncompleteError
+            If nothing came, and something was left out: then nothing is written.
+        """
+        left_out = () if report is None else report.left_out
+        if frame.is_empty() and left_out:
+            _say_left_out(report)
+            raise IncompleteError(
+                f"nothing came: {len(left_out)} left out, as said above; nothing was written"
+            )
+        with table_format(self.rows):
+            if self.file is None:
+                sys.stdout.flush()
+                FORMS[self.form](frame, report, sys.stdout.buffer)
+                sys.stdout.buffer.flush()
+            else:
+                with replacing(self.file) as file:
+                    FORMS[self.form](frame, report, file)
+                self._say_written(frame, self.file)
+        _say_left_out(report)
+        _say_sampled(report)
+
+    def _say_written(self, frame: pl.DataFrame, file: Path) -> None:
+        """Say what is in the file now."""
+        size = f", {file.stat().st_size:,} bytes" if is_kept(file) else ""
+        seconds = time.perf_counter() - self._started
+        say(
+            f"wrote {file}: {frame.height:,} rows, {frame.width:,} columns{size} in {seconds:.1f} s"
+        )
+
+
+def _say_left_out(report: ScanReport | None) -> None:
+    """Say what was left out, a line each."""
     for each in report.left_out if report is not None else ():
-        say(f"left out: {each.what}: {each.why}")
+        say(f"left out: {each.what}: {as_options(each.why)}")
+
+
+def _say_sampled(report: ScanReport | None) -> None:
+    """Say if it is a sample."""
     if report is not None and report.sampled:
         known = "" if report.rows_known is None else f" of {report.rows_known}"
         say(
             f"sampled: {report.rows}{known} rows; {report.sampled_runs} of {report.runs} runs have"
             f" logged more than --samples {report.samples}; --samples all reads every row"
         )
-
-
-def check_folder(output: Path, option: str) -> None:
-    """Find out before anything is read whether a file can be written.
-
-    Raises
-    ------
-    UsageError
-        If it cannot.
-    """
-    if not output.parent.is_dir():
-        raise UsageError(f"{option}: there is no folder {str(output.parent)!r}")
-    if not output.exists() and not os.access(output.parent, os.W_OK):
-        raise UsageError(f"{option}: {str(output)!r} may not be written; name another file")
-
-
-def replace_file(output: Path, text: str) -> None:
-    """Write a file so that it is the old one or the new one, whatever happens meanwhile."""
-    handle, beside = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(beside).replace(output)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
-
-
-def say(text: str) -> None:
-    """Say something that is not data: on stderr, in one line."""
-    click.echo(f"wbframe: {' '.join(text.split())}", err=True)

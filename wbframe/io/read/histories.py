@@ -370,8 +370,8 @@ def _read_entries(
                 frames.pop(ordinal, None)
             assembly.add(frames, plan.schema)
             merge_rows(outcome.seen, result)
-            outcome.progress(Progress(kind="histories", done=done, total=total, rows=height))
-    outcome.progress(Progress(kind="histories", done=total, total=total, rows=height))
+            outcome.tell(Progress(kind="histories", done=done, total=total, rows=height))
+    outcome.tell(Progress(kind="histories", done=total, total=total, rows=height))
     return new
 
 

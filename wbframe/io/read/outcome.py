@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
 
 from wbframe.core.filters import EMPTY
 from wbframe.core.histories.rows import TaskRows
@@ -19,13 +19,13 @@ from wbframe.errors import (
     LeftOutWarning,
     NewKeyWarning,
     PrecisionWarning,
-    UsageError,
     WbframeError,
 )
+from wbframe.io.read.progress import Hook, ended, hook_of, silent
 from wbframe.report import LeftOut, Progress, ScanReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
 
     from typing_extensions import Self
@@ -36,10 +36,9 @@ if TYPE_CHECKING:
     from wbframe.io.client.client import Client
     from wbframe.report import Traffic
 
-    Hook = Callable[["Progress"], object]
-
 
 __all__ = [
+    "Hook",
     "Outcome",
     "Read",
     "hook_of",
@@ -49,46 +48,6 @@ __all__ = [
     "warn_left_out",
     "warn_new_keys",
 ]
-
-
-def silent(_: Progress) -> None:
-    """Say nothing."""
-
-
-def hook_of(progress: bool | Hook | None) -> Hook:  # noqa: FBT001 -- the value of the argument `progress`
-    """Turn the argument `progress` into a function: True is a tqdm bar, False and None are silence.
-
-    Raises
-    ------
-    UsageError
-        If it is True and tqdm is not installed, or something else that cannot be called.
-    """
-    if progress is None or progress is False:
-        return silent
-    if progress is True:
-        return _bar()
-    if not callable(progress):
-        raise UsageError(f"`progress` must be True, False or a function; got {progress!r}")
-    return progress
-
-
-def _bar() -> Hook:
-    """Draw a bar for each kind of progress."""
-    try:
-        from tqdm.auto import tqdm  # noqa: PLC0415
-    except ImportError as error:
-        raise UsageError("progress=True needs tqdm: pip install 'wbframe[progress]'") from error
-    bars: dict[str, Any] = {}
-
-    def show(progress: Progress) -> None:
-        if progress.kind not in bars:
-            bars[progress.kind] = tqdm(desc=progress.kind, unit="run", total=progress.total)
-        bar = bars[progress.kind]
-        bar.update(progress.done - bar.n)
-        if progress.done == progress.total:
-            bar.close()
-
-    return show
 
 
 _log = logging.getLogger("wbframe.read")
@@ -157,7 +116,15 @@ class Outcome:
     @property
     def read(self) -> Read:
         """What the steps of this read share."""
-        return Read(self.client, self.progress, self.losses)
+        return Read(self.client, self.tell, self.losses)
+
+    def tell(self, progress: Progress) -> None:
+        """Tell how far this read has come, with what went over the wire for it."""
+        if self.progress is not silent:
+            traffic = self._traffic()
+            self.progress(
+                replace(progress, bytes_received=traffic.bytes_received, waited=traffic.waited)
+            )
 
     def __enter__(self) -> Self:
         self._started = time.perf_counter()
@@ -176,6 +143,8 @@ class Outcome:
             for name in ("runs", "rows", "requests", "retries", "bytes_received", "seconds")
         }
         what = ", ".join(report.projects)
+        if error is not None:
+            ended(self.progress)
         if isinstance(error, WbframeError):
             error.report = report
             _log.info("read of the %s of %s failed: %s", self.kind, what, error, extra=facts)
@@ -189,7 +158,7 @@ class Outcome:
                 last = Progress(
                     kind=self.kind, done=total, total=total, rows=self.rows, report=report
                 )
-                self.progress(last)
+                self.tell(last)
             warn_left_out(report.left_out)
 
     def report(self) -> ScanReport:
@@ -197,10 +166,14 @@ class Outcome:
         assert self._done is not None
         return self._done
 
+    def _traffic(self) -> Traffic:
+        """Give what went over the wire since the read began."""
+        assert self._before is not None
+        return self.client.traffic - self._before
+
     def _report(self) -> ScanReport:
         """Say what was done until now."""
-        assert self._before is not None
-        traffic = self.client.traffic - self._before
+        traffic = self._traffic()
         entries = {entry.ordinal: entry for entry in self.entries}
         unread = [
             LeftOut(run_of(entries[i].path, entries[i].run_id), why)

@@ -217,7 +217,12 @@ ALLOWED: dict[str, tuple[Allowed, ...]] = {
     "steps=absent": _may("rows without steps have no place", "error"),
     "nested_rows": _may("the drop-in gives values as they came", "WRONG", reads=("dropin",)),
     "rows_order": _may("the drop-in gives rows as they came", "WRONG", reads=("dropin",)),
-    "rows_twice": _may("the drop-in gives rows as they came", "WRONG", reads=("dropin_rows",)),
+    "rows_twice": _may("the drop-in gives rows as they came", "WRONG", reads=("dropin",)),
+    "line_count=high": _may("rows that are counted and never come are told", "error", "warned"),
+    **dict.fromkeys(
+        ("keys_missing", "keys_sparse_missing", "key_form=empty_keys"),
+        _may("no row of the window tells of the key", "WRONG", reads=("rows_window_all",)),
+    ),
     "numbers": _may(
         "a number in JSON text keeps its spelling", "WRONG", reads=("runs_", "scan_all")
     ),
@@ -234,8 +239,14 @@ ALLOWED: dict[str, tuple[Allowed, ...]] = {
         for value in ("hour", "epoch", "epoch_ms", "huge", "date_far")
     },
     "rate_limit_hints": _may("nothing left for long is told", "error", reads=("",)),
-    "most_samples": _may(
-        "more rows than the server gives are told", "error", "warned", reads=("long_many_samples",)
+    **dict.fromkeys(
+        ("most_samples", "most_cost"),
+        _may(
+            "more rows than the server gives are told",
+            "error",
+            "warned",
+            reads=("long_many_samples",),
+        ),
     ),
 }
 
@@ -252,6 +263,9 @@ COSTLY: dict[str, str] = {
     "most_bytes": "smaller requests are more requests",
     "most_variables": "smaller requests are more requests",
     "most_fields": "smaller requests are more requests",
+    "most_keys": "fewer keys a page are more pages",
+    "count=double": "what is counted and never comes is looked for in another order",
+    "rows_order": "whether a page was the last is seen by another",
     "most_specs": "fewer specs a request are more requests",
     "refuse_specs": "fewer specs a request are more requests",
     "most_samples": "smaller windows are more windows",
@@ -290,6 +304,7 @@ def verdict(differing: Mapping[str, Any], read: str, outcome: Outcome, plain_req
                     return ""
         return f"{outcome.kind}: {outcome.detail}"
     most = max(2 * plain_requests, plain_requests + 4)
-    if outcome.requests > most and not COSTLY.keys() & differing.keys():
+    costly = any(name in COSTLY or f"{name}={value}" in COSTLY for name, value in differing.items())
+    if outcome.requests > most and not costly:
         return f"COSTLY: {outcome.requests} requests in place of {plain_requests}"
     return ""

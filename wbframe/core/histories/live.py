@@ -18,7 +18,7 @@ from wbframe.core.histories.whole import combined, shortfall
 from wbframe.core.histories.windows import PROFILE_STEPS, Window, windows_among, windows_over
 from wbframe.core.model import STEP
 from wbframe.core.protocol.request import Request, by_run
-from wbframe.core.protocol.rows import RowsOf, rows_request, spec
+from wbframe.core.protocol.rows import FEWEST_SAMPLES, RowsOf, rows_request, spec
 from wbframe.core.schema.types import Index, merge_index
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 # A step that none is above, which every JSON number holds.
 _BEHIND_ALL = 2**53
-# Fewer rows than these are not asked for, where a server finds more too many.
-_FEWEST_SAMPLES = 50
 _FEWER = 3
 # Steps of a window in which rows are looked for between those that were told of.
 _FEW = 8
@@ -323,7 +321,7 @@ def fewer_rows(part: Sequence[Numbered]) -> list[Sequence[Numbered]]:
     [(number, place, window)] = part
     samples = window.samples // _FEWER
     fewer = [(number, place, replace(window, samples=samples))]
-    return [fewer] if samples >= _FEWEST_SAMPLES and not window.is_single else []
+    return [fewer] if samples >= FEWEST_SAMPLES and not window.is_single else []
 
 
 def profiles_request(path: RunPath, asked: Sequence[Asked]) -> Request:
@@ -350,4 +348,4 @@ def fewer_steps(part: Sequence[Asked]) -> list[Sequence[Asked]]:
         return [part[:half], part[half:]]
     [(place, run_id, ask)] = part
     samples = ask.samples // _FEWER
-    return [[(place, run_id, replace(ask, samples=samples))]] if samples >= _FEWEST_SAMPLES else []
+    return [[(place, run_id, replace(ask, samples=samples))]] if samples >= FEWEST_SAMPLES else []

@@ -88,6 +88,9 @@ def read_answer(task: HistoryTask, content: bytes, request: Request) -> TaskRows
     decoded = _decode_together(task, opened)
     for run, arrays, parts in zip(task.runs, opened, decoded, strict=True):
         found.imprecise.update(*(each.imprecise for each in parts))
+        if run.field != "events":
+            for each in parts:
+                must_have_steps(each.frame, task.where(run))
         frames = [in_window(each.frame, task.min_step, task.max_step) for each in parts]
         if run.field == "sampledHistory":
             if len(frames) > 1 and any(each[STEP].n_unique() < each.height for each in frames):
@@ -298,6 +301,18 @@ def merge_specs(
     # polars promises no order of a full join:
     # https://docs.pola.rs/api/python/stable/reference/dataframe/api/polars.DataFrame.join.html
     return merged.sort([*within, step])
+
+
+def must_have_steps(frame: pl.DataFrame, where: str) -> None:
+    """Refuse rows of which none has a step: they have no place among others.
+
+    Raises
+    ------
+    AnswerError
+        If that is so.
+    """
+    if frame.height and STEP in frame.columns and frame[STEP].null_count() == frame.height:
+        raise AnswerError(f"could not read {where}: its rows came without `{STEP}`")
 
 
 def in_window(frame: pl.DataFrame, min_step: int | None, max_step: int | None) -> pl.DataFrame:

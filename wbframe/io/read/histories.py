@@ -27,7 +27,14 @@ from wbframe.core.histories.tasks import (
 )
 from wbframe.core.model import RunsScan
 from wbframe.core.paths import describe
-from wbframe.core.protocol.rows import RowsOf, row_lists, rows_answer, rows_request, spec
+from wbframe.core.protocol.rows import (
+    RowsOf,
+    row_lists,
+    rows_answer,
+    rows_request,
+    spec,
+    with_fewer_samples,
+)
 from wbframe.core.protocol.runs import NodeFields
 from wbframe.core.schema.histories import (
     HistorySchema,
@@ -272,10 +279,13 @@ def _types_of(
 
 
 def _halves(some: Sequence[RowsOf]) -> list[Sequence[RowsOf]]:
-    """Cut what is looked at in two: half of the runs, or of the specs of one."""
+    """Cut what is looked at in two: half of the runs, or of the specs of one; of one spec ask for fewer rows."""
     if len(some) > 1:
         return halves_of(some)
-    return [[replace(some[0], specs=tuple(specs))] for specs in halves_of(some[0].specs)]
+    parts = halves_of(some[0].specs)
+    if not parts and some[0].specs and (fewer := with_fewer_samples(some[0].specs[0])):
+        parts = [(fewer,)]
+    return [[replace(some[0], specs=tuple(specs))] for specs in parts]
 
 
 def _looks(

@@ -27,7 +27,7 @@ from wbframe.core.histories.live import (
     profiles_request,
     windows_request,
 )
-from wbframe.core.histories.rows import TaskRows, in_window, new_keys
+from wbframe.core.histories.rows import TaskRows, in_window, must_have_steps, new_keys
 from wbframe.core.histories.whole import every_row, expected_of, rows_wanted, shortfall, united
 from wbframe.core.histories.windows import SAMPLES_PER_WINDOW
 from wbframe.core.model import STEP
@@ -236,6 +236,7 @@ class _WholeRead:
             for (place, _, ask), raw in zip(part, answers, strict=True):
                 [steps] = row_lists(raw)
                 decoded = decode_rows(steps, {STEP: pl.Int64()}, where=request.asked)
+                must_have_steps(decoded.frame, request.asked)
                 client.samples.hold(ask.samples)
                 found[place] = Told(decoded.frame[STEP].drop_nulls().to_list(), ask.samples)
             return found
@@ -320,6 +321,7 @@ class _WholeRead:
         if self.task.row_keys is None and not self.task.narrowed:
             new = new_keys(infer_types(texts), columns, system=False)
         decoded = decode_rows(texts, columns, where=where)
+        must_have_steps(decoded.frame, where)
         frame = in_window(decoded.frame, window.min_step, window.max_step)
         return WindowRows(
             frame, decoded.frame.height, window.samples, frozenset(decoded.imprecise), new

@@ -38,6 +38,7 @@ ROOMS = [
     {"namespaces"},
     {"server.faults", "server.projects"},
     {"server.replies"},
+    {"server.tokens"},
     {"server.files", "server.differing"},
     {"server.api"},
     {"server.http"},

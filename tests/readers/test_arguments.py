@@ -199,14 +199,15 @@ def test_only_a_lazy_query_can_be_explained(wrong):
         wbframe.explain(wrong)
 
 
-def test_no_key_for_a_server_elsewhere(monkeypatch, tmp_path):
+def test_no_key_for_a_server_that_wants_one(monkeypatch, tmp_path, web):
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     with (
-        wbframe.Client("https://api.example.test") as client,
+        wbframe.Client(web.url) as client,
         pytest.raises(
-            MissingKeyError, match=r"no API key for api\.example\.test: pass .* WANDB_API_KEY"
+            MissingKeyError,
+            match=rf"wants a key \(HTTP 401\), and there is no API key for 127\.0\.0\.1:{web.port}: pass .* WANDB_API_KEY",
         ),
     ):
         wbframe.polars.read_runs("e/p", client=client)
@@ -255,7 +256,7 @@ def test_what_is_not_there_or_not_allowed(path, error, message, what, client):
         getattr(wbframe.polars, f"read_{what}")(path, client=client)
     assert isinstance(caught.value, WbframeError)
     assert "\n" not in str(caught.value)
-    assert client._api_key not in str(caught.value)
+    assert client._login._api_key.reveal() not in str(caught.value)
 
 
 @pytest.mark.parametrize(

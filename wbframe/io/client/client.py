@@ -7,30 +7,24 @@ import math
 import os
 import threading
 import time
-import warnings
 import weakref
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 import requests
 
 from wbframe._version import __version__
 from wbframe.core.histories.tasks import POINTS_PER_REQUEST
 from wbframe.core.protocol.project import VIEWER, viewer_entity
-from wbframe.errors import CredentialsError, PlainHttpWarning, UsageError
+from wbframe.errors import CredentialsError, UsageError
 from wbframe.io import threads
-from wbframe.io.client.credentials import (
-    above_0,
-    find_base_url,
-    find_default,
-    find_key,
-    is_loopback,
-)
-from wbframe.io.client.failures import of_no_answer, on_answer, on_file, retry_after_seconds
+from wbframe.io.client.credentials import above_0, find_base_url, find_default, named_by_folder
+from wbframe.io.client.failures import of_no_answer, on_file, retry_after_seconds
+from wbframe.io.client.login import Login
 from wbframe.io.client.pace import Budget, Pace, read_quota
 from wbframe.io.client.retry import Clock, RetryPolicy, Try, persist
+from wbframe.io.client.secrets import Proxies
 from wbframe.io.client.session import Session, as_it_is, read_body
 from wbframe.report import Traffic
 
@@ -147,6 +141,8 @@ class Client:
         if transport is not None:
             base_url = _only_transport(transport, base_url, api_key)
         self.base_url = find_base_url(base_url)
+        shown = None if transport is None else transport.auth or as_it_is
+        self._login = Login(self.base_url, base_url, api_key, proxies, shown)
         self.timeout = timeout
         self.concurrency = concurrency
         self.retry = retry or RetryPolicy(seconds=patience)
@@ -157,29 +153,33 @@ class Client:
         self.refused = self._doubted = frozenset[str]()
         # Filters that this server was seen to keep the right runs by, and no others.
         self.trusted = self.exact = frozenset[str]()
-        self._api_key = api_key
         self._entity = entity
         self._project = project
         self._verify = verify
-        self._proxies = dict(proxies) if proxies is not None else None
+        self._proxies = Proxies(proxies) if proxies is not None else None
         self._rate = rate
         self._session: Session | None = None
         self.begin()
         self._traffic = Traffic()
         self._transport: RequestsHTTPTransport | None = transport
-        self._auth: Any = None
         _clients.add(self)
 
     def __repr__(self) -> str:
-        return f"<Client {self.base_url}>"
+        return f"<Client {self.base_url}{self._login.words}>"
 
-    def __reduce__(self) -> tuple[Callable[..., Client], tuple[dict[str, Any]]]:
+    def __copy__(self) -> Self:
+        return self.like(type(self))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.like(type(self))
+
+    def __reduce__(self) -> tuple[Callable[..., Client], tuple[Any, ...]]:
         # The key stays here: a client that is pickled looks for its own where it is unpickled.
         if self._transport is not None:
             raise UsageError(
                 "a client with a `transport` holds a key, so it cannot be pickled; make it anew there"
             )
-        return _restore, (self._options(),)
+        return _restore, (self._options(), self._login.left_behind())
 
     def _options(self) -> dict[str, Any]:
         """Give what a client of the same server is made of; no key among it."""
@@ -201,7 +201,9 @@ class Client:
         options = {**self._options(), "clock": self.clock, **instead}
         if self._transport is not None:
             return kind(**{**options, "base_url": None, "transport": self._transport})
-        return kind(**options, api_key=self._api_key)
+        made = kind(**options)
+        made._login = self._login  # noqa: SLF001 -- its own kind
+        return made
 
     def __enter__(self) -> Self:
         return self
@@ -308,7 +310,7 @@ class Client:
             Try(
                 what=what,
                 send=lambda: self._post(session, request),
-                take=on_answer,
+                take=self._login.on_answer,
                 paced=True,
                 splittable=splittable,
                 optional=bool(request.features),
@@ -335,10 +337,11 @@ class Client:
         own = address.startswith((f"{self.base_url}/", "/"))
         target = f"{self.base_url}{address}" if address.startswith("/") else address
         # Without an `auth` of its own, requests would look one up in netrc.
-        auth = self._auth if own else as_it_is
 
         def send() -> requests.Response:
-            return session.get(target, auth=auth, stream=True, **self.http_options())
+            options = self.http_options()
+            auth = self._login.auth(self.read, session, options) if own else as_it_is
+            return session.get(target, auth=auth, stream=True, **options)
 
         return self.read(
             Try(what=f"could not read {asked} from {self.base_url}", send=send, take=on_file)
@@ -417,31 +420,18 @@ class Client:
 
             return post(self._transport, session, body, {**options, "timeout": self.timeout})
         headers = {"Content-Type": "application/json", "User-Agent": _AGENT}
-        options |= {"auth": self._auth, "headers": headers, **self.http_options()}
+        shared = self.http_options()
+        options |= {"auth": self._login.auth(self.read, session, shared), "headers": headers}
+        options |= shared
         return session.post(f"{self.base_url}/graphql", data=json.dumps(body).encode(), **options)
 
     def _connected(self) -> Session:
         """Find the key and open the session, once."""
         with self._lock:
             if self._session is None:
-                self._warn_if_plain()
-                self._auth = self._find_auth()
-                self._session = Session(2, max(_POOL, self.concurrency))
+                self._login.find()
+                self._session = Session(2, max(_POOL, self.concurrency), self.base_url)
             return self._session
-
-    def _find_auth(self) -> Any:
-        """Give what shows the key: basic authentication, or what the transport has."""
-        if self._transport is not None:
-            return self._transport.auth or as_it_is
-        return requests.auth.HTTPBasicAuth("api", find_key(self.base_url, self._api_key))
-
-    def _warn_if_plain(self) -> None:
-        """Warn if the key is about to go over a network as it is."""
-        split = urlsplit(self.base_url)
-        host = split.hostname or ""
-        if split.scheme == "http" and not is_loopback(host):
-            msg = f"the API key goes to {host} unencrypted; set `base_url` to its https:// address"
-            warnings.warn(msg, PlainHttpWarning, stacklevel=2)
 
     def begin(self) -> None:
         """Begin anew, without what a forked process must not share: connections, and locks that may be held."""
@@ -462,10 +452,10 @@ def client_or_default(client: Client | None) -> Client:
         return client
     base_url = find_base_url(None)
     named = (os.environ.get(name) for name in ("WANDB_API_KEY", "WANDB_ENTITY", "WANDB_PROJECT"))
-    at = (base_url, *named)
+    at = (base_url, named_by_folder(None), *named)
     with _defaults_lock:
         if at not in _defaults:
-            _defaults[at] = Client(base_url)
+            _defaults[at] = Client()
         return _defaults[at]
 
 
@@ -486,9 +476,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def _restore(options: dict[str, Any]) -> Client:
+def _restore(options: dict[str, Any], login: tuple[Any, ...]) -> Client:
     """Make a pickled client anew."""
-    return Client(**options)
+    client = Client(**options)
+    client._login.copied(*login)  # noqa: SLF001 -- of the same module
+    return client
 
 
 def _only_transport(transport: RequestsHTTPTransport, *others: object) -> str:

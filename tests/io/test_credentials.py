@@ -8,7 +8,7 @@ import wbframe
 from wbframe.core.paths import parse_paths
 from wbframe.errors import CredentialsError, MissingKeyError, PathError, UsageError
 from wbframe.io.client.credentials import (
-    app_hosts,
+    app_places,
     find_base_url,
     find_default,
     netrc_path,
@@ -235,6 +235,9 @@ def test_paths_get_the_default_entity(nobody, monkeypatch):
         ("https://own.example", "https://own.example/ent/proj"),
         ("https://Own.example", "https://own.Example/ent/proj"),
         (HERE, "http://127.0.0.1:8080/ent/proj"),
+        (f"{HERE}/wandb", "http://127.0.0.1:8080/wandb/ent/proj/table?nw=x"),
+        (f"{HERE}/wandb", "http://127.0.0.1:8080/wandb/ent/proj"),
+        ("https://api.own.example/x", "https://app.own.example/x/ent/proj/runs"),
     ],
 )
 def test_addresses_of_the_servers_own_app(base_url, address, nobody):
@@ -246,8 +249,11 @@ def test_an_app_elsewhere_is_named_by_a_variable(nobody, monkeypatch):
     with pytest.raises(PathError, match=r"the address is of look\.example"):
         resolved(wbframe.Client(HERE), parse_paths("https://look.example/ent/proj"))
     monkeypatch.setenv("WANDB_APP_URL", "https://look.example/")
-    assert "look.example" in app_hosts(HERE)
+    assert "look.example" in app_places(HERE)
     assert resolved(wbframe.Client(HERE), parse_paths("https://look.example/ent/proj"))
+    monkeypatch.setenv("WANDB_APP_URL", "https://look.example/app")
+    [path] = resolved(wbframe.Client(HERE), parse_paths("https://look.example/app/ent/proj"))
+    assert (path.entity, path.project, path.run) == ("ent", "proj", None)
 
 
 @pytest.mark.parametrize("wrong", [5, b"https://api.wandb.ai", ["https://api.wandb.ai"]])

@@ -252,12 +252,15 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def app_hosts(base_url: str) -> tuple[str, ...]:
-    """Give the hosts at which the web app of this server is seen."""
-    netloc = urlsplit(base_url).netloc.lower()
-    named = urlsplit(os.environ.get("WANDB_APP_URL") or "").netloc.lower()
+def app_places(base_url: str) -> dict[str, str]:
+    """Give the hosts at which the web app of this server is seen, each with the path below which it lies."""
+    split = urlsplit(base_url)
+    named = urlsplit(os.environ.get("WANDB_APP_URL") or "")
+    netloc = split.netloc.lower()
     own = netloc.replace("api.", "app.", 1) if netloc.startswith("api.") else netloc
-    return tuple(filter(None, (named, *_APP_HOSTS.get(netloc, ()), own, netloc)))
+    found = dict.fromkeys(_APP_HOSTS.get(netloc, ()), "")
+    found |= {own: split.path, netloc: split.path, named.netloc.lower(): named.path}
+    return {host: path for host, path in found.items() if host}
 
 
 def above_0(name: str, given: float | None, variable: str) -> float | None:

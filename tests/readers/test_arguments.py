@@ -128,7 +128,7 @@ def test_wrong_arguments_of_the_histories_readers(options, error, message):
 
 @pytest.mark.parametrize(
     "path",
-    ["", " ", "/", "a/b/c/d", "a/b/sweeps", "a/b/sweeps", "a//b", "a/b?x=1", "a/b#c", "https://wandb.ai", "https://wandb.ai/ent",
+    ["", " ", "/", "a/b/c/d", "a/b/sweeps", "a//b", "a/b?x=1", "a/b#c", "https://wandb.ai", "https://wandb.ai/ent",
      "https://[wandb.ai/ent/proj", "ftp://wandb.ai/a/b", "https:///a/b", 3, None, [], [3], ["a/b", ""], ["a/b", None], b"a/b", {"a/b": 1}, pl.Series([1, 2])],
 )  # fmt: skip
 @pytest.mark.parametrize("what", ["runs", "histories"])

@@ -14,8 +14,8 @@ from random import Random
 from string import ascii_lowercase, digits
 from typing import TYPE_CHECKING, Any, Final
 
-from wbframe.server.projects.demo.digits import CLASSES, PIXELS
-from wbframe.server.projects.demo.models import Recipe
+from demo.digits import CLASSES, PIXELS
+from demo.models import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -221,6 +221,18 @@ def test_where_a_key_is_wanted_it_is_said_how(path, error, status, served):
         wbframe.polars.read_runs(path, columns=["name"], client=wbframe.Client(served.url))
 
 
+def test_a_key_that_comes_later_is_found(served, nobody):
+    client = wbframe.Client(served.url)
+    with pytest.raises(MissingKeyError):
+        asks(client)
+    netrc(nobody, f"127.0.0.1:{served.port}", "wrong" * 8)
+    with pytest.raises(RefusedKeyError):
+        asks(client)
+    (nobody / ".netrc").unlink()
+    netrc(nobody, f"127.0.0.1:{served.port}", served.api_key)
+    assert asks(client)
+
+
 def test_nobody_is_warned_of_plain_http_where_no_key_goes(nobody):
     client = wbframe.Client(
         "http://wandb.example",

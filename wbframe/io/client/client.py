@@ -46,6 +46,8 @@ _TIMEOUT = 60.0
 _RETRY_SECONDS = 300.0
 _LARGEST_ANSWER = 1 << 30
 _FEWEST_POINTS = 1_000
+# Each has a default client of its own.
+_NAMES = ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_ENTITY", "WANDB_PROJECT")
 # As the SDK calls itself, which some hosts ask for.
 _AGENT = f"W&B Public Client (wbframe {__version__})"
 
@@ -60,7 +62,8 @@ class Client:
     base_url
         The API's address. Default: ``WANDB_BASE_URL``, the SDK's settings files, ``https://api.wandb.ai``.
     api_key
-        Default: ``WANDB_API_KEY``, netrc, the SDK's settings files.
+        Default: ``WANDB_API_KEY``, ``WANDB_IDENTITY_TOKEN_FILE``, netrc, the SDK's settings files; without any,
+        what is public is read. For a server that the working folder alone names: netrc, or the same file.
     entity, project
         Defaults for paths that lack them. Default: ``WANDB_ENTITY`` and ``WANDB_PROJECT``, the settings files;
         for the entity then the viewer's own.
@@ -99,7 +102,9 @@ class Client:
     Warns
     -----
     PlainHttpWarning
-        At the first request, if the key would go unencrypted to another machine.
+        At the first request, if the key would go unencrypted to another machine, or to a proxy.
+    NoKeyWarning
+        At the first answer, without a key.
 
     Examples
     --------
@@ -451,8 +456,7 @@ def client_or_default(client: Client | None) -> Client:
             raise UsageError(f"`client` must be a wbframe.Client; got {type(client).__name__}")
         return client
     base_url = find_base_url(None)
-    named = (os.environ.get(name) for name in ("WANDB_API_KEY", "WANDB_ENTITY", "WANDB_PROJECT"))
-    at = (base_url, named_by_folder(None), *named)
+    at = (base_url, named_by_folder(None), *map(os.environ.get, _NAMES))
     with _defaults_lock:
         if at not in _defaults:
             _defaults[at] = Client()

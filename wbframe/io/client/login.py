@@ -85,7 +85,7 @@ class Login:
         self._proxied = Proxies(proxies or {})
         self._lost: tuple[str, ...] = ()
         self._given_auth = self._auth = auth
-        self._nobody = self._told = False
+        self._nobody = self._told = self._refused = False
 
     @property
     def words(self) -> str:
@@ -115,7 +115,7 @@ class Login:
         """
         if self._given_auth is None:
             self._auth = self._found()
-            self._nobody = self._auth is as_it_is
+            self._nobody, self._refused = self._auth is as_it_is, False
         if not self._nobody:
             self._warn_if_plain()
 
@@ -165,6 +165,9 @@ class Login:
         session, options
             What it is sent with.
         """
+        # Whoever was told that a key is missing or wrong has maybe seen to it.
+        if self._nobody or self._refused:
+            self.find()
         if isinstance(self._auth, Identity):
             identity = self._auth
 
@@ -214,3 +217,5 @@ class Login:
             failure.said = "the access token was refused (HTTP 401)"
             failure.advice = f"have the identity token in {self._auth.file} written anew"
             failure.again, failure.most = self._auth.refuse(), 2
+        elif failure.kind is RefusedKeyError:
+            self._refused = True

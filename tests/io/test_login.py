@@ -166,8 +166,11 @@ def test_no_proxy_of_the_environment_stands_before_this_machine(served, monkeypa
     with serve("empty") as proxy:
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
             monkeypatch.setenv(name, proxy.url)
-        assert asks(wbframe.Client(served.url, served.api_key))
+        client = wbframe.Client(served.url, served.api_key, proxies={"https": proxy.url})
+        assert asks(client)
+        assert asks(client)
         assert not proxy.requests
+        assert client.http_options()["proxies"] == {"https": proxy.url}
 
 
 def test_a_key_for_this_machine_by_way_of_a_proxy_warns(served):

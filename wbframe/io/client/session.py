@@ -20,6 +20,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from wbframe.io import threads
 from wbframe.io.client.credentials import is_loopback
 from wbframe.io.client.failures import TooLargeError
+from wbframe.io.client.secrets import Proxies
 
 if TYPE_CHECKING:
     import threading
@@ -124,8 +125,9 @@ class Session(requests.Session):
 
     def merge_environment_settings(self, url: Any, proxies: Any, *others: Any) -> Any:
         """Let no proxy of the environment stand between this machine and itself."""
-        given = dict(proxies or {})
-        merged = super().merge_environment_settings(url, proxies, *others)
+        given = Proxies(proxies or {})
+        # A copy, since requests adds those of the environment to what it is given.
+        merged = super().merge_environment_settings(url, Proxies(given), *others)
         if is_loopback(urlsplit(str(url)).hostname or ""):
             merged["proxies"] = given
         return merged

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import wbframe
+from benchmarks.peers import CURRENT, run_peer
 from tests.clocks import FakeClock
 from tests.io.test_credentials import netrc, settings
 from wbframe.core.protocol.project import VIEWER
@@ -500,3 +501,28 @@ def test_tokens_are_nowhere(trusted, caplog):
     text = f"{seen!r} {caplog.text} {[vars(each) for each in caplog.records]}"
     assert token not in text
     assert JWT not in text
+
+
+SDK = """
+import wandb
+
+def main(path):
+    return [run.name for run in wandb.Api().runs(path)][:1]
+"""
+
+
+@pytest.mark.referee
+def test_the_sdk_and_wbframe_share_a_token(trusted, nobody, monkeypatch):
+    # The SDK makes no folder for it.
+    file = str(nobody / "tokens.json")
+    monkeypatch.setenv("WANDB_CREDENTIALS_FILE", file)
+    env = {
+        "WANDB_BASE_URL": trusted.url,
+        "WANDB_IDENTITY_TOKEN_FILE": str(nobody / "identity.jwt"),
+        "WANDB_CREDENTIALS_FILE": file,
+    }
+    assert run_peer(CURRENT, SDK, env, "wbframe/ragged")
+    assert documents(trusted).count("token") == 1
+    trusted.clear()
+    assert asks(wbframe.Client(trusted.url))
+    assert documents(trusted) == ["query"]

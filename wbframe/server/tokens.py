@@ -49,7 +49,10 @@ class Tokens:
             return _reply(401, {"error": "invalid_grant", "error_description": said})
         token = secrets.token_urlsafe(32)
         self.given[token] = time.monotonic() + seconds
-        return _reply(200, {"access_token": token, "expires_in": seconds, "token_type": "Bearer"})
+        # The Go core of the SDK reads whole seconds.
+        return _reply(
+            200, {"access_token": token, "expires_in": int(seconds), "token_type": "Bearer"}
+        )
 
     def knows(self, authorization: str) -> bool:
         """Tell whether a header shows an access token that has not ended."""

@@ -14,11 +14,7 @@ import pytest
 import wbframe
 from tests.test_imports import MODULES, ROOT
 
-# These train the demo, and need packages that nobody else does.
-TRAINING = "wbframe.server.projects.demo"
-NAMES = [
-    name for name in MODULES if not name.startswith(TRAINING) and not name.endswith("__main__")
-]
+NAMES = [name for name in MODULES if not name.endswith("__main__")]
 LISTING = [name for name in NAMES if "\n__all__ = " in MODULES[name].read_text("utf-8")]
 
 

@@ -67,7 +67,9 @@ def test_every_block_is_of_a_kind_that_is_run_or_checked():
     assert {block.kind for block in blocks()} == {"python", "text", "console", "sh"}
 
 
-def test_the_python_blocks_print_what_stands_below_them(served):
+def test_the_python_blocks_print_what_stands_below_them(served, monkeypatch):
+    # The first one says which server it is, and starts it.
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     page, namespace = blocks(), {}
     shown = 0
     for i, block in enumerate(page):
@@ -78,6 +80,9 @@ def test_the_python_blocks_print_what_stands_below_them(served):
         wanted = "" if below is None else below.body
         assert settled(got) == settled(wanted), f"README.md, line {block.line}"
         shown += below is not None
+    assert namespace["server"].requests
+    namespace["server"].stop()
+    assert not served.requests
     assert shown == sum(block.kind == "text" for block in page)
     assert shown > 5
 
@@ -98,9 +103,10 @@ def test_the_console_blocks_show_what_the_command_gives(served, capfdbinary):
 
 
 def test_the_shell_lines_are_commands_that_exist():
-    install, test, *rest = [
+    released, install, test, *rest = [
         line for block in blocks() if block.kind == "sh" for line in block.body.splitlines()
     ]
+    assert released == "pip install 'wbframe[all]'"
     assert (
         install
         == "python3 -m venv .venv && .venv/bin/python -m pip install '.[server]' && .venv/bin/wbframe demo"

@@ -29,6 +29,7 @@
     WbframeWarning (UserWarning)
     ├── CountWarning                     the server counts more runs than it gives in any listing
     ├── LeftOutWarning                   runs were left out, as ``on_error="skip"`` asks
+    ├── NoKeyWarning                     there is no API key, so that only what is public is found
     ├── PlainHttpWarning                 the key goes over the network unencrypted
     ├── PrecisionWarning                 Float64 cannot hold every digit of a key
     ├── NewKeyWarning                    keys were left out that the schema did not promise
@@ -64,6 +65,7 @@ __all__ = [
     "LeftOutWarning",
     "MissingKeyError",
     "NewKeyWarning",
+    "NoKeyWarning",
     "NotFoundError",
     "PathError",
     "PlainHttpWarning",
@@ -224,6 +226,10 @@ class CountWarning(WbframeWarning):
 
 class LeftOutWarning(WbframeWarning):
     """Runs were left out, as ``on_error="skip"`` asks; the report names them all, and says why."""
+
+
+class NoKeyWarning(WbframeWarning):
+    """No API key was found, and the server answers without one: what is not public is not found."""
 
 
 class PlainHttpWarning(WbframeWarning):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from wbframe.core.model import RunPath, RunPaths
-from wbframe.core.paths import FORMS, parse_path, parse_paths, paths_of
+from wbframe.core.paths import FORMS, parse_path, parse_paths, path_at, paths_of
 from wbframe.errors import ColumnError, PathError, UsageError
 
 
@@ -32,12 +35,25 @@ from wbframe.errors import ColumnError, PathError, UsageError
         ("https://wandb.ai/ent/my+proj", RunPath(entity="ent", project="my proj", host="wandb.ai")),
         ("https://forge.coreweave.com/wandb/ent/proj", RunPath(entity="ent", project="proj", host="forge.coreweave.com")),
         ("http://Localhost:8080/ent/proj", RunPath(entity="ent", project="proj", host="localhost:8080")),
+        ("ent/proj/runs", RunPath(entity="ent", project="proj")),
+        ("ent/my%20proj/runs/a%2Bb", RunPath(entity="ent", project="my proj", run="a+b")),
+        ("ent/caf%C3%A9", RunPath(entity="ent", project="caf\u00e9")),
+        ("ent/proj/runs/abc/files/output.log", RunPath(entity="ent", project="proj", run="abc")),
+        ("https://wandb.ai/ent/proj/runs", RunPath(entity="ent", project="proj", host="wandb.ai")),
+        ("https://wandb.ai/ent/proj/workspace?nw=nwuserme", RunPath(entity="ent", project="proj", host="wandb.ai")),
+        ("https://wandb.ai/ent/proj/reports", RunPath(entity="ent", project="proj", host="wandb.ai")),
+        ("https://wandb.ai/ent/proj/groups", RunPath(entity="ent", project="proj", host="wandb.ai")),
+        ("https://wandb.ai/ent/proj/runs/abc/logs", RunPath(entity="ent", project="proj", run="abc", host="wandb.ai")),
+        ("https://wandb.ai/ent/proj/runs/abc/workspace?nw=x", RunPath(entity="ent", project="proj", run="abc", host="wandb.ai")),
+        ("https://wandb.ai/ent/proj/runs/abc/files/media/images/x.png", RunPath(entity="ent", project="proj", run="abc", host="wandb.ai")),
+        ("https://wandb.ai/ent/proj/runs/abc/artifacts/model/m/v0/files", RunPath(entity="ent", project="proj", run="abc", host="wandb.ai")),
+        ("https://wandb.ai/ent/proj/sweeps/s1/workspace", RunPath(entity="ent", project="proj", sweep="s1", host="wandb.ai")),
         ("https://me:secret@wandb.ai/ent/proj", RunPath(entity="ent", project="proj", host="wandb.ai")),
     ],
 )  # fmt: skip
 def test_every_form(text, expected):
-    assert parse_path(text) == expected
-    assert parse_paths(text) == (expected,)
+    assert replace(parse_path(text), page=()) == expected
+    assert parse_paths(text) == (parse_path(text),)
 
 
 def test_paths_pass_and_lists_keep_their_order_and_count_once():
@@ -58,15 +74,82 @@ def test_any_text_is_a_path_or_shows_the_forms(text):
     try:
         found = parse_path(text)
     except PathError as error:
-        assert all(form in str(error) for form in FORMS)  # noqa: PT017 -- both outcomes are looked at
+        told = "is the path of a folder" in str(error) or "is that of" in str(error)
+        assert told or all(form in str(error) for form in FORMS)  # noqa: PT017 -- both outcomes are looked at
     else:
         assert found.project.strip()
         assert not (found.run and found.sweep)
 
 
-def test_a_key_in_an_address_is_not_told():
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("https://wandb.ai/ent/proj/groups/seed-1", r"is that of a group of runs: read 'ent/proj' with filters=\{'group': 'seed-1'\}"),
+        ("https://wandb.ai/ent/proj/groups/a%20b/workspace?nw=x", r"filters=\{'group': 'a b'\}"),
+        ("ent/proj/groups/g", r"filters=\{'group': 'g'\}"),
+        ("https://wandb.ai/ent/proj/reports/My-report--Vmlldzox", "a report: read its project 'ent/proj'"),
+        ("https://api.wandb.ai/links/ent/abc", "a link to a report: read its project"),
+        ("https://wandb.ai/ent/proj/artifacts/model/m/v0", "an artifact: read its project 'ent/proj'"),
+        ("https://wandb.ai/ent/proj/weave/traces?view=x", "Weave, which has no runs"),
+        ("https://wandb.ai/ent/proj/weave", "Weave, which has no runs"),
+        ("https://wandb.ai/ent/projects", "the page of 'ent', not of a project: name one, as 'ent/<project>'"),
+        ("https://wandb.ai/ent", "cannot read the path"),
+        ("https://wandb.ai/a/b/c/d", "cannot read the path"),
+        ("https://host.example/wandb/ent/proj/groups/g", r"read 'ent/proj' with filters=\{'group': 'g'\}"),
+        ("./wandb", "the path of a folder; offline folders are not read yet: `wandb sync`"),
+        ("..", "the path of a folder"),
+        ("~/runs/wandb", "the path of a folder"),
+        ("C:\\runs\\wandb", "the path of a folder"),
+        ("file:///home/me/wandb", "the path of a folder"),
+        ("wandb/offline-run-20260101_120000-abc", "the path of a folder"),
+        ("/home/me/wandb/run-20260101_120000-abc", "the path of a folder"),
+        (Path("wandb"), "the path of a folder"),
+        ("ent/pr%00oj", "cannot read the path"),
+        ("https://wandb.ai/ent/pr%0Aoj", "cannot read the path"),
+    ],
+)  # fmt: skip
+def test_what_is_meant_and_what_to_do(text, message):
+    with pytest.raises(PathError, match=message) as caught:
+        parse_path(text)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "prefix", "expected"),
+    [
+        ("https://host.example/wandb/ent/proj", "/wandb", ("ent", "proj", None, None)),
+        ("https://host.example/wandb/ent/proj/table", "/wandb/", ("ent", "proj", None, None)),
+        ("https://host.example/a/b/ent/proj/runs/r/files/x", "/a/b", ("ent", "proj", "r", None)),
+        ("https://host.example/a/b/ent/proj", "/a/b", ("ent", "proj", None, None)),
+        ("https://host.example/a%20b/ent/proj/sweeps/s", "/a%20b", ("ent", "proj", None, "s")),
+        ("https://host.example/ent/proj/runs/runs", "/wandb", ("ent", "proj", "runs", None)),
+        ("https://host.example/ent/proj", "", ("ent", "proj", None, None)),
+    ],
+)
+def test_an_app_may_lie_below_a_path(address, prefix, expected):
+    found = path_at(parse_path(address), prefix)
+    assert (found.entity, found.project, found.run, found.sweep) == expected
+
+
+def test_an_address_below_another_path_is_none_of_this_app():
+    with pytest.raises(
+        PathError, match=r"cannot read the path 'https://host.example/a/ent/proj/runs/r'"
+    ):
+        path_at(parse_path("https://host.example/a/ent/proj/runs/r"), "/b")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://wandb.ai/x?key=secret",
+        "https://me:secret@wandb.ai/x",
+        "https://me:secret@wandb.ai/ent/proj/groups/g?key=secret",
+        "https://secret@wandb.ai/a/b/c/d/e",
+    ],
+)
+def test_a_key_in_an_address_is_not_told(address):
     with pytest.raises(PathError) as caught:
-        parse_path("https://wandb.ai/x?key=secret")
+        parse_path(address)
     assert "secret" not in str(caught.value)
 
 

@@ -367,11 +367,13 @@ def test_a_client_pickles_without_its_key(server):
         QUICK,
     )
     assert (again.default_entity(), again.default_project()) == ("e", "p")
-    assert again._api_key is None
+    assert repr(again) == f"<Client {server.url}, a copy without the key that it was given>"
 
 
-def test_neither_repr_nor_vars_in_errors_tell_the_key(client):
-    assert client._api_key not in repr(client)
+def test_neither_repr_nor_vars_tell_the_key(client, server):
+    assert client.send(VIEWER)
+    seen = [client, *vars(client).values(), *vars(client._login).values()]
+    assert server.api_key not in repr(seen)
     assert repr(client) == f"<Client {client.base_url}>"
 
 

@@ -8,18 +8,25 @@ import wbframe
 from wbframe.core.paths import parse_paths
 from wbframe.errors import CredentialsError, MissingKeyError, PathError, UsageError
 from wbframe.io.client.credentials import (
-    app_hosts,
+    app_places,
     find_base_url,
     find_default,
-    find_key,
     netrc_path,
     read_settings,
 )
+from wbframe.io.client.credentials import find_key as find_secret
+from wbframe.io.client.secrets import Secret
 from wbframe.io.read.paging import resolved
+from wbframe.server import serve
 
 HERE = "http://127.0.0.1:8080"
 SAAS = "https://api.wandb.ai"
 KEY, OTHER = "a" * 40, "b" * 40
+
+
+def find_key(base_url, api_key, **options):
+    found = find_secret(base_url, None if api_key is None else Secret(api_key), **options)
+    return None if found is None else found.reveal()
 
 
 def settings(folder, **values):
@@ -120,16 +127,14 @@ def test_the_two_hosts_of_the_service_share_a_key(nobody):
 def test_a_key_of_another_host_stays_where_it_is(nobody):
     netrc(nobody, "api.wandb.ai", KEY)
     settings(nobody / ".config" / "wandb", base_url="https://own.example", api_key=OTHER)
-    with pytest.raises(MissingKeyError):
-        find_key(HERE, None)
+    assert find_key(HERE, None) is None
     assert find_key("https://own.example", None) == OTHER
 
 
 def test_a_settings_key_without_an_address_is_the_services(nobody):
     settings(nobody / ".config" / "wandb", api_key=OTHER)
     assert find_key(SAAS, None) == OTHER
-    with pytest.raises(MissingKeyError):
-        find_key(HERE, None)
+    assert find_key(HERE, None) is None
 
 
 def test_netrc_may_be_named_or_have_an_underscore(nobody, monkeypatch, tmp_path):
@@ -143,8 +148,7 @@ def test_netrc_may_be_named_or_have_an_underscore(nobody, monkeypatch, tmp_path)
 
 def test_the_default_entry_of_netrc_is_for_others(nobody):
     (nobody / ".netrc").write_text(f"default login user password {KEY}\n", encoding="utf-8")
-    with pytest.raises(MissingKeyError):
-        find_key(HERE, None)
+    assert find_key(HERE, None) is None
 
 
 @pytest.mark.parametrize("content", [b"not a netrc", b"\xff\xfe\xfa machine"])
@@ -154,14 +158,31 @@ def test_a_netrc_that_cannot_be_read_says_so(content, nobody):
         find_key(HERE, None)
 
 
-def test_no_key_says_what_to_do(nobody):
+def test_a_blank_key_says_what_to_do(nobody):
     with pytest.raises(
         MissingKeyError,
         match=r"no API key for 127\.0\.0\.1:8080: pass `api_key=`, set WANDB_API_KEY, or run `wandb login`",
     ):
-        find_key(HERE, None)
-    with pytest.raises(MissingKeyError):
         find_key(HERE, "  ")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "0123456789abcdef" * 2 + "01234567",
+        "wandb_v1_" + "aB3_" * 19 + "x",
+        "local-" + "a" * 40,
+        "eyJhbGciOiJub25lIn0.eyJzdWIiOiJtZSJ9.c2lnbmF0dXJl",
+    ],
+)
+def test_a_key_has_any_of_the_forms_that_there_are(key, nobody, monkeypatch):
+    assert find_key(HERE, key) == key
+    netrc(nobody, "127.0.0.1:8080", key)
+    assert find_key(HERE, None) == key
+    with serve("empty", api_key=key) as server:
+        monkeypatch.setenv("WANDB_API_KEY", key)
+        frame = wbframe.polars.read_runs("wbframe/empty", client=wbframe.Client(server.url))
+        assert frame.height == 0
 
 
 @pytest.mark.parametrize("key", ["a b", "a\nb", "schl\u00fcssel\u2026"])
@@ -171,10 +192,11 @@ def test_what_cannot_be_a_key_is_not_sent(key, nobody):
     assert key not in str(caught.value)
 
 
-def test_the_key_is_looked_up_at_the_first_request(nobody):
-    client = wbframe.Client(HERE)
-    with pytest.raises(MissingKeyError):
-        wbframe.polars.read_runs("e/p", client=client)
+def test_the_key_is_looked_up_at_the_first_request(nobody, monkeypatch):
+    with serve("empty") as server:
+        client = wbframe.Client(server.url)
+        monkeypatch.setenv("WANDB_API_KEY", server.api_key)
+        assert wbframe.polars.read_runs("wbframe/empty", client=client).height == 0
 
 
 # ---------------------------------------------------------------- defaults
@@ -213,6 +235,9 @@ def test_paths_get_the_default_entity(nobody, monkeypatch):
         ("https://own.example", "https://own.example/ent/proj"),
         ("https://Own.example", "https://own.Example/ent/proj"),
         (HERE, "http://127.0.0.1:8080/ent/proj"),
+        (f"{HERE}/wandb", "http://127.0.0.1:8080/wandb/ent/proj/table?nw=x"),
+        (f"{HERE}/wandb", "http://127.0.0.1:8080/wandb/ent/proj"),
+        ("https://api.own.example/x", "https://app.own.example/x/ent/proj/runs"),
     ],
 )
 def test_addresses_of_the_servers_own_app(base_url, address, nobody):
@@ -224,8 +249,11 @@ def test_an_app_elsewhere_is_named_by_a_variable(nobody, monkeypatch):
     with pytest.raises(PathError, match=r"the address is of look\.example"):
         resolved(wbframe.Client(HERE), parse_paths("https://look.example/ent/proj"))
     monkeypatch.setenv("WANDB_APP_URL", "https://look.example/")
-    assert "look.example" in app_hosts(HERE)
+    assert "look.example" in app_places(HERE)
     assert resolved(wbframe.Client(HERE), parse_paths("https://look.example/ent/proj"))
+    monkeypatch.setenv("WANDB_APP_URL", "https://look.example/app")
+    [path] = resolved(wbframe.Client(HERE), parse_paths("https://look.example/app/ent/proj"))
+    assert (path.entity, path.project, path.run) == ("ent", "proj", None)
 
 
 @pytest.mark.parametrize("wrong", [5, b"https://api.wandb.ai", ["https://api.wandb.ai"]])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -23,6 +25,7 @@ from wbframe.errors import (
 )
 
 RAGGED = "wbframe/ragged"
+NAIVE = datetime(2026, 1, 1)  # noqa: DTZ001 -- on purpose
 
 
 def no_client():
@@ -37,6 +40,19 @@ WRONG_RUNS = [
     ({"columns": []}, UsageError, r"`columns` must name a column at the least, or be None for all"),
     ({"columns": ["stat"]}, ColumnError, r"no column 'stat'.*Did you mean 'state'"),
     ({"columns": ["learning_rate"]}, ColumnError, r"'config\.learning_rate' or 'summary\.learning_rate'"),
+    ({"columns": ["id"]}, ColumnError, r"no column 'id'.*Did you mean 'run_id'"),
+    ({"columns": ["displayName"]}, ColumnError, r"no column 'displayName'.*Did you mean 'name'"),
+    ({"columns": ["Job Type"]}, ColumnError, r"Did you mean 'job_type'"),
+    ({"columns": ["createdAt"]}, ColumnError, r"Did you mean 'created_at'"),
+    ({"columns": ["Created"]}, ColumnError, r"Did you mean 'created_at'"),
+    ({"columns": ["heartbeatAt"]}, ColumnError, r"Did you mean 'heartbeat_at'"),
+    ({"columns": ["sweepName"]}, ColumnError, r"Did you mean 'sweep'"),
+    ({"columns": ["username"]}, ColumnError, r"Did you mean 'user'"),
+    ({"columns": ["historyLineCount"]}, ColumnError, r"Did you mean 'history_line_count'"),
+    ({"columns": ["Runtime"]}, ColumnError, r"Did you mean 'summary\._runtime'"),
+    ({"columns": ["summaryMetrics"]}, ColumnError, r"Did you mean 'summary\.\*'"),
+    ({"columns": ["summary_metrics.best.acc"]}, ColumnError, r"Did you mean 'summary\.best\.acc'"),
+    ({"filters": pl.col("createdAt").is_not_null()}, ColumnError, r"Did you mean 'created_at'"),
     ({"columns": ["xyz*"]}, ColumnError, r"no column 'xyz\*'"),
     ({"order": ""}, UsageError, r"`order` must be a sign and a field"),
     ({"order": "-"}, UsageError, r"`order`"),
@@ -85,6 +101,8 @@ WRONG_ROWS = [
     ({"min_step": 5, "max_step": 5}, UsageError, r"5 to 5 holds no step"),
     ({"stream": "system", "min_step": 1}, UsageError, r"machine metrics have no steps"),
     ({"stream": "system", "x_axis": "epoch"}, UsageError, r"machine metrics have no steps"),
+    ({"run_columns": ["displayName"]}, ColumnError, r"`run_columns`: no column 'displayName'.*Did you mean 'name'"),
+    ({"min_step": NAIVE}, UsageError, r"`min_step` must be a whole number.*'_timestamp' and filter by it"),
     ({"run_columns": ["stat"]}, ColumnError, r"`run_columns`: no column 'stat'.*Did you mean 'state'"),
     ({"run_columns": "state"}, UsageError, r"`run_columns` must be a list"),
     ({"schema_overrides": {"_step": pl.Float64}}, UsageError, r"the dtype of '_step' is fixed"),
@@ -110,7 +128,7 @@ def test_wrong_arguments_of_the_histories_readers(options, error, message):
 
 @pytest.mark.parametrize(
     "path",
-    ["", " ", "/", "a/b/c/d", "a/b/runs", "a/b/sweeps", "a//b", "a/b?x=1", "a/b#c", "https://wandb.ai", "https://wandb.ai/ent",
+    ["", " ", "/", "a/b/c/d", "a/b/sweeps", "a//b", "a/b?x=1", "a/b#c", "https://wandb.ai", "https://wandb.ai/ent",
      "https://[wandb.ai/ent/proj", "ftp://wandb.ai/a/b", "https:///a/b", 3, None, [], [3], ["a/b", ""], ["a/b", None], b"a/b", {"a/b": 1}, pl.Series([1, 2])],
 )  # fmt: skip
 @pytest.mark.parametrize("what", ["runs", "histories"])
@@ -199,14 +217,15 @@ def test_only_a_lazy_query_can_be_explained(wrong):
         wbframe.explain(wrong)
 
 
-def test_no_key_for_a_server_elsewhere(monkeypatch, tmp_path):
+def test_no_key_for_a_server_that_wants_one(monkeypatch, tmp_path, web):
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     with (
-        wbframe.Client("https://api.example.test") as client,
+        wbframe.Client(web.url) as client,
         pytest.raises(
-            MissingKeyError, match=r"no API key for api\.example\.test: pass .* WANDB_API_KEY"
+            MissingKeyError,
+            match=rf"wants a key \(HTTP 401\), and there is no API key for 127\.0\.0\.1:{web.port}: pass .* WANDB_API_KEY",
         ),
     ):
         wbframe.polars.read_runs("e/p", client=client)
@@ -255,7 +274,7 @@ def test_what_is_not_there_or_not_allowed(path, error, message, what, client):
         getattr(wbframe.polars, f"read_{what}")(path, client=client)
     assert isinstance(caught.value, WbframeError)
     assert "\n" not in str(caught.value)
-    assert client._api_key not in str(caught.value)
+    assert client._login._api_key.reveal() not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -284,3 +303,15 @@ def test_an_unknown_column_in_an_empty_project_is_unknown_too(client):
         wbframe.polars.read_runs("wbframe/empty", columns=["config.lr"], client=client)
     with pytest.raises(ColumnError, match="stat"):
         wbframe.polars.read_runs("wbframe/empty", filters=pl.col("stat") == 1, client=client)
+
+
+def test_a_time_without_a_zone_says_which_zone_there_is(client):
+    with pytest.raises(
+        FilterError, match=r"times are in UTC: write datetime\(\.\.\., tzinfo=timezone\.utc\)"
+    ):
+        wbframe.polars.read_runs(
+            "wbframe/ragged",
+            columns=["name"],
+            filters=pl.col("created_at") > NAIVE,
+            client=client,
+        )

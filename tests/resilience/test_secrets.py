@@ -8,6 +8,7 @@ import logging
 import pickle
 import traceback
 import warnings
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -21,6 +22,7 @@ from wbframe.io.client.session import Session, read_body
 from wbframe.polars import read_histories, read_runs, scan_histories
 from wbframe.server import serve
 
+HERE = Path(__file__).parent
 KEY = "s3cretk3y" + "0123456789abcdef" * 2
 FAULTS = [
     {"status": 400},
@@ -44,8 +46,17 @@ def everything_about(error):
         parts += traceback.format_exception(type(error), error, error.__traceback__)
         request = getattr(error, "request", None)
         parts.append(repr(getattr(request, "headers", None)))
+        parts += locals_of(error)
+        parts += [] if error.__context__ is None else [str(error.__context__)]
         error = error.__cause__ or error.__context__
     return "\n".join(parts)
+
+
+def locals_of(error):
+    """Spell the locals of all frames but those of the tests, as crash reports do."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if not frame.f_code.co_filename.startswith(str(HERE)):
+            yield f"{frame.f_code.co_filename} {frame.f_code.co_name} {frame.f_locals!r}"
 
 
 @pytest.fixture
@@ -122,6 +133,64 @@ def test_a_session_takes_the_key_off_where_the_origin_changes(target, kept, monk
     following.url = target
     Session(1, 1).rebuild_auth(following, response)
     assert ("Authorization" in following.headers) is kept
+
+
+@pytest.mark.parametrize("where", ["other port", "redirect"])
+def test_a_cookie_goes_to_the_port_that_set_it_alone(where, guarded):
+    cookie = {"Set-Cookie": "route=s3cretr0ute; Path=/"}
+    seen = []
+    with serve("empty", api_key=KEY) as other:
+        session = Session(2, 2, guarded.url)
+        try:
+            guarded.fail(status=200, body=b"{}", headers=cookie)
+            session.post(f"{guarded.url}/graphql").close()
+            # requests keeps cookies by host, so the storage of this machine would get those of the API.
+            address = f"{other.url}/graphql"
+            if where == "redirect":
+                guarded.redirect(other.url, status=307)
+                address = f"{guarded.url}/graphql"
+            response = session.post(address)
+            seen = [each.request for each in [*response.history, response]]
+            response.close()
+            other.fail(status=200, body=b"{}", headers={"Set-Cookie": "theirs=1; Path=/"})
+            session.post(f"{other.url}/graphql").close()
+            again = session.post(f"{guarded.url}/graphql")
+            again.close()
+        finally:
+            session.close()
+    assert "Cookie" not in seen[-1].headers
+    assert again.request.headers["Cookie"] == "route=s3cretr0ute"
+
+
+def test_a_storage_that_is_not_there_is_told_without_its_signed_address(exported):
+    with serve([exported], api_key=KEY) as server:
+        client = wbframe.Client(server.url, KEY, retry=wbframe.RetryPolicy(tries=1))
+        # Signed addresses of a port at which nobody listens.
+        server.engine.links.base = "http://127.0.0.1:9"
+        with pytest.raises(wbframe.errors.ConnectionFailedError) as caught:
+            read_histories("e/x", samples=None, client=client)
+    text = everything_about(caught.value)
+    assert "sig=" not in text
+    assert KEY not in text
+    assert "Caused by" in str(caught.value.__cause__)
+
+
+def test_vars_and_frames_show_no_key_and_no_password(guarded):
+    address = guarded.url.replace("//", "//me:s3cretw0rd@")
+    client = wbframe.Client(
+        guarded.url, KEY, proxies={"http": address}, retry=wbframe.RetryPolicy(tries=1)
+    )
+    guarded.fail(drop=True)
+    with pytest.warns(PlainHttpWarning), pytest.raises(WbframeError) as caught:
+        client.default_entity()
+    seen = [vars(client), vars(client._login), *map(vars, (client._session, client._login._auth))]
+    text = f"{seen!r}{everything_about(caught.value)}"
+    assert KEY not in text
+    assert "s3cretw0rd" not in text
+    bad = wbframe.Client(guarded.url, f"{KEY} {KEY}")
+    with pytest.raises(WbframeError) as caught:
+        bad.default_entity()
+    assert KEY not in everything_about(caught.value)
 
 
 def test_plain_http_to_another_machine_warns_once_a_connection():

@@ -15,12 +15,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tests.demo.digits import load_digits, save_digits
+from tests.demo.folder import table
+from tests.demo.frames import encoded_records
+from tests.demo.models import Network, Recipe, train
+from tests.demo.plan import BaselineRecipe, Plan, plans, sweep
 from wbframe.server.projects.demo import DATA
-from wbframe.server.projects.demo.digits import load_digits, save_digits
-from wbframe.server.projects.demo.folder import table
-from wbframe.server.projects.demo.frames import encoded_records
-from wbframe.server.projects.demo.models import Network, Recipe, train
-from wbframe.server.projects.demo.plan import BaselineRecipe, Plan, plans, sweep
 
 DEFAULT_SAMPLES = 500
 TIMES = ["_runtime", "_timestamp"]

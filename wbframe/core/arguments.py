@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
 from functools import reduce
 from operator import and_, index
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
@@ -332,7 +333,9 @@ def _whole_number(name: str, value: Any, *, least: int, most: int | None = None)
         whole = None
     if whole is None or whole < least or (most is not None and whole > most):
         span = f"at least {least}" if most is None else f"from {least} to {most}"
-        raise UsageError(f"`{name}` must be a whole number, {span}; got {value!r}")
+        time = isinstance(value, date) and name.endswith("_step")
+        hint = "; for a span of time read the key '_timestamp' and filter by it" if time else ""
+        raise UsageError(f"`{name}` must be a whole number, {span}; got {value!r}{hint}")
     return whole
 
 

@@ -54,6 +54,8 @@ class RunPath:
         The id of one sweep or run; at most one of the two.
     host
         The host of the web address that the path was given as, or None.
+    page
+        The parts of that address, of which the first may say where the app lies.
     """
 
     entity: str | None = None
@@ -61,6 +63,7 @@ class RunPath:
     sweep: str | None = None
     run: str | None = None
     host: str | None = None
+    page: tuple[str, ...] = ()
 
 
 class RunPaths(tuple[RunPath, ...]):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_plus, urlsplit
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 from wbframe.core.model import RunPath, RunPaths
 from wbframe.errors import ColumnError, PathError, UsageError
@@ -14,7 +14,16 @@ from wbframe.errors import ColumnError, PathError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["FORMS", "describe", "name_of", "parse_path", "parse_paths", "paths_of", "run_of"]
+__all__ = [
+    "FORMS",
+    "describe",
+    "name_of",
+    "parse_path",
+    "parse_paths",
+    "path_at",
+    "paths_of",
+    "run_of",
+]
 
 FORMS = (
     "'entity/project'",
@@ -26,27 +35,47 @@ FORMS = (
     "or a list of these",
 )
 
-# Tabs of the web app that may follow what an address is about.
-_TABS = frozenset(
+# Pages of a project in the web app; those of runs and sweeps may have any below them.
+_PAGES = frozenset(
     {
-        "workspace",
-        "table",
-        "overview",
-        "charts",
-        "logs",
-        "files",
-        "system",
         "artifacts",
+        "automations",
+        "charts",
         "code",
+        "files",
+        "groups",
+        "jobs",
+        "launch",
+        "logs",
+        "overview",
+        "reports",
+        "runs",
         "sweeps",
+        "system",
+        "table",
+        "workspace",
     }
 )
+# Pages that are about something else than runs; what to read in its place.
+_OTHERS = {
+    "groups": "a group of runs: read {project!r} with filters={{'group': {name!r}}}",
+    "reports": "a report: read its project {project!r}, or the runs that it shows by their own addresses",
+    "artifacts": "an artifact: read its project {project!r}, or the run that logged it by its own address",
+    "weave": "a page of Weave, which has no runs: those of the project are read by {project!r}",
+    "models": "a model: read its project {project!r}, or the run that logged it by its own address",
+}
 # Since wandb 0.31 the SaaS has this second name, with its pages below a path.
 _APP_PREFIXES = {"forge.coreweave.com": "/wandb"}
+_SERVICE = frozenset({"wandb.ai", "www.wandb.ai", *_APP_PREFIXES})
 # Of polars and pandas; by name, since paths need neither.
 _FRAMES = frozenset({"DataFrame", "LazyFrame"})
 _LONGEST = 200  # characters of a path in a message
 _BAD_PART = re.compile(r"[\x00-\x1f?#]")
+_CONTROL = re.compile(r"[\x00-\x1f]")
+# `.`, `~`, a drive, a backslash, or a folder that the SDK has named.
+_FOLDER = re.compile(
+    r"\.{1,2}([/\\]|$)|~|[A-Za-z]:[/\\]|file:|.*\\|(.*/)?(offline-)?run-\d{8}_\d{6}-"
+)
 
 
 def parse_paths(path: str | RunPath | Iterable[str | RunPath]) -> tuple[RunPath, ...]:
@@ -97,33 +126,64 @@ def parse_path(path: str | RunPath) -> RunPath:
     """Parse one path of any known form; see `parse_paths`."""
     if isinstance(path, RunPath):
         return path
+    if hasattr(path, "__fspath__") or (isinstance(path, str) and _FOLDER.match(path.strip())):
+        raise PathError(
+            f"{_shown(path)} is the path of a folder; offline folders are not read yet: `wandb sync` uploads"
+            " them, and then their project is read, as 'entity/project'"
+        )
     if not isinstance(path, str):
         raise _wrong(path)
     if "://" in path:
         return _parse_address(path)
     parts = path.strip().strip("/").split("/")
-    found = None if any(_BAD_PART.search(part) for part in parts) else _from_parts(parts)
+    if any(_BAD_PART.search(part) for part in parts):
+        raise _wrong(path)
+    # A name holds no `%`, so this one was copied from an address.
+    found = _from_parts([unquote(part) for part in parts], path)
     if found is None:
         raise _wrong(path)
     return found
 
 
-def _from_parts(parts: list[str], host: str | None = None) -> RunPath | None:
-    """Match the parts of a path with the known forms."""
-    if not all(part.strip() for part in parts):
+def _from_parts(parts: list[str], path: str, host: str | None = None) -> RunPath | None:
+    """Match the parts of a path with the known forms; None if it has none.
+
+    Raises
+    ------
+    PathError
+        If it is the address of something else.
+    """
+    if not all(part.strip() and not _CONTROL.search(part) for part in parts):
         return None
     match parts:
-        case [project]:
-            return RunPath(project=project, host=host)
+        case [project] if host is None:
+            return RunPath(project=project)
+        case [entity, "projects", *_] if host is not None:
+            raise PathError(
+                f"{_shown(path)} is the page of {entity!r}, not of a project: name one, as '{entity}/<project>'"
+            )
+        case ["links", _, _] if host is not None:
+            raise PathError(
+                f"{_shown(path)} is a link to a report: read its project, as 'entity/project'"
+            )
         case [entity, project]:
             return RunPath(entity=entity, project=project, host=host)
-        case [entity, project, "runs", run] | [entity, project, run] if run not in {
-            "runs",
-            "sweeps",
-        }:
+        case [entity, project, "runs"]:
+            return RunPath(entity=entity, project=project, host=host)
+        case [entity, project, "runs", run, *_]:
             return RunPath(entity=entity, project=project, run=run, host=host)
-        case [entity, project, "sweeps", sweep]:
+        case [entity, project, "sweeps", sweep, *_]:
             return RunPath(entity=entity, project=project, sweep=sweep, host=host)
+        case [entity, project, kind, name, *_] if kind in _OTHERS:
+            said = _OTHERS[kind].format(project=f"{entity}/{project}", name=name)
+            raise PathError(f"{_shown(path)} is that of {said}")
+        case [entity, project, page, *_] if host is not None and page in _PAGES:
+            return RunPath(entity=entity, project=project, host=host)
+        case [entity, project, "weave"] if host is not None:
+            said = _OTHERS["weave"].format(project=f"{entity}/{project}")
+            raise PathError(f"{_shown(path)} is that of {said}")
+        case [entity, project, run] if run != "sweeps":
+            return RunPath(entity=entity, project=project, run=run, host=host)
     return None
 
 
@@ -137,20 +197,55 @@ def _parse_address(address: str) -> RunPath:
         raise _wrong(address)
     prefix = _APP_PREFIXES.get(split.hostname, "")
     # The SDK spells a blank in an address `+` up to 0.19, and `%20` in 0.31.
-    parts = [unquote_plus(part) for part in split.path.removeprefix(prefix).strip("/").split("/")]
-    if len(parts) in {3, 5} and parts[-1] in _TABS:
-        parts = parts[:-1]
-    found = _from_parts(parts, split.netloc.rpartition("@")[2].lower()) if len(parts) > 1 else None
+    page = tuple(
+        unquote_plus(part) for part in split.path.removeprefix(prefix).strip("/").split("/")
+    )
+    host = split.netloc.rpartition("@")[2].lower()
+    # The app may lie below a path, as only the client knows; that of the service does not.
+    starts = range(1 if split.hostname in _SERVICE else len(page))
+    tried = (_from_parts([*page[start:]], address, host) for start in starts)
+    found = next((each for each in tried if each is not None), None)
     if found is None:
         raise _wrong(address)
-    return found
+    return replace(found, page=page)
+
+
+def path_at(path: RunPath, prefix: str) -> RunPath:
+    """Read an address anew, of an app that lies below a path of its host.
+
+    Raises
+    ------
+    PathError
+        If it has none of the known forms.
+
+    Examples
+    --------
+    >>> path = parse_path("https://host.example/wandb/ent/proj")
+    >>> path_at(path, "/wandb").project, path.project
+    ('proj', 'ent')
+    """
+    below = tuple(unquote_plus(part) for part in prefix.strip("/").split("/") if part)
+    page = path.page
+    address = f"https://{path.host}/{'/'.join(page)}"
+    if below and page[: len(below)] == below:
+        page = page[len(below) :]
+    found = _from_parts([*page], address, path.host)
+    if found is None:
+        raise _wrong(address)
+    return replace(found, page=path.page)
 
 
 def _wrong(path: object) -> PathError:
     """Make the error that shows the forms."""
-    shown = " ".join(repr(path if not isinstance(path, str) else path.split("?")[0]).split())
-    shown = shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
-    return PathError(f"cannot read the path {shown}; a path is one of: {', '.join(FORMS)}")
+    return PathError(f"cannot read the path {_shown(path)}; a path is one of: {', '.join(FORMS)}")
+
+
+def _shown(path: object) -> str:
+    """Show a path: on one line, not too long, without what an address may hold of users, keys and signatures."""
+    if isinstance(path, str):
+        path = re.sub(r"(?<=//)[^/]*@", "", path.split("?")[0])
+    shown = " ".join(repr(path).split())
+    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
 
 
 def name_of(path: RunPath) -> str:

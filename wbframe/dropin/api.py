@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from wbframe.core.paths import parse_path
+from wbframe.core.paths import name_of, parse_path
 from wbframe.dropin.run import Run
 from wbframe.dropin.runs import Runs
 from wbframe.errors import PathError, UsageError
@@ -178,7 +178,7 @@ class Api:
         if "://" in path:
             parsed = self._address(path)
             if parsed.run is None:
-                raise PathError(f"the address {path!r} is that of no run")
+                raise PathError(f"the address is that of {name_of(parsed)}, and of no run")
             return str(parsed.entity), parsed.project, parsed.run
         # All the forms that the SDK takes, `entity/project:id` among them.
         plain = path.replace("/runs/", "/").replace("/sweeps/", "/").strip("/ ")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from wbframe.core.hints import whole, widened
 from wbframe.core.model import STEP
 from wbframe.core.protocol.answers import found_runs, open_answer
+from wbframe.core.protocol.exports import SignedUrl
 from wbframe.core.protocol.request import RUN_KEYS
 from wbframe.core.protocol.rows import RowsOf, rows_request, spec
 from wbframe.dropin import documents
@@ -268,10 +269,16 @@ def read_run_file(client: Client, path: RunPath, name: str, file: str) -> bytes 
         If the file is listed and does not come.
     """
     request = documents.run_file(path, name, file)
+    address = _address(client, request, path, name, file)
+    return None if address is None else client.download(address, asked=request.asked)
+
+
+def _address(
+    client: Client, request: Request, path: RunPath, name: str, file: str
+) -> SignedUrl | None:
+    """Ask where a file of a run is."""
     [run] = found_runs(ask(client, request).get("project"), [name], path)
     nodes = [edge["node"] for edge in (run.get("files") or {}).get("edges") or []]
     # The direct one is signed and lies in a storage; the other is the server's own.
     addresses = [node.get("directUrl") or node.get("url") for node in nodes if node["name"] == file]
-    if not addresses or not addresses[0]:
-        return None
-    return client.download(addresses[0], asked=request.asked)
+    return SignedUrl(addresses[0]) if addresses and addresses[0] else None

@@ -28,6 +28,7 @@ from wbframe.server.faults import Fault, Faults, LoggedRequest, StorageRequest
 from wbframe.server.files.links import Shelf
 from wbframe.server.files.storage import Storage
 from wbframe.server.replies import Reply, errors_body, injected, send
+from wbframe.server.tokens import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -59,6 +60,8 @@ class Server:
         Where the exported files are.
     latency : float
         Seconds that every answer is held back.
+    public : bool
+        Whether who shows no key is answered too, as of public projects; not unless told.
     """
 
     def __init__(
@@ -75,6 +78,8 @@ class Server:
         self.host = host
         self.api_key = api_key
         self.latency = latency
+        self.public = False
+        self._tokens = Tokens()
         self._compress = compress
         self._authorization = b"Basic " + base64.b64encode(f"api:{api_key}".encode())
         self._faults = Faults()
@@ -231,6 +236,21 @@ class Server:
         """
         self._faults.add(Fault(status=status, location=to, match=match, times=times, where=where))
 
+    def trust(self, identity_token: str, *, seconds: float = 3600.0) -> None:
+        """Exchange an identity token for access tokens, each of which lives so many seconds.
+
+        Examples
+        --------
+        >>> from wbframe.server import serve
+        >>> with serve("empty") as server:
+        ...     server.trust("header.payload.signature", seconds=600)
+        """
+        self._tokens.trusted[identity_token] = seconds
+
+    def revoke(self) -> None:
+        """Refuse the access tokens that were given so far."""
+        self._tokens.given.clear()
+
     def expire_urls(self) -> None:
         """Let the URLs of exported files that were given out so far expire."""
         self.engine.links.expire()
@@ -299,6 +319,7 @@ class Server:
         """Listen until told to stop."""
         app = web.Application(client_max_size=_LARGEST_REQUEST)
         app.router.add_post("/graphql", self._graphql)
+        app.router.add_post("/oidc/token", self._exchange)
         app.router.add_get("/", self._hello)
         storage = web.Application()
         storage.router.add_route("*", "/{path:.*}", self._stored)
@@ -354,10 +375,37 @@ class Server:
             )
             if reply.delay:
                 await asyncio.sleep(reply.delay)
+        return await self._sent(request, question, body, reply, fault, started)
+
+    async def _exchange(self, request: web.Request) -> web.StreamResponse:
+        """Exchange one identity token."""
+        started = time.perf_counter()
+        body = await request.read()
+        fault = self._faults.take(request.path)
+        if fault and fault.replaces:
+            reply = injected(fault, request.path_qs)
+        else:
+            reply = Reply(0, b"", {}) if fault and fault.drop else self._tokens.exchange(body)
+        return await self._sent(request, None, body, reply, fault, started)
+
+    async def _sent(
+        self,
+        request: web.Request,
+        question: Question | None,
+        body: bytes,
+        reply: Reply,
+        fault: Fault | None,
+        started: float,
+    ) -> web.StreamResponse:
+        """Note a request, and send its reply."""
         self._requests.append(
             LoggedRequest(
                 operation=question.operation if question else "",
-                document=question.document if question else "",
+                document=question.document
+                if question
+                else ""
+                if request.path == "/graphql"
+                else request.path,
                 variables=question.variables if question else {},
                 status=reply.status,
                 request_bytes=len(body),
@@ -371,9 +419,11 @@ class Server:
         return await send(request, reply, fault)
 
     def _authorized(self, headers: Mapping[str, str]) -> bool:
-        """Compare the key."""
-        given = headers.get("Authorization", "").encode("utf-8", "surrogateescape")
-        return hmac.compare_digest(given, self._authorization)
+        """Compare the key, or the token."""
+        shown = headers.get("Authorization", "")
+        given = shown.encode("utf-8", "surrogateescape")
+        own = hmac.compare_digest(given, self._authorization)
+        return own or self._tokens.knows(shown) or (self.public and not shown)
 
     def _reply(self, question: Question | None, body: bytes, headers: Mapping[str, str]) -> Reply:
         """Make the real answer, or that of a server that differs; runs on a thread of the pool."""

@@ -43,6 +43,21 @@ class _Data(msgspec.Struct):
     project: dict[str, _Run | None] | None = None
 
 
+class SignedUrl(str):
+    """An address whose query is a signature: whoever has it may read the file. Its `repr` is without.
+
+    Examples
+    --------
+    >>> [SignedUrl("https://storage.example/run/h0.parquet?signature=secret")]
+    ['https://storage.example/run/h0.parquet']
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(file_of(self))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
     """What the server says of one run's exports.
@@ -55,7 +70,7 @@ class Export:
         The steps of rows that are not exported, sorted; None where the server does not say.
     """
 
-    urls: tuple[str, ...] = ()
+    urls: tuple[SignedUrl, ...] = ()
     live_steps: tuple[int, ...] | None = None
 
 
@@ -88,7 +103,7 @@ def exports_answer(
                 sorted(int(row.step) for row in history.live_data if row.step is not None)
             )
         urls = sorted(history.parquet_urls or [], key=file_of)
-        found.append(Export(urls=tuple(urls), live_steps=steps))
+        found.append(Export(urls=tuple(map(SignedUrl, urls)), live_steps=steps))
     return found
 
 

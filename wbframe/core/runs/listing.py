@@ -134,6 +134,8 @@ def rows_where(frame: pl.DataFrame, predicate: pl.Expr) -> list[int]:
         raise ColumnError(f"`filters`: no column {missing} in the runs frame.{hints}") from error
     except pl.exceptions.PolarsError as error:
         said = " ".join(str(error).split())  # of a pattern the last line says what is wrong with it
+        naive = "Datetime" in said and "UTC" in said
+        hint = "; times are in UTC: write datetime(..., tzinfo=timezone.utc)" if naive else ""
         raise FilterError(
-            f"`filters`: the expression cannot be applied to the runs frame: {said:.300}"
+            f"`filters`: the expression cannot be applied to the runs frame: {said:.300}{hint}"
         ) from error

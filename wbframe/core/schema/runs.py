@@ -38,6 +38,32 @@ RUN_COLUMNS: dict[str, tuple[pl.DataType, str]] = {
     "commit": (pl.String(), "commit"),
     "history_line_count": (pl.Int64(), "historyLineCount"),
 }
+# What the SDK, GraphQL and the web app call columns, in small letters alone.
+_ALIASES = {
+    "id": "run_id",
+    "runname": "name",
+    "displayname": "name",
+    "status": "state",
+    "created": "created_at",
+    "createdat": "created_at",
+    "starttime": "created_at",
+    "updated": "heartbeat_at",
+    "updatedat": "heartbeat_at",
+    "heartbeatat": "heartbeat_at",
+    "username": "user",
+    "creator": "user",
+    "jobtype": "job_type",
+    "sweepname": "sweep",
+    "sweepid": "sweep",
+    "description": "notes",
+    "gitcommit": "commit",
+    "historylinecount": "history_line_count",
+    "runtime": "summary._runtime",
+    "duration": "summary._runtime",
+    "config": "config.*",
+    "summary": "summary.*",
+    "summarymetrics": "summary.*",
+}
 _JSON = frozenset({"json"})
 # What an index calls the items of a list.
 _ITEMS = re.compile(r"(\.\d+)+$")
@@ -143,7 +169,11 @@ def check_columns(
 
 def unknown_column(name: str, *, argument: str) -> ColumnError:
     """Make the error for a name that no runs frame has, whatever its configs and summaries are."""
-    hint = did_you_mean(name, RUN_COLUMNS)
+    meant = _ALIASES.get(re.sub(r"[\W_]", "", name).lower())
+    key = re.match(r"(config|summary_?metrics)[./](.+)", name, re.IGNORECASE)
+    if key is not None:
+        meant = f"{'config' if key[1].lower() == 'config' else 'summary'}.{key[2]}"
+    hint = f" Did you mean {meant!r}?" if meant else did_you_mean(name, RUN_COLUMNS)
     if not hint and not is_glob(name):
         hint = f" A config or summary key is 'config.{name}' or 'summary.{name}'."
     known = ", ".join(RUN_COLUMNS)

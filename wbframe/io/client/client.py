@@ -6,30 +6,24 @@ import json
 import os
 import threading
 import time
-import warnings
 import weakref
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 import requests
 
 from wbframe._version import __version__
 from wbframe.core.protocol.project import VIEWER, viewer_entity
-from wbframe.errors import CredentialsError, PlainHttpWarning, UsageError
+from wbframe.errors import CredentialsError, UsageError
 from wbframe.io import threads
-from wbframe.io.client.credentials import (
-    above_0,
-    find_base_url,
-    find_default,
-    find_key,
-    is_loopback,
-)
-from wbframe.io.client.failures import of_no_answer, on_answer, on_file, retry_after_seconds
+from wbframe.io.client.credentials import above_0, find_base_url, find_default, named_by_folder
+from wbframe.io.client.failures import of_no_answer, on_file, retry_after_seconds
 from wbframe.io.client.learned import Learned
+from wbframe.io.client.login import Login
 from wbframe.io.client.pace import Pace, read_quota
 from wbframe.io.client.retry import Clock, RetryPolicy, Try, persist
+from wbframe.io.client.secrets import Proxies
 from wbframe.io.client.session import Session, as_it_is, read_body
 from wbframe.report import Traffic
 
@@ -50,6 +44,8 @@ _POOL = 32
 _TIMEOUT = 60.0
 _RETRY_SECONDS = 300.0
 _LARGEST_ANSWER = 1 << 30
+# Each has a default client of its own.
+_NAMES = ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_ENTITY", "WANDB_PROJECT")
 # As the SDK calls itself, which some hosts ask for.
 _AGENT = f"W&B Public Client (wbframe {__version__})"
 
@@ -64,7 +60,8 @@ class Client(Learned):
     base_url
         The API's address. Default: ``WANDB_BASE_URL``, the SDK's settings files, ``https://api.wandb.ai``.
     api_key
-        Default: ``WANDB_API_KEY``, netrc, the SDK's settings files.
+        Default: ``WANDB_API_KEY``, ``WANDB_IDENTITY_TOKEN_FILE``, netrc, the SDK's settings files; without any,
+        what is public is read. For a server that the working folder alone names: netrc, or the same file.
     entity, project
         Defaults for paths that lack them. Default: ``WANDB_ENTITY`` and ``WANDB_PROJECT``, the settings files;
         for the entity then the viewer's own.
@@ -103,7 +100,9 @@ class Client(Learned):
     Warns
     -----
     PlainHttpWarning
-        At the first request, if the key would go unencrypted to another machine.
+        At the first request, if the key would go unencrypted to another machine, or to a proxy.
+    NoKeyWarning
+        At the first answer, without a key.
 
     Examples
     --------
@@ -145,36 +144,42 @@ class Client(Learned):
         if transport is not None:
             base_url = _only_transport(transport, base_url, api_key)
         self.base_url = find_base_url(base_url)
+        shown = None if transport is None else transport.auth or as_it_is
+        self._login = Login(self.base_url, base_url, api_key, proxies, shown)
         self.timeout = timeout
         self.concurrency = concurrency
         self.retry = retry or RetryPolicy(seconds=patience)
         self.clock = clock or Clock()
         self.largest_answer = largest_answer
         self.last_report: ScanReport | None = None
-        self._api_key = api_key
         self._entity = entity
         self._project = project
         self._verify = verify
-        self._proxies = dict(proxies) if proxies is not None else None
+        self._proxies = Proxies(proxies) if proxies is not None else None
         self._rate = rate
         self._session: Session | None = None
         super().__init__()
         self.begin()
         self._traffic = Traffic()
         self._transport: RequestsHTTPTransport | None = transport
-        self._auth: Any = None
         _clients.add(self)
 
     def __repr__(self) -> str:
-        return f"<Client {self.base_url}>"
+        return f"<Client {self.base_url}{self._login.words}>"
 
-    def __reduce__(self) -> tuple[Callable[..., Client], tuple[dict[str, Any]]]:
+    def __copy__(self) -> Self:
+        return self.like(type(self))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.like(type(self))
+
+    def __reduce__(self) -> tuple[Callable[..., Client], tuple[Any, ...]]:
         # The key stays here: a client that is pickled looks for its own where it is unpickled.
         if self._transport is not None:
             raise UsageError(
                 "a client with a `transport` holds a key, so it cannot be pickled; make it anew there"
             )
-        return _restore, (self._options(),)
+        return _restore, (self._options(), self._login.left_behind())
 
     def _options(self) -> dict[str, Any]:
         """Give what a client of the same server is made of; no key among it."""
@@ -196,7 +201,9 @@ class Client(Learned):
         options = {**self._options(), "clock": self.clock, **instead}
         if self._transport is not None:
             return kind(**{**options, "base_url": None, "transport": self._transport})
-        return kind(**options, api_key=self._api_key)
+        made = kind(**options)
+        made._login = self._login  # noqa: SLF001 -- its own kind
+        return made
 
     def __enter__(self) -> Self:
         return self
@@ -289,7 +296,7 @@ class Client(Learned):
             Try(
                 what=f"could not read {request.asked} from {self.base_url}",
                 send=lambda: self._post(session, request),
-                take=on_answer,
+                take=self._login.on_answer,
                 paced=True,
                 splittable=splittable,
                 optional=bool(request.features),
@@ -318,10 +325,11 @@ class Client(Learned):
         own = address.startswith((f"{self.base_url}/", "/"))
         target = f"{self.base_url}{address}" if address.startswith("/") else address
         # Without an `auth` of its own, requests would look one up in netrc.
-        auth = self._auth if own else as_it_is
 
         def send() -> requests.Response:
-            return session.get(target, auth=auth, stream=True, **self.http_options())
+            options = self.http_options()
+            auth = self._login.auth(self.read, session, options) if own else as_it_is
+            return session.get(target, auth=auth, stream=True, **options)
 
         return self.read(
             Try(what=f"could not read {asked} from {self.base_url}", send=send, take=on_file)
@@ -400,31 +408,18 @@ class Client(Learned):
 
             return post(self._transport, session, body, {**options, "timeout": self.timeout})
         headers = {"Content-Type": "application/json", "User-Agent": _AGENT}
-        options |= {"auth": self._auth, "headers": headers, **self.http_options()}
+        shared = self.http_options()
+        options |= {"auth": self._login.auth(self.read, session, shared), "headers": headers}
+        options |= shared
         return session.post(f"{self.base_url}/graphql", data=json.dumps(body).encode(), **options)
 
     def _connected(self) -> Session:
         """Find the key and open the session, once."""
         with self._lock:
             if self._session is None:
-                self._warn_if_plain()
-                self._auth = self._find_auth()
-                self._session = Session(2, max(_POOL, self.concurrency))
+                self._login.find()
+                self._session = Session(2, max(_POOL, self.concurrency), self.base_url)
             return self._session
-
-    def _find_auth(self) -> Any:
-        """Give what shows the key: basic authentication, or what the transport has."""
-        if self._transport is not None:
-            return self._transport.auth or as_it_is
-        return requests.auth.HTTPBasicAuth("api", find_key(self.base_url, self._api_key))
-
-    def _warn_if_plain(self) -> None:
-        """Warn if the key is about to go over a network as it is."""
-        split = urlsplit(self.base_url)
-        host = split.hostname or ""
-        if split.scheme == "http" and not is_loopback(host):
-            msg = f"the API key goes to {host} unencrypted; set `base_url` to its https:// address"
-            warnings.warn(msg, PlainHttpWarning, stacklevel=2)
 
     def begin(self) -> None:
         """Begin anew, without what a forked process must not share: connections, and locks that may be held."""
@@ -443,11 +438,10 @@ def client_or_default(client: Client | None) -> Client:
             raise UsageError(f"`client` must be a wbframe.Client; got {type(client).__name__}")
         return client
     base_url = find_base_url(None)
-    named = (os.environ.get(name) for name in ("WANDB_API_KEY", "WANDB_ENTITY", "WANDB_PROJECT"))
-    at = (base_url, *named)
+    at = (base_url, named_by_folder(None), *map(os.environ.get, _NAMES))
     with _defaults_lock:
         if at not in _defaults:
-            _defaults[at] = Client(base_url)
+            _defaults[at] = Client()
         return _defaults[at]
 
 
@@ -468,9 +462,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def _restore(options: dict[str, Any]) -> Client:
+def _restore(options: dict[str, Any], login: tuple[Any, ...]) -> Client:
     """Make a pickled client anew."""
-    return Client(**options)
+    client = Client(**options)
+    client._login.copied(*login)  # noqa: SLF001 -- of the same module
+    return client
 
 
 def _only_transport(transport: RequestsHTTPTransport, *others: object) -> str:

@@ -46,6 +46,7 @@ from wbframe.errors import (
     TimedOutError,
     WbframeError,
 )
+from wbframe.io.client.secrets import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -207,20 +208,19 @@ def on_file(response: requests.Response, content: bytes) -> bytes:
 
 def of_no_answer(error: requests.RequestException, timeout: float) -> Failure:
     """Describe a request that got no whole answer."""
-    # Off the exception, which becomes a cause: its headers hold the key.
-    error.request = error.response = None
+    reason, error = _reason(error), _stripped(error)
     if isinstance(error, TooLargeError):
         said = f"the answer is larger than `largest_answer`: {error}"
         return Failure(AnswerError, said, too_big=True, cause=error)
     if isinstance(error, requests.exceptions.SSLError) and "certificate" in str(error).lower():
         advice = "name the file of its authority by `verify=` or REQUESTS_CA_BUNDLE"
-        return Failure(ConnectionFailedError, _reason(error), advice, cause=error)
+        return Failure(ConnectionFailedError, reason, advice, cause=error)
     if isinstance(error, requests.Timeout):
         said = f"no answer within {timeout:g} s"
         # Who cannot be reached was not asked for too much.
         asked = not isinstance(error, requests.ConnectTimeout)
         return Failure(TimedOutError, said, _NETWORK, again=True, too_big=asked, cause=error)
-    return Failure(ConnectionFailedError, _reason(error), _NETWORK, again=True, cause=error)
+    return Failure(ConnectionFailedError, reason, _NETWORK, again=True, cause=error)
 
 
 def of_status(status: int, headers: Mapping[str, str], content: bytes) -> Failure:
@@ -297,7 +297,20 @@ def _reason(error: BaseException) -> str:
             break
         reason = inner
     text = str(reason).rpartition(": ")[2] or type(reason).__name__
-    return f"no connection ({text})"
+    return f"no connection ({without_secrets(text)})"
+
+
+def _stripped(error: requests.RequestException) -> requests.RequestException:
+    """Give an exception that can be kept as a cause: headers hold the key, addresses are signed.
+
+    What is on its way up stays behind as a context, so it is stripped too: of the request, of frames whose locals
+    hold headers, and of what it was made of.
+    """
+    kept = type(error)(without_secrets(str(error)))
+    kept.request = kept.response = error.request = error.response = None
+    error.args, error.__traceback__ = kept.args, None
+    error.__cause__ = error.__context__ = None
+    return kept
 
 
 # ---------------------------------------------------------------- what statuses, texts and headers mean

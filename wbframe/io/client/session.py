@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from http.cookiejar import DefaultCookiePolicy
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from wbframe.io import threads
+from wbframe.io.client.credentials import is_loopback
 from wbframe.io.client.failures import TooLargeError
+from wbframe.io.client.secrets import Proxies
 
 if TYPE_CHECKING:
     import threading
@@ -78,6 +81,23 @@ class _Adapter(HTTPAdapter):
         return manager
 
 
+def _origin(address: str) -> tuple[str, str]:
+    """Give what two addresses of one server have in common."""
+    split = urlsplit(address)
+    return split.scheme, split.netloc.lower()
+
+
+class _OneOrigin(DefaultCookiePolicy):
+    """Takes the cookies of one server."""
+
+    def __init__(self, origin: tuple[str, str] | None) -> None:
+        super().__init__()
+        self._origin = origin
+
+    def set_ok(self, cookie: Any, request: Any) -> bool:
+        return _origin(request.get_full_url()) == self._origin and super().set_ok(cookie, request)
+
+
 class Session(requests.Session):
     """A session that shows a key to the host it was meant for, and to no other.
 
@@ -85,21 +105,38 @@ class Session(requests.Session):
     ----------
     pools, connections
         Hosts, and connections to each, that are kept open.
+    origin
+        The address of the server that may set cookies, and gets them back; None for none.
     """
 
-    def __init__(self, pools: int, connections: int) -> None:
+    def __init__(self, pools: int, connections: int, origin: str | None = None) -> None:
         super().__init__()
+        self._origin = None if origin is None else _origin(origin)
+        self.cookies.set_policy(_OneOrigin(self._origin))
         adapter = _Adapter(pool_connections=pools, pool_maxsize=connections)
         for scheme in ("http://", "https://"):
             self.mount(scheme, adapter)
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        """Send cookies to the server alone: they know no ports, and so would go to others on its host."""
+        if _origin(request.url or "") != self._origin:
+            request.headers.pop("Cookie", None)
+        return super().send(request, **options)
+
+    def merge_environment_settings(self, url: Any, proxies: Any, *others: Any) -> Any:
+        """Let no proxy of the environment stand between this machine and itself."""
+        given = Proxies(proxies or {})
+        # A copy, since requests adds those of the environment to what it is given.
+        merged = super().merge_environment_settings(url, Proxies(given), *others)
+        if is_loopback(urlsplit(str(url)).hostname or ""):
+            merged["proxies"] = given
+        return merged
 
     def rebuild_auth(
         self, prepared_request: requests.PreparedRequest, response: requests.Response
     ) -> None:
         """Take the key off a request that was redirected elsewhere; netrc is not asked for another."""
-        asked = urlsplit(response.request.url or "")
-        target = urlsplit(prepared_request.url or "")
-        if (asked.scheme, asked.netloc) != (target.scheme, target.netloc):
+        if _origin(response.request.url or "") != _origin(prepared_request.url or ""):
             # requests itself would keep the key from http to https of one host.
             prepared_request.headers.pop("Authorization", None)
 

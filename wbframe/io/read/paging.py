@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from wbframe.core import filters as flt
 from wbframe.core.model import MOST_PER_PAGE, RunPath
-from wbframe.core.paths import name_of
+from wbframe.core.paths import name_of, path_at
 from wbframe.core.protocol.request import PROJECTION
 from wbframe.core.protocol.runs import (
     Listing,
@@ -25,7 +25,7 @@ from wbframe.core.protocol.runs import (
 )
 from wbframe.core.runs.listing import RunsTaken, listings
 from wbframe.errors import AnswerError, CountWarning, IncompleteError, PathError
-from wbframe.io.client.credentials import app_hosts
+from wbframe.io.client.credentials import app_places
 from wbframe.io.read.parts import SKIPPED, optionally, send_page
 from wbframe.io.threads import side_by_side
 from wbframe.report import LeftOut, Progress
@@ -269,14 +269,16 @@ def resolved(client: Client, paths: Iterable[RunPath]) -> tuple[RunPath, ...]:
     found = []
     for path in paths:
         # The key is for one server; a pasted address may be of another.
-        if path.host is not None and path.host not in app_hosts(client.base_url):
+        places = app_places(client.base_url)
+        if path.host is not None and path.host not in places:
             msg = (
                 f"the address is of {path.host}, but the client reads {client.base_url};"
                 " set WANDB_BASE_URL, or pass `client=wbframe.Client(base_url=...)`"
             )
             raise PathError(msg)
-        entity = path.entity if path.entity is not None else client.default_entity()
-        found.append(replace(path, entity=entity, host=None))
+        known = path if path.host is None else path_at(path, places[path.host])
+        entity = known.entity if known.entity is not None else client.default_entity()
+        found.append(replace(known, entity=entity, host=None, page=()))
     return tuple(dict.fromkeys(found))
 
 

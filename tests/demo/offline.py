@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from wandb.proto.wandb_internal_pb2 import Record
 
-from wbframe.server.projects.demo.frames import encoded_records
+from tests.demo.frames import encoded_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -14,8 +14,8 @@ from random import Random
 from string import ascii_lowercase, digits
 from typing import TYPE_CHECKING, Any, Final
 
-from wbframe.server.projects.demo.digits import CLASSES, PIXELS
-from wbframe.server.projects.demo.models import Recipe
+from tests.demo.digits import CLASSES, PIXELS
+from tests.demo.models import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ _TRAIN_ROWS = 1437
 
 def _ids(seed: int) -> Iterator[str]:
     """Yield ids without end, of the form that W&B gives."""
-    random = Random(seed)  # noqa: S311 - names, not secrets
+    random = Random(seed)
     while True:
         yield "".join(random.choices(ascii_lowercase + digits, k=8))
 

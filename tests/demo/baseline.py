@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.linear_model import SGDClassifier
 
-from wbframe.server.projects.demo.digits import CLASSES
+from tests.demo.digits import CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from wbframe.server.projects.demo.digits import Digits
-    from wbframe.server.projects.demo.plan import BaselineRecipe
+    from tests.demo.digits import Digits
+    from tests.demo.plan import BaselineRecipe
 
 __all__ = ["train_baseline"]
 

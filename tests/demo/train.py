@@ -2,7 +2,7 @@
 
 ::
 
-    python -m wbframe.server.projects.demo.train [--out FOLDER]
+    python -m tests.demo.train [--out FOLDER]
 
 needs the dependency group `demo`: `wandb==0.31.0`, whose offline files are read back, and
 scikit-learn, for the images and the baselines. Runs are logged offline, into a folder that is
@@ -39,17 +39,18 @@ import numpy as np
 import wandb
 from sklearn import datasets
 
-from wbframe.server.projects.demo import DATA, models
-from wbframe.server.projects.demo.baseline import train_baseline
-from wbframe.server.projects.demo.digits import FILE, load_digits, save_digits
-from wbframe.server.projects.demo.folder import write_folder
-from wbframe.server.projects.demo.offline import OfflineRun, read_offline
-from wbframe.server.projects.demo.plan import ENTITY, PROJECT, BaselineRecipe, Plan, plans, sweep
+from tests.demo import models
+from tests.demo.baseline import train_baseline
+from tests.demo.digits import FILE, load_digits, save_digits
+from tests.demo.folder import write_folder
+from tests.demo.offline import OfflineRun, read_offline
+from tests.demo.plan import ENTITY, PROJECT, BaselineRecipe, Plan, plans, sweep
+from wbframe.server.projects.demo import DATA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wbframe.server.projects.demo.digits import Digits
+    from tests.demo.digits import Digits
 
 __all__ = ["log_run", "main"]
 

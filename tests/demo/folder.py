@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from wbframe.server.projects.demo.offline import OfflineRun
-    from wbframe.server.projects.demo.plan import Plan
+    from tests.demo.offline import OfflineRun
+    from tests.demo.plan import Plan
 
 __all__ = ["describe_run", "table", "write_folder"]
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from wbframe.server.projects.demo.digits import CLASSES, PIXELS
+from tests.demo.digits import CLASSES, PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wbframe.server.projects.demo.digits import Digits
+    from tests.demo.digits import Digits
 
 __all__ = ["Network", "Recipe", "train"]
 
@@ -169,7 +169,7 @@ def train(recipe: Recipe, digits: Digits) -> Iterator[dict[str, Any]]:
 
     Examples
     --------
-    >>> from wbframe.server.projects.demo.digits import load_digits
+    >>> from tests.demo.digits import load_digits
     >>> recipe = Recipe(learning_rate=0.1, batch_size=32, steps=3)
     >>> [round(row["train/loss"], 1) for row in train(recipe, load_digits())]
     [2.7, 2.5, 2.8]

@@ -31,7 +31,7 @@ PLACES = {
     "pandas": wbframe.pandas,
     "FrameNamespace": wbframe.namespaces.FrameNamespace,
     "LazyFrameNamespace": wbframe.namespaces.LazyFrameNamespace,
-    "pandas._Accessor": wbframe.pandas._Accessor,
+    "pandas.FrameAccessor": wbframe.pandas.FrameAccessor,
 }
 
 
@@ -74,10 +74,10 @@ BESIDE = {
     each.name: each
     for each in (
         option("infer_schema_runs", "int", INFER_SCHEMA_RUNS),
-        option("on_new_key", "str", "ignore"),
+        option("on_new_key", "OnNewKey", "ignore"),
         option("batch_size", "int | None"),
-        option("dtype_backend", "str", "numpy"),
-        option("client", "Client | None"),
+        option("dtype_backend", "DtypeBackend", "numpy"),
+        option("client", "Client | Api | None"),
         option("progress", "bool | Hook | None"),
     )
 }
@@ -100,10 +100,10 @@ READERS = {
     "pandas.read_buckets": (BUCKETS, "dtype_backend client"),
     "FrameNamespace.runs": (RUNS_OF_FRAME, "client progress"),
     "LazyFrameNamespace.runs": (RUNS_OF_FRAME, "infer_schema_runs on_new_key client"),
-    "pandas._Accessor.runs": (RUNS_OF_FRAME, "dtype_backend client progress"),
+    "pandas.FrameAccessor.runs": (RUNS_OF_FRAME, "dtype_backend client progress"),
     "FrameNamespace.histories": (ROWS_OF_FRAME, "client progress"),
     "LazyFrameNamespace.histories": (ROWS_OF_FRAME, "infer_schema_runs on_new_key client"),
-    "pandas._Accessor.histories": (ROWS_OF_FRAME, "dtype_backend client progress"),
+    "pandas.FrameAccessor.histories": (ROWS_OF_FRAME, "dtype_backend client progress"),
 }
 READER = pytest.mark.parametrize("name", READERS)
 
@@ -202,7 +202,7 @@ def called(name):
     frames = {
         "FrameNamespace": pl.DataFrame(run),
         "LazyFrameNamespace": pl.LazyFrame(run),
-        "pandas._Accessor": pd.DataFrame(run),
+        "pandas.FrameAccessor": pd.DataFrame(run),
     }
     if place in frames:
         return getattr(frames[place].wandb, function)

@@ -16,13 +16,14 @@ from wbframe.core.arguments import (
 )
 from wbframe.core.model import DEFAULT_SAMPLES, RunPaths
 from wbframe.core.paths import paths_of
-from wbframe.docs import documented
 from wbframe.polars import read_histories, read_runs, report_of, scan_histories, scan_runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wbframe.core.arguments import Overrides
+    from wbframe.core.model import Match, OnError, OnIncomplete, OnNewKey, Stream
+    from wbframe.dropin.api import Api
     from wbframe.io.client.client import Client
     from wbframe.io.read.outcome import Hook
     from wbframe.report import ScanReport
@@ -46,7 +47,6 @@ class FrameNamespace:
         """How this frame was read; None if no reader returned it as it is."""
         return report_of(self._frame)
 
-    @documented("rows")
     def histories(
         self,
         *,
@@ -54,15 +54,15 @@ class FrameNamespace:
         keys: Sequence[str] | None = None,
         samples: int | None = DEFAULT_SAMPLES,
         x_axis: str = "_step",
-        stream: str = "default",
-        match: str = "any",
+        stream: Stream = "default",
+        match: Match = "any",
         run_columns: Sequence[str] | None = None,
         min_step: int | None = None,
         max_step: int | None = None,
         schema_overrides: Overrides = None,
-        on_incomplete: str = "raise",
-        on_error: str = "raise",
-        client: Client | None = None,
+        on_incomplete: OnIncomplete = "raise",
+        on_error: OnError = "raise",
+        client: Client | Api | None = None,
         progress: bool | Hook | None = None,
     ) -> pl.DataFrame:
         """Read the histories of exactly the runs in this frame, in its order.
@@ -74,11 +74,53 @@ class FrameNamespace:
         ----------
         path
             ``"entity/project"`` for a frame that has `run_id` alone.
-        {parameters}
+        keys
+            Logged keys (or globs), in the order wanted; None for all. For ``stream="system"`` any of the
+            spellings ``"cpu"``, ``"system.cpu"``, ``"system/cpu"``.
+        samples
+            Rows of a run at the most. More are sampled down by the server, evenly: of named keys each group
+            that is logged together by itself, of all keys whole rows, so that rare keys lose more. The
+            frame's metadata says whether it happened. None for every logged row: from exported files, and
+            live for what is not exported, checked to be complete.
+        x_axis
+            A key that stands beside `_step`; other than `_step`, only rows that hold it are read.
+        stream
+            ``"default"`` for what was logged, ``"system"`` for machine metrics.
+        match
+            ``"any"`` gives every row that holds one of the keys, ``"all"`` only rows that hold all of them.
+        run_columns
+            Columns of the runs frame to repeat beside each row.
+        min_step, max_step
+            Steps to read: `min_step` is inclusive, `max_step` exclusive.
+        schema_overrides
+            Column to dtype, where the default does not suit: ``{"tokens": pl.Int64}`` keeps every digit,
+            ``{"bins": pl.List(pl.Float64)}`` opens lists. Python's types (``int``, ``date``, ``list[float]``)
+            and pandas' names (``"Int64"``, ``"datetime64[us, UTC]"``) say the same.
+        on_incomplete
+            With ``samples=None``, what to do when fewer rows of a run come than the server says it has:
+            ``"raise"``, or ``"warn"``.
+        on_error
+            What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave
+            them out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know
+            the columns is never left out.
+        client
+            The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and
+            key, found as the official SDK does it.
+        progress
+            True for a tqdm bar, or a function that gets a `Progress`.
 
         Raises
         ------
-        {raises}
+        UsageError
+            An argument is wrong; found before any request where it can be known.
+        CredentialsError, AccessError, NotFoundError
+            No or a refused key; no permission; no such project, run or sweep.
+        IncompleteError
+            The server counts more runs than it gives; `IncompleteHistoryError`, with ``samples=None``: rows
+            of a run are missing.
+        RequestError, QueryError, AnswerError
+            The server could not be reached, refused the query, or answered something else; after the retries.
+            The error's `report` says what had been done until then.
         """
         return call_with(read_histories, locals(), path=self._paths(path))
 
@@ -88,8 +130,8 @@ class FrameNamespace:
         path: str | None = None,
         columns: Sequence[str] | None = None,
         schema_overrides: Overrides = None,
-        on_error: str = "raise",
-        client: Client | None = None,
+        on_error: OnError = "raise",
+        client: Client | Api | None = None,
         progress: bool | Hook | None = None,
     ) -> pl.DataFrame:
         """Read the runs frame of exactly the runs in this frame, each once, in the order of their first rows.
@@ -110,7 +152,6 @@ class LazyFrameNamespace:
     def __init__(self, frame: pl.LazyFrame) -> None:
         self._frame = frame
 
-    @documented("rows")
     def histories(
         self,
         *,
@@ -118,17 +159,17 @@ class LazyFrameNamespace:
         keys: Sequence[str] | None = None,
         samples: int | None = DEFAULT_SAMPLES,
         x_axis: str = "_step",
-        stream: str = "default",
-        match: str = "any",
+        stream: Stream = "default",
+        match: Match = "any",
         run_columns: Sequence[str] | None = None,
         min_step: int | None = None,
         max_step: int | None = None,
         schema_overrides: Overrides = None,
-        on_incomplete: str = "raise",
-        on_error: str = "raise",
+        on_incomplete: OnIncomplete = "raise",
+        on_error: OnError = "raise",
         infer_schema_runs: int = INFER_SCHEMA_RUNS,
-        on_new_key: str = "ignore",
-        client: Client | None = None,
+        on_new_key: OnNewKey = "ignore",
+        client: Client | Api | None = None,
     ) -> pl.LazyFrame:
         """Scan the histories of exactly the runs in this frame, in its order.
 
@@ -140,13 +181,45 @@ class LazyFrameNamespace:
         ----------
         path
             ``"entity/project"`` for a frame that has `run_id` alone.
-        {parameters}
+        keys
+            Logged keys (or globs), in the order wanted; None for all. For ``stream="system"`` any of the
+            spellings ``"cpu"``, ``"system.cpu"``, ``"system/cpu"``.
+        samples
+            Rows of a run at the most. More are sampled down by the server, evenly: of named keys each group
+            that is logged together by itself, of all keys whole rows, so that rare keys lose more. The
+            frame's metadata says whether it happened. None for every logged row: from exported files, and
+            live for what is not exported, checked to be complete.
+        x_axis
+            A key that stands beside `_step`; other than `_step`, only rows that hold it are read.
+        stream
+            ``"default"`` for what was logged, ``"system"`` for machine metrics.
+        match
+            ``"any"`` gives every row that holds one of the keys, ``"all"`` only rows that hold all of them.
+        run_columns
+            Columns of the runs frame to repeat beside each row.
+        min_step, max_step
+            Steps to read: `min_step` is inclusive, `max_step` exclusive.
+        schema_overrides
+            Column to dtype, where the default does not suit: ``{"tokens": pl.Int64}`` keeps every digit,
+            ``{"bins": pl.List(pl.Float64)}`` opens lists. Python's types (``int``, ``date``, ``list[float]``)
+            and pandas' names (``"Int64"``, ``"datetime64[us, UTC]"``) say the same.
+        on_incomplete
+            With ``samples=None``, what to do when fewer rows of a run come than the server says it has:
+            ``"raise"``, or ``"warn"``.
+        on_error
+            What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave
+            them out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know
+            the columns is never left out.
         infer_schema_runs, on_new_key
             As of `scan_histories`.
+        client
+            The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and
+            key, found as the official SDK does it.
 
         Raises
         ------
-        {raises}
+        UsageError
+            An argument is wrong; other errors come when it is collected.
         """
         from wbframe.scans.source import HistorySource, LeftSource, registered
 
@@ -160,10 +233,10 @@ class LazyFrameNamespace:
         path: str | None = None,
         columns: Sequence[str] | None = None,
         schema_overrides: Overrides = None,
-        on_error: str = "raise",
+        on_error: OnError = "raise",
         infer_schema_runs: int = INFER_SCHEMA_RUNS,
-        on_new_key: str = "ignore",
-        client: Client | None = None,
+        on_new_key: OnNewKey = "ignore",
+        client: Client | Api | None = None,
     ) -> pl.LazyFrame:
         """Scan the runs frame of exactly the runs in this frame, each once, in the order of their first rows.
 

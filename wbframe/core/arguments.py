@@ -47,7 +47,7 @@ def runs_scan(
     limit: int | None = None,
     per_page: int | None = None,
     schema_overrides: Overrides = None,
-    on_error: str = "raise",
+    on_error: OnError = "raise",
 ) -> RunsScan:
     """Check the arguments of the runs readers.
 
@@ -77,8 +77,8 @@ def history_scan(
     keys: Sequence[str] | str | None = None,
     samples: int | None = DEFAULT_SAMPLES,
     x_axis: str = STEP,
-    stream: str = "default",
-    match: str = "any",
+    stream: Stream = "default",
+    match: Match = "any",
     run_columns: Sequence[str] | None = None,
     min_step: int | None = None,
     max_step: int | None = None,
@@ -86,8 +86,8 @@ def history_scan(
     order: str = DEFAULT_ORDER,
     limit: int | None = None,
     schema_overrides: Overrides = None,
-    on_incomplete: str = "raise",
-    on_error: str = "raise",
+    on_incomplete: OnIncomplete = "raise",
+    on_error: OnError = "raise",
 ) -> HistoryScan:
     """Check the arguments of the histories readers; raises as `runs_scan` does."""
     if stream not in get_args(Stream):
@@ -126,12 +126,12 @@ def history_scan(
         keys=asked,
         samples=samples,
         x_axis=x_axis,
-        stream=stream,  # type: ignore[arg-type]
-        match=match,  # type: ignore[arg-type]
+        stream=stream,
+        match=match,
         run_columns=tuple(name for name in checked if name != "run_id"),
         min_step=min_step,
         max_step=max_step,
-        on_incomplete=on_incomplete,  # type: ignore[arg-type]
+        on_incomplete=on_incomplete,
         overrides=overrides(schema_overrides, runs=False),
     )
 
@@ -141,7 +141,7 @@ _Result = TypeVar("_Result")
 INFER_SCHEMA_RUNS = 100
 
 
-def check_scan_options(*, infer_schema_runs: int, on_new_key: str) -> tuple[OnNewKey, int]:
+def check_scan_options(*, infer_schema_runs: int, on_new_key: OnNewKey) -> tuple[OnNewKey, int]:
     """Check the arguments that only scans have.
 
     Raises
@@ -152,7 +152,7 @@ def check_scan_options(*, infer_schema_runs: int, on_new_key: str) -> tuple[OnNe
     infer_schema_runs = _whole_number("infer_schema_runs", infer_schema_runs, least=1)
     if on_new_key not in get_args(OnNewKey):
         raise one_of("on_new_key", on_new_key, get_args(OnNewKey))
-    return on_new_key, infer_schema_runs  # type: ignore[return-value]
+    return on_new_key, infer_schema_runs
 
 
 def check_batch_size(batch_size: int | None) -> int | None:
@@ -172,7 +172,7 @@ def selection(
     order: str,
     limit: int | None,
     per_page: int | None,
-    on_error: str = "raise",
+    on_error: OnError = "raise",
 ) -> Selection:
     """Check the arguments that say which runs."""
     if on_error not in get_args(OnError):
@@ -189,7 +189,7 @@ def selection(
         order=_order(order),
         limit=limit,
         per_page=per_page,
-        on_error=on_error,  # type: ignore[arg-type]
+        on_error=on_error,
     )
 
 

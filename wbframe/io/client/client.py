@@ -454,12 +454,12 @@ class Client:
         self.decoding = threading.BoundedSemaphore(max(os.cpu_count() or 1, 2))
 
 
-def client_or_default(client: Client | None) -> Client:
-    """Give the client, or the one for the environment as it is now; it keeps its connections between calls."""
-    if client is not None:
-        if not isinstance(client, Client):
-            raise UsageError(f"`client` must be a wbframe.Client; got {type(client).__name__}")
-        return client
+def client_or_default(given: object) -> Client:
+    """Give the client, also that of an `Api`; for None that of the environment, which keeps its connections."""
+    if given is not None:
+        if isinstance(client := getattr(given, "client", given), Client):
+            return client
+        raise UsageError(f"`client` must be a wbframe.Client or Api; got {type(given).__name__}")
     base_url = find_base_url(None)
     named = (os.environ.get(name) for name in ("WANDB_API_KEY", "WANDB_ENTITY", "WANDB_PROJECT"))
     at = (base_url, *named)

@@ -152,7 +152,7 @@ def read_buckets(
     CredentialsError, AccessError, NotFoundError
         No or a refused key; no permission; no such project, run or sweep.
     IncompleteError
-        The server counts more runs than it gives.
+        Runs came and went each time that they were listed.
     RequestError, QueryError, AnswerError
         The server could not be reached, refused the query, or answered something else; after the retries. The
         error's `report` says what had been done until then.

@@ -81,7 +81,7 @@ def runs_reader(
     CredentialsError, AccessError, NotFoundError
         No or a refused key; no permission; no such project, run or sweep.
     IncompleteError
-        The server counts more runs than it gives.
+        Runs came and went each time that they were listed.
     RequestError, QueryError, AnswerError
         The server could not be reached, refused the query, or answered something else; after the retries. The
         error's `report` says what had been done until then.
@@ -160,7 +160,7 @@ def histories_reader(
         out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know the
         columns is never left out.
     batch_size
-        Rows of a batch at the most; None for as many as a request gives.
+        Rows that come at once, at the most; None for as many as a request gives.
     client
         The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and key,
         found as the official SDK does it.
@@ -178,8 +178,8 @@ def histories_reader(
     CredentialsError, AccessError, NotFoundError
         No or a refused key; no permission; no such project, run or sweep.
     IncompleteError
-        The server counts more runs than it gives; `IncompleteHistoryError`, with ``samples=None``: rows of a
-        run are missing.
+        Runs came and went each time that they were listed; or `IncompleteHistoryError`, with
+        ``samples=None``: rows of a run are missing.
     RequestError, QueryError, AnswerError
         The server could not be reached, refused the query, or answered something else; after the retries. The
         error's `report` says what had been done until then.

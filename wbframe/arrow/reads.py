@@ -87,7 +87,7 @@ def read_runs(
     CredentialsError, AccessError, NotFoundError
         No or a refused key; no permission; no such project, run or sweep.
     IncompleteError
-        The server counts more runs than it gives.
+        Runs came and went each time that they were listed.
     RequestError, QueryError, AnswerError
         The server could not be reached, refused the query, or answered something else; after the retries. The
         error's `report` says what had been done until then.
@@ -179,8 +179,8 @@ def read_histories(
     CredentialsError, AccessError, NotFoundError
         No or a refused key; no permission; no such project, run or sweep.
     IncompleteError
-        The server counts more runs than it gives; `IncompleteHistoryError`, with ``samples=None``: rows of a
-        run are missing.
+        Runs came and went each time that they were listed; or `IncompleteHistoryError`, with
+        ``samples=None``: rows of a run are missing.
     RequestError, QueryError, AnswerError
         The server could not be reached, refused the query, or answered something else; after the retries. The
         error's `report` says what had been done until then.
@@ -249,7 +249,7 @@ def read_buckets(
     CredentialsError, AccessError, NotFoundError
         No or a refused key; no permission; no such project, run or sweep.
     IncompleteError
-        The server counts more runs than it gives.
+        Runs came and went each time that they were listed.
     RequestError, QueryError, AnswerError
         The server could not be reached, refused the query, or answered something else; after the retries. The
         error's `report` says what had been done until then.

@@ -60,7 +60,7 @@ class FrameAccessor:
         """Read the histories of exactly the runs in this frame, in its order.
 
         Needs the columns `entity`, `project` and `run_id`, as the runs readers give them; or `run_id` and
-        `path`. Costs and returns as `read_histories`.
+        `path`. Costs as `read_histories`.
 
         Parameters
         ----------
@@ -96,22 +96,26 @@ class FrameAccessor:
             them out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know
             the columns is never left out.
         dtype_backend
-            As of `read_histories`.
+            ``"numpy"``, ``"numpy_nullable"`` or ``"pyarrow"``, as pandas' own readers have it.
         client
             The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and
             key, found as the official SDK does it.
         progress
             True for a tqdm bar, or a function that gets a `Progress`.
 
+        Returns
+        -------
+        pandas.DataFrame
+            The frame of `wbframe.pandas.read_histories`.
+
         Raises
         ------
         UsageError
             An argument is wrong; found before any request where it can be known.
         CredentialsError, AccessError, NotFoundError
-            No or a refused key; no permission; no such project, run or sweep.
-        IncompleteError
-            The server counts more runs than it gives; `IncompleteHistoryError`, with ``samples=None``: rows
-            of a run are missing.
+            No or a refused key; no permission; no such project or run.
+        IncompleteHistoryError
+            With ``samples=None``: fewer rows of a run came than the server says it has.
         RequestError, QueryError, AnswerError
             The server could not be reached, refused the query, or answered something else; after the retries.
             The error's `report` says what had been done until then.
@@ -135,7 +139,41 @@ class FrameAccessor:
         ----------
         path
             ``"entity/project"`` for a frame that has `run_id` alone.
-        columns, schema_overrides, on_error, dtype_backend, client, progress
-            As of `read_runs`, which says what comes back and what is raised.
+        columns
+            Names and globs, in the order wanted: ``["name", "config.lr", "summary.*"]``; None for all. The
+            server is asked for these alone.
+        schema_overrides
+            Column to dtype, where the default does not suit: ``{"tokens": pl.Int64}`` keeps every digit,
+            ``{"bins": pl.List(pl.Float64)}`` opens lists. Python's types (``int``, ``date``, ``list[float]``)
+            and pandas' names (``"Int64"``, ``"datetime64[us, UTC]"``) say the same.
+        on_error
+            What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave
+            them out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know
+            the columns is never left out.
+        dtype_backend
+            ``"numpy"``, ``"numpy_nullable"`` or ``"pyarrow"``, as pandas' own readers have it.
+        client
+            The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and
+            key, found as the official SDK does it.
+        progress
+            True for a tqdm bar, or a function that gets a `Progress`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The frame of `wbframe.pandas.read_runs`.
+
+        Raises
+        ------
+        UsageError
+            An argument is wrong, or the frame does not say which runs; found before any request where it can be
+            known.
+        CredentialsError, AccessError, NotFoundError
+            No or a refused key; no permission; no such project or run.
+        IncompleteError
+            Runs came and went each time that they were listed.
+        RequestError, QueryError, AnswerError
+            The server could not be reached, refused the query, or answered something else; after the retries.
+            The error's `report` says what had been done until then.
         """
         return call_with(read_runs, locals(), path=self._paths(path))

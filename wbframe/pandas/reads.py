@@ -95,7 +95,7 @@ def read_runs(
     CredentialsError, AccessError, NotFoundError
         No or a refused key; no permission; no such project, run or sweep.
     IncompleteError
-        The server counts more runs than it gives.
+        Runs came and went each time that they were listed.
     RequestError, QueryError, AnswerError
         The server could not be reached, refused the query, or answered something else; after the retries. The
         error's `report` says what had been done until then.
@@ -193,8 +193,8 @@ def read_histories(
     CredentialsError, AccessError, NotFoundError
         No or a refused key; no permission; no such project, run or sweep.
     IncompleteError
-        The server counts more runs than it gives; `IncompleteHistoryError`, with ``samples=None``: rows of a
-        run are missing.
+        Runs came and went each time that they were listed; or `IncompleteHistoryError`, with
+        ``samples=None``: rows of a run are missing.
     RequestError, QueryError, AnswerError
         The server could not be reached, refused the query, or answered something else; after the retries. The
         error's `report` says what had been done until then.
@@ -271,9 +271,9 @@ def iter_histories(
         out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know the
         columns is never left out.
     batch_size
-        Rows of a frame at the most; None for as many as a request gives.
+        Rows that come at once, at the most; None for as many as a request gives.
     dtype_backend
-        As of `read_histories`.
+        ``"numpy"``, ``"numpy_nullable"`` or ``"pyarrow"``, as pandas' own readers have it.
     client
         The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and key,
         found as the official SDK does it.
@@ -291,8 +291,8 @@ def iter_histories(
     CredentialsError, AccessError, NotFoundError
         No or a refused key; no permission; no such project, run or sweep.
     IncompleteError
-        The server counts more runs than it gives; `IncompleteHistoryError`, with ``samples=None``: rows of a
-        run are missing.
+        Runs came and went each time that they were listed; or `IncompleteHistoryError`, with
+        ``samples=None``: rows of a run are missing.
     RequestError, QueryError, AnswerError
         The server could not be reached, refused the query, or answered something else; after the retries. The
         error's `report` says what had been done until then.
@@ -350,7 +350,7 @@ def read_buckets(
         out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know the
         columns is never left out.
     dtype_backend
-        As of `read_histories`.
+        ``"numpy"``, ``"numpy_nullable"`` or ``"pyarrow"``, as pandas' own readers have it.
     client
         The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and key,
         found as the official SDK does it.
@@ -367,7 +367,7 @@ def read_buckets(
     CredentialsError, AccessError, NotFoundError
         No or a refused key; no permission; no such project, run or sweep.
     IncompleteError
-        The server counts more runs than it gives.
+        Runs came and went each time that they were listed.
     RequestError, QueryError, AnswerError
         The server could not be reached, refused the query, or answered something else; after the retries. The
         error's `report` says what had been done until then.

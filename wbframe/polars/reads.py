@@ -90,7 +90,7 @@ def read_runs(
     CredentialsError, AccessError, NotFoundError
         No or a refused key; no permission; no such project, run or sweep.
     IncompleteError
-        The server counts more runs than it gives.
+        Runs came and went each time that they were listed.
     RequestError, QueryError, AnswerError
         The server could not be reached, refused the query, or answered something else; after the retries. The
         error's `report` says what had been done until then.
@@ -203,8 +203,8 @@ def read_histories(
     CredentialsError, AccessError, NotFoundError
         No or a refused key; no permission; no such project, run or sweep.
     IncompleteError
-        The server counts more runs than it gives; `IncompleteHistoryError`, with ``samples=None``: rows of a
-        run are missing.
+        Runs came and went each time that they were listed; or `IncompleteHistoryError`, with
+        ``samples=None``: rows of a run are missing.
     RequestError, QueryError, AnswerError
         The server could not be reached, refused the query, or answered something else; after the retries. The
         error's `report` says what had been done until then.
@@ -241,5 +241,16 @@ def _reported(frame: pl.DataFrame, report: ScanReport) -> pl.DataFrame:
 
 
 def report_of(frame: pl.DataFrame) -> ScanReport | None:
-    """Say how a frame was read; None for a frame that no reader returned as it is."""
+    """Say how a frame was read.
+
+    Parameters
+    ----------
+    frame
+        A frame, as a reader returned it.
+
+    Returns
+    -------
+    ScanReport or None
+        None for a frame that no reader returned as it is.
+    """
     return _reports.get(id(frame))

@@ -13,6 +13,7 @@ from inspect import Parameter
 
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 
 import wbframe.arrow
@@ -207,6 +208,17 @@ def called(name):
     if place in frames:
         return getattr(frames[place].wandb, function)
     return functools.partial(reader(name), "e/p")
+
+
+def rows_of(found):
+    """Give what a reader gave as a polars frame."""
+    if isinstance(found, pl.LazyFrame):
+        return found.collect()
+    if hasattr(found, "read_all"):
+        found = found.read_all()
+    if not isinstance(found, pl.DataFrame | pa.Table | pd.DataFrame):
+        (found,) = found
+    return found if isinstance(found, pl.DataFrame) else pl.DataFrame(found)
 
 
 @READER

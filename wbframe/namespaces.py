@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, overload
 
 import polars as pl
 
@@ -16,17 +17,23 @@ from wbframe.core.arguments import (
 )
 from wbframe.core.model import DEFAULT_SAMPLES, RunPaths
 from wbframe.core.paths import paths_of
+from wbframe.errors import UsageError
 from wbframe.polars import read_histories, read_runs, report_of, scan_histories, scan_runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import pandas as pd
 
     from wbframe.core.arguments import Overrides
     from wbframe.core.model import Match, OnError, OnIncomplete, OnNewKey, Stream
     from wbframe.dropin.api import Api
     from wbframe.io.client.client import Client
     from wbframe.io.read.outcome import Hook
+    from wbframe.pandas import FrameAccessor
     from wbframe.report import ScanReport
+
+__all__ = ["FrameNamespace", "LazyFrameNamespace", "of", "register"]
 
 
 class FrameNamespace:
@@ -324,6 +331,52 @@ class LazyFrameNamespace:
         scan = call_with(runs_scan, locals(), path=RunPaths())
         options = check_scan_options(infer_schema_runs=infer_schema_runs, on_new_key=on_new_key)
         return registered(LeftSource(self._frame, path, RunsSource(scan, client, *options)))
+
+
+@overload
+def of(frame: pl.DataFrame) -> FrameNamespace: ...
+@overload
+def of(frame: pl.LazyFrame) -> LazyFrameNamespace: ...
+@overload
+def of(frame: pd.DataFrame) -> FrameAccessor: ...
+def of(
+    frame: pl.DataFrame | pl.LazyFrame | pd.DataFrame,
+) -> FrameNamespace | LazyFrameNamespace | FrameAccessor:
+    """Give what ``frame.wandb`` gives, with a type that editors and type checkers know.
+
+    Parameters
+    ----------
+    frame
+        A frame of runs, of polars or pandas.
+
+    Returns
+    -------
+    FrameNamespace, LazyFrameNamespace or wbframe.pandas.FrameAccessor
+        With the readers of exactly the runs in the frame; for a lazy frame its scans.
+
+    Raises
+    ------
+    UsageError
+        If it is no such frame.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> of(pl.LazyFrame({"run_id": ["a"]})).histories(path="wbframe/demo")  # doctest: +ELLIPSIS
+    <LazyFrame at 0x...>
+    """
+    if isinstance(frame, pl.DataFrame):
+        return FrameNamespace(frame)
+    if isinstance(frame, pl.LazyFrame):
+        return LazyFrameNamespace(frame)
+    # Who has a frame of pandas has imported it.
+    if "pandas" in sys.modules and isinstance(frame, sys.modules["pandas"].DataFrame):
+        from wbframe.pandas import FrameAccessor
+
+        return FrameAccessor(frame)
+    raise UsageError(
+        f"`frame` must be a frame of polars or pandas, as the readers give them; got {type(frame).__name__}"
+    )
 
 
 def register() -> None:

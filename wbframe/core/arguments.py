@@ -27,6 +27,7 @@ from wbframe.core.model import (
     Stream,
 )
 from wbframe.core.paths import parse_paths
+from wbframe.core.schema.dtypes import dtype_named
 from wbframe.core.schema.runs import RUN_COLUMNS, check_columns, unknown_column
 from wbframe.errors import ColumnError, UsageError, did_you_mean, one_of
 
@@ -283,7 +284,7 @@ def _keys(keys: Sequence[str] | str | None) -> tuple[str, ...] | None:
 
 
 def overrides(given: Overrides, *, runs: bool) -> dict[str, pl.DataType]:
-    """Check `schema_overrides`: names of columns, and dtypes or their classes.
+    """Check `schema_overrides`: names of columns, and dtypes or what names them.
 
     Raises
     ------
@@ -295,20 +296,12 @@ def overrides(given: Overrides, *, runs: bool) -> dict[str, pl.DataType]:
     found: dict[str, pl.DataType] = {}
     if given is not None and not isinstance(given, Mapping):
         raise UsageError(
-            "`schema_overrides` must map names to polars dtypes, as {'tokens': pl.Int64};"
+            "`schema_overrides` must map names to dtypes, as {'tokens': pl.Int64};"
             f" got {type(given).__name__}"
         )
     for name, dtype in (given or {}).items():
         if not isinstance(name, str):
-            raise UsageError(
-                f"`schema_overrides` must map names to polars dtypes; got the name {name!r}"
-            )
-        if isinstance(dtype, type) and issubclass(dtype, pl.DataType):
-            dtype = dtype()  # noqa: PLW2901 -- pl.Int64 and pl.Int64() mean the same
-        if not isinstance(dtype, pl.DataType):
-            raise UsageError(
-                f"`schema_overrides`: {name!r} must be a polars dtype like pl.Int64; got {dtype!r}"
-            )
+            raise UsageError(f"`schema_overrides` must map names to dtypes; got the name {name!r}")
         fixed = name in RUN_COLUMNS if runs else name in {"run_id", STEP}
         if fixed:
             raise UsageError(
@@ -320,7 +313,7 @@ def overrides(given: Overrides, *, runs: bool) -> dict[str, pl.DataType]:
                 f" a key is 'config.{name}' or 'summary.{name}'"
             )
             raise ColumnError(msg)
-        found[name] = dtype
+        found[name] = dtype_named(dtype, column=name)
     return found
 
 

@@ -69,6 +69,7 @@ class FrameNamespace:
         schema_overrides: Overrides = None,
         on_incomplete: OnIncomplete = "raise",
         on_error: OnError = "raise",
+        convert_integer: bool = False,
         client: Client | Api | None = None,
         progress: bool | Hook | None = None,
     ) -> pl.DataFrame:
@@ -110,6 +111,10 @@ class FrameNamespace:
             What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave
             them out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know
             the columns is never left out.
+        convert_integer
+            True makes those Float64 columns Int64 that hold whole numbers alone, all below 2**53 so that they
+            are exact; but not columns of `schema_overrides`. As ``convert_dtypes`` of pandas does it, without
+            its other changes.
         client
             The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and
             key, found as the official SDK does it.
@@ -142,6 +147,7 @@ class FrameNamespace:
         columns: Sequence[str] | None = None,
         schema_overrides: Overrides = None,
         on_error: OnError = "raise",
+        convert_integer: bool = False,
         client: Client | Api | None = None,
         progress: bool | Hook | None = None,
     ) -> pl.DataFrame:
@@ -162,6 +168,10 @@ class FrameNamespace:
             What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave
             them out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know
             the columns is never left out.
+        convert_integer
+            True makes those Float64 columns Int64 that hold whole numbers alone, all below 2**53 so that they
+            are exact; but not columns of `schema_overrides`. As ``convert_dtypes`` of pandas does it, without
+            its other changes.
         client
             The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and
             key, found as the official SDK does it.

@@ -9,9 +9,10 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from polars.testing import assert_frame_equal, assert_series_equal
 
 import wbframe
-from tests.test_signatures import READERS, called, rows_of
+from tests.test_signatures import READERS, called, reader, rows_of
 from wbframe.core.schema.dtypes import dtype_named
 from wbframe.errors import SchemaMismatchError, UsageError
 from wbframe.server import Exports, History, Project, RunRecord, serve
@@ -68,6 +69,7 @@ VALUES = {
     "t": ("datetime64[us, UTC]", datetime(2024, 1, 2, 3, 4, 5, tzinfo=timezone.utc)),
     "l": (list[int], [1, 2]),
 }
+pytestmark = pytest.mark.filterwarnings("ignore::wbframe.errors.PrecisionWarning")
 OVERRIDING = [name for name, (given, _) in READERS.items() if "schema_overrides" in given]
 
 
@@ -130,3 +132,92 @@ def test_filters_over_days_lose_nothing(ask):
         assert whole.filter(asked).equals(
             wbframe.read_runs("e/p", client=client, filters=asked, **options)
         )
+
+
+# ---------------------------------------------------------------- whole numbers as integers
+
+RUNS = tuple(
+    RunRecord(
+        name=f"r{i}",
+        config={"whole": i, "some": None if i else 7, "half": i / 2, "big": 2**53 + i, "said": i, "odd": "NaN" if i else 3, "text": "a", "none": None},
+        history=History([{"whole": i, "some": 1} if i else {"whole": i, "half": 0.5, "big": 2**53}]),
+    )
+    for i in range(3)
+)  # fmt: skip
+WHOLE = {"whole": [0, 1, 2], "some": [7, None, None]}
+CONVERTING = [name for name, (_, beside) in READERS.items() if "convert_integer" in beside]
+
+
+@pytest.fixture(scope="module")
+def whole_numbers():
+    with (
+        serve(Project(entity="e", name="p", runs=RUNS)) as server,
+        wbframe.Client(server.url, server.api_key) as client,
+    ):
+        yield client
+
+
+def read_converted(name, client, **options):
+    """Read all runs, of a path or of a frame that names them."""
+    place, _, function = name.rpartition(".")
+    kinds = {"FrameNamespace": pl.DataFrame, "pandas.FrameAccessor": pd.DataFrame}
+    if place in kinds:
+        named = kinds[place]({"run_id": [run.name for run in RUNS]})
+        return getattr(named.wandb, function)(path="e/p", client=client, **options)
+    return reader(name)("e/p", client=client, **options)
+
+
+@pytest.mark.parametrize("name", [name for name in CONVERTING if name.endswith("runs")])
+def test_whole_numbers_become_integers_where_it_is_exact(name, whole_numbers):
+    overrides = {"columns": ["config.*"], "schema_overrides": {"config.said": pl.Float64}}
+    if "pandas" in name:
+        overrides["dtype_backend"] = "pyarrow"
+    found, plain = (
+        rows_of(read_converted(name, whole_numbers, convert_integer=asked, **overrides))
+        for asked in (True, False)
+    )
+    for key, values in WHOLE.items():
+        assert_series_equal(found[f"config.{key}"], pl.Series(f"config.{key}", values, pl.Int64))
+    others = [column for column in plain.columns if column.removeprefix("config.") not in WHOLE]
+    assert_frame_equal(found.select(others), plain.select(others))
+    floats = {"config.half", "config.big", "config.said", "config.odd", "config.none"}
+    assert floats <= {column for column in others if plain[column].dtype == pl.Float64}
+    assert all(plain[f"config.{key}"].dtype == pl.Float64 for key in WHOLE)
+
+
+@pytest.mark.parametrize("name", [name for name in CONVERTING if name.endswith("histories")])
+def test_whole_numbers_of_histories_become_integers_too(name, whole_numbers):
+    options = {"keys": ["whole", "some", "half", "big"], "run_columns": ["config.whole"]}
+    if "pandas" in name:
+        options["dtype_backend"] = "pyarrow"
+    found = rows_of(read_converted(name, whole_numbers, convert_integer=True, **options))
+    assert found["whole"].to_list() == found["config.whole"].to_list() == [0, 1, 2]
+    assert found["some"].to_list() == [None, 1, 1]
+    kinds = {each: found[each].dtype for each in ("whole", "some", "config.whole", "half", "big")}
+    assert list(kinds.values()) == [pl.Int64] * 3 + [pl.Float64] * 2
+
+
+@pytest.mark.parametrize(
+    ("dtype_backend", "whole", "some"),
+    [
+        ("numpy", np.dtype("int64"), pd.Int64Dtype()),
+        ("numpy_nullable", pd.Int64Dtype(), pd.Int64Dtype()),
+        ("pyarrow", pd.ArrowDtype(pa.int64()), pd.ArrowDtype(pa.int64())),
+    ],
+)
+def test_pandas_has_integers_beside_missing_values(whole_numbers, dtype_backend, whole, some):
+    found = wbframe.pandas.read_runs(
+        "e/p",
+        columns=["config.whole", "config.some", "history_line_count"],
+        dtype_backend=dtype_backend,
+        convert_integer=True,
+        client=whole_numbers,
+    )
+    assert found["config.whole"].dtype == whole
+    assert found["config.some"].dtype == some
+    assert [None if pd.isna(each) else each for each in found["config.some"]] == [7, None, None]
+
+
+def test_the_report_is_that_of_the_frame_with_integers(whole_numbers):
+    found = wbframe.read_runs("e/p", convert_integer=True, client=whole_numbers)
+    assert wbframe.of(found).report == whole_numbers.last_report

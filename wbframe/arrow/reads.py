@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from wbframe.arrow.tables import table_of, to_arrow
 from wbframe.buckets import read_buckets as _read_buckets
-from wbframe.core.arguments import call_with, history_scan, runs_scan
+from wbframe.core.arguments import call_with, check_flag, history_scan, runs_scan
+from wbframe.core.decode.integers import with_integers
 from wbframe.core.model import DEFAULT_BINS, DEFAULT_ORDER, DEFAULT_SAMPLES
 from wbframe.io.client.client import client_or_default
 from wbframe.io.read.histories import read_histories as _read_histories
@@ -37,6 +38,7 @@ def read_runs(
     per_page: int | None = None,
     schema_overrides: Overrides = None,
     on_error: OnError = "raise",
+    convert_integer: bool = False,
     client: Client | Api | None = None,
     progress: bool | Hook | None = None,
 ) -> pa.Table:
@@ -69,6 +71,10 @@ def read_runs(
         What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them
         out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know the
         columns is never left out.
+    convert_integer
+        True makes those Float64 columns Int64 that hold whole numbers alone, all below 2**53 so that they are
+        exact; but not columns of `schema_overrides`. As ``convert_dtypes`` of pandas does it, without its
+        other changes.
     client
         The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and key,
         found as the official SDK does it.
@@ -93,7 +99,9 @@ def read_runs(
         error's `report` says what had been done until then.
     """
     scan = call_with(runs_scan, locals())
-    return table_of(*_read_runs(client_or_default(client), scan, hook_of(progress)))
+    check_flag("convert_integer", convert_integer)
+    frame, report = _read_runs(client_or_default(client), scan, hook_of(progress))
+    return table_of(with_integers(frame, but=scan.overrides) if convert_integer else frame, report)
 
 
 def read_histories(
@@ -113,6 +121,7 @@ def read_histories(
     schema_overrides: Overrides = None,
     on_incomplete: OnIncomplete = "raise",
     on_error: OnError = "raise",
+    convert_integer: bool = False,
     client: Client | Api | None = None,
     progress: bool | Hook | None = None,
 ) -> pa.Table:
@@ -161,6 +170,10 @@ def read_histories(
         What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them
         out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know the
         columns is never left out.
+    convert_integer
+        True makes those Float64 columns Int64 that hold whole numbers alone, all below 2**53 so that they are
+        exact; but not columns of `schema_overrides`. As ``convert_dtypes`` of pandas does it, without its
+        other changes.
     client
         The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and key,
         found as the official SDK does it.
@@ -186,7 +199,9 @@ def read_histories(
         error's `report` says what had been done until then.
     """
     scan = call_with(history_scan, locals())
-    return table_of(*_read_histories(client_or_default(client), scan, hook_of(progress)))
+    check_flag("convert_integer", convert_integer)
+    frame, report = _read_histories(client_or_default(client), scan, hook_of(progress))
+    return table_of(with_integers(frame, but=scan.overrides) if convert_integer else frame, report)
 
 
 def read_buckets(

@@ -161,6 +161,13 @@ def check_batch_size(batch_size: int | None) -> int | None:
     return None if batch_size is None else _whole_number("batch_size", batch_size, least=1)
 
 
+def check_flag(name: str, value: bool) -> bool:  # noqa: FBT001
+    """Check an option that is on or off."""
+    if not isinstance(value, bool):
+        raise UsageError(f"`{name}` must be True or False; got {value!r}")
+    return value
+
+
 def check_bins(bins: int) -> int:
     """Check the number of buckets."""
     return _whole_number("bins", bins, least=1, most=MOST_SAMPLES)

@@ -53,6 +53,7 @@ class FrameAccessor:
         schema_overrides: Overrides = None,
         on_incomplete: OnIncomplete = "raise",
         on_error: OnError = "raise",
+        convert_integer: bool = False,
         dtype_backend: DtypeBackend = "numpy",
         client: Client | Api | None = None,
         progress: bool | Hook | None = None,
@@ -95,6 +96,10 @@ class FrameAccessor:
             What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave
             them out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know
             the columns is never left out.
+        convert_integer
+            True makes those Float64 columns Int64 that hold whole numbers alone, all below 2**53 so that they
+            are exact; but not columns of `schema_overrides`. As ``convert_dtypes`` of pandas does it, without
+            its other changes.
         dtype_backend
             ``"numpy"``, ``"numpy_nullable"`` or ``"pyarrow"``, as pandas' own readers have it.
         client
@@ -129,6 +134,7 @@ class FrameAccessor:
         columns: Sequence[str] | None = None,
         schema_overrides: Overrides = None,
         on_error: OnError = "raise",
+        convert_integer: bool = False,
         dtype_backend: DtypeBackend = "numpy",
         client: Client | Api | None = None,
         progress: bool | Hook | None = None,
@@ -150,6 +156,10 @@ class FrameAccessor:
             What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave
             them out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know
             the columns is never left out.
+        convert_integer
+            True makes those Float64 columns Int64 that hold whole numbers alone, all below 2**53 so that they
+            are exact; but not columns of `schema_overrides`. As ``convert_dtypes`` of pandas does it, without
+            its other changes.
         dtype_backend
             ``"numpy"``, ``"numpy_nullable"`` or ``"pyarrow"``, as pandas' own readers have it.
         client

@@ -10,10 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wbframe.arrow.tables import to_arrow
+from wbframe.core.decode.integers import with_integers
 from wbframe.core.model import EXACT, DtypeBackend
 from wbframe.errors import one_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import polars as pl
 
     from wbframe.report import ScanReport
@@ -49,8 +52,10 @@ def check_backend(dtype_backend: DtypeBackend) -> DtypeBackend:
     return dtype_backend
 
 
-def to_pandas(table: pa.Table, dtype_backend: DtypeBackend) -> pd.DataFrame:
-    """Turn a table into a frame of one of pandas' three families of dtypes."""
+def to_pandas(
+    table: pa.Table, dtype_backend: DtypeBackend, *, nullable: Collection[str] = ()
+) -> pd.DataFrame:
+    """Turn a table into a frame of a family of pandas' dtypes; some integers are nullable in each of them."""
     mapper = {"pyarrow": pd.ArrowDtype, "numpy_nullable": _NULLABLE.get}.get(dtype_backend)
     frame: pd.DataFrame = table.to_pandas(types_mapper=mapper)
     if dtype_backend == "numpy_nullable":
@@ -64,7 +69,12 @@ def to_pandas(table: pa.Table, dtype_backend: DtypeBackend) -> pd.DataFrame:
         return frame
     # numpy has no integer null: such a column becomes float64, or Python ints where that would cost digits.
     for i, column in enumerate(table.columns):
-        if pa.types.is_integer(column.type) and column.null_count and not _fits_float(column):
+        if not pa.types.is_integer(column.type) or not column.null_count:
+            continue
+        if table.column_names[i] in nullable:
+            values, mask = pc.fill_null(column, 0).to_numpy(), column.is_null().to_numpy()
+            frame.isetitem(i, pd.arrays.IntegerArray(values, mask))
+        elif not _fits_float(column):
             frame.isetitem(i, pd.array(column.to_pylist(), dtype=object))
     return frame
 
@@ -75,9 +85,17 @@ def _fits_float(column: pa.ChunkedArray) -> bool:
     return max(-(span["min"] or 0), span["max"] or 0) <= EXACT
 
 
-def frame_of(frame: pl.DataFrame, report: ScanReport, dtype_backend: DtypeBackend) -> pd.DataFrame:
-    """Turn a frame into one of pandas that says how it was read."""
-    found = to_pandas(to_arrow(frame), dtype_backend)
+def frame_of(
+    frame: pl.DataFrame,
+    report: ScanReport,
+    dtype_backend: DtypeBackend,
+    *,
+    integers_but: Collection[str] | None = None,
+) -> pd.DataFrame:
+    """Turn a frame into one of pandas that says how it was read; whole numbers into integers, if all but some."""
+    whole = frame if integers_but is None else with_integers(frame, but=integers_but)
+    made = [name for name, dtype in frame.schema.items() if whole.schema[name] != dtype]
+    found = to_pandas(to_arrow(whole), dtype_backend, nullable=made)
     # A dict rather than the report, since pandas copies and compares `attrs`, which it calls experimental:
     # https://pandas.pydata.org/docs/reference/api/pandas.DataFrame.attrs.html
     found.attrs["wbframe"] = asdict(report)

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from wbframe.arrow import histories_reader
 from wbframe.arrow import read_buckets as _read_buckets
-from wbframe.core.arguments import call_with, history_scan, runs_scan
+from wbframe.core.arguments import call_with, check_flag, history_scan, runs_scan
 from wbframe.core.model import DEFAULT_BINS, DEFAULT_ORDER, DEFAULT_SAMPLES
 from wbframe.io.client.client import client_or_default
 from wbframe.io.read.histories import read_histories as _read_histories
@@ -40,6 +40,7 @@ def read_runs(
     per_page: int | None = None,
     schema_overrides: Overrides = None,
     on_error: OnError = "raise",
+    convert_integer: bool = False,
     dtype_backend: DtypeBackend = "numpy",
     client: Client | Api | None = None,
     progress: bool | Hook | None = None,
@@ -75,6 +76,10 @@ def read_runs(
         What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them
         out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know the
         columns is never left out.
+    convert_integer
+        True makes those Float64 columns Int64 that hold whole numbers alone, all below 2**53 so that they are
+        exact; but not columns of `schema_overrides`. As ``convert_dtypes`` of pandas does it, without its
+        other changes.
     dtype_backend
         ``"numpy"``, ``"numpy_nullable"`` or ``"pyarrow"``, as pandas' own readers have it.
     client
@@ -87,6 +92,8 @@ def read_runs(
     -------
     pandas.DataFrame
         With a fresh RangeIndex. ``frame.attrs["wbframe"]`` is the `ScanReport` as a dict.
+        Of numpy's dtypes none has integers beside missing values: such columns are float64, or Python's integers
+        where that would cost digits; with `convert_integer` they are pandas' nullable Int64.
 
     Raises
     ------
@@ -102,7 +109,9 @@ def read_runs(
     """
     scan = call_with(runs_scan, locals())
     backend = check_backend(dtype_backend)
-    return frame_of(*_read_runs(client_or_default(client), scan, hook_of(progress)), backend)
+    check_flag("convert_integer", convert_integer)
+    found = _read_runs(client_or_default(client), scan, hook_of(progress))
+    return frame_of(*found, backend, integers_but=scan.overrides if convert_integer else None)
 
 
 def read_histories(
@@ -122,6 +131,7 @@ def read_histories(
     schema_overrides: Overrides = None,
     on_incomplete: OnIncomplete = "raise",
     on_error: OnError = "raise",
+    convert_integer: bool = False,
     dtype_backend: DtypeBackend = "numpy",
     client: Client | Api | None = None,
     progress: bool | Hook | None = None,
@@ -173,6 +183,10 @@ def read_histories(
         What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them
         out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know the
         columns is never left out.
+    convert_integer
+        True makes those Float64 columns Int64 that hold whole numbers alone, all below 2**53 so that they are
+        exact; but not columns of `schema_overrides`. As ``convert_dtypes`` of pandas does it, without its
+        other changes.
     dtype_backend
         ``"numpy"``, ``"numpy_nullable"`` or ``"pyarrow"``, as pandas' own readers have it.
     client
@@ -185,6 +199,8 @@ def read_histories(
     -------
     pandas.DataFrame
         With a fresh RangeIndex. ``frame.attrs["wbframe"]`` is the `ScanReport` as a dict.
+        Of numpy's dtypes none has integers beside missing values: such columns are float64, or Python's integers
+        where that would cost digits; with `convert_integer` they are pandas' nullable Int64.
 
     Raises
     ------
@@ -201,7 +217,9 @@ def read_histories(
     """
     scan = call_with(history_scan, locals())
     backend = check_backend(dtype_backend)
-    return frame_of(*_read_histories(client_or_default(client), scan, hook_of(progress)), backend)
+    check_flag("convert_integer", convert_integer)
+    found = _read_histories(client_or_default(client), scan, hook_of(progress))
+    return frame_of(*found, backend, integers_but=scan.overrides if convert_integer else None)
 
 
 def iter_histories(

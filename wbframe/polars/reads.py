@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING
 
-from wbframe.core.arguments import call_with, history_scan, runs_scan
+from wbframe.core.arguments import call_with, check_flag, history_scan, runs_scan
 from wbframe.core.model import DEFAULT_ORDER, DEFAULT_SAMPLES
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def read_runs(
     per_page: int | None = None,
     schema_overrides: Overrides = None,
     on_error: OnError = "raise",
+    convert_integer: bool = False,
     client: Client | Api | None = None,
     progress: bool | Hook | None = None,
 ) -> pl.DataFrame:
@@ -68,6 +69,10 @@ def read_runs(
         What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them
         out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know the
         columns is never left out.
+    convert_integer
+        True makes those Float64 columns Int64 that hold whole numbers alone, all below 2**53 so that they are
+        exact; but not columns of `schema_overrides`. As ``convert_dtypes`` of pandas does it, without its
+        other changes.
     client
         The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and key,
         found as the official SDK does it.
@@ -104,12 +109,15 @@ def read_runs(
     >>> dict(runs.schema)
     {'run_id': String, 'state': String}
     """
+    from wbframe.core.decode.integers import with_integers
     from wbframe.io.client.client import client_or_default
     from wbframe.io.read.outcome import hook_of
     from wbframe.io.read.runs import read_runs as read
 
     scan = call_with(runs_scan, locals())
-    return _reported(*read(client_or_default(client), scan, hook_of(progress)))
+    check_flag("convert_integer", convert_integer)
+    frame, report = read(client_or_default(client), scan, hook_of(progress))
+    return _reported(with_integers(frame, but=scan.overrides) if convert_integer else frame, report)
 
 
 def read_histories(
@@ -129,6 +137,7 @@ def read_histories(
     schema_overrides: Overrides = None,
     on_incomplete: OnIncomplete = "raise",
     on_error: OnError = "raise",
+    convert_integer: bool = False,
     client: Client | Api | None = None,
     progress: bool | Hook | None = None,
 ) -> pl.DataFrame:
@@ -181,6 +190,10 @@ def read_histories(
         What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them
         out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know the
         columns is never left out.
+    convert_integer
+        True makes those Float64 columns Int64 that hold whole numbers alone, all below 2**53 so that they are
+        exact; but not columns of `schema_overrides`. As ``convert_dtypes`` of pandas does it, without its
+        other changes.
     client
         The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and key,
         found as the official SDK does it.
@@ -218,12 +231,15 @@ def read_histories(
     >>> dict(rows.schema)
     {'run_id': String, '_step': Int64, 'train/loss': Float64}
     """
+    from wbframe.core.decode.integers import with_integers
     from wbframe.io.client.client import client_or_default
     from wbframe.io.read.histories import read_histories as read
     from wbframe.io.read.outcome import hook_of
 
     scan = call_with(history_scan, locals())
-    return _reported(*read(client_or_default(client), scan, hook_of(progress)))
+    check_flag("convert_integer", convert_integer)
+    frame, report = read(client_or_default(client), scan, hook_of(progress))
+    return _reported(with_integers(frame, but=scan.overrides) if convert_integer else frame, report)
 
 
 # ---------------------------------------------------------------- metadata

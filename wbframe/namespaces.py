@@ -42,12 +42,21 @@ class FrameNamespace:
     def __init__(self, frame: pl.DataFrame) -> None:
         self._frame = frame
 
-    def _paths(self, path: str | None) -> RunPaths:
+    def __repr__(self) -> str:
+        from wbframe.core.explain import describe_namespace
+
+        named = self._named()
+        return describe_namespace(type(self), named.height if "run_id" in named.columns else 0)
+
+    def _named(self) -> pl.DataFrame:
+        """Give the columns that name runs, each run once."""
         names = [each for each in ("entity", "project", "run_id") if each in self._frame.columns]
         # The order of the frame's rows is that of the runs: polars' `unique` keeps none unless asked to.
-        return paths_of(
-            self._frame.select(names).unique(maintain_order=True).to_dicts(), names, path
-        )
+        return self._frame.select(names).unique(maintain_order=True)
+
+    def _paths(self, path: str | None) -> RunPaths:
+        named = self._named()
+        return paths_of(named.to_dicts(), named.columns, path)
 
     @property
     def report(self) -> ScanReport | None:
@@ -204,6 +213,11 @@ class LazyFrameNamespace:
 
     def __init__(self, frame: pl.LazyFrame) -> None:
         self._frame = frame
+
+    def __repr__(self) -> str:
+        from wbframe.core.explain import describe_namespace
+
+        return describe_namespace(type(self), None)
 
     def histories(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wbframe.core.arguments import call_with
+from wbframe.core.explain import describe_namespace
 from wbframe.core.model import DEFAULT_SAMPLES
 from wbframe.core.paths import paths_of
 from wbframe.pandas.reads import read_histories, read_runs
@@ -29,9 +30,18 @@ class FrameAccessor:
     def __init__(self, frame: pd.DataFrame) -> None:
         self._frame = frame
 
-    def _paths(self, path: str | None) -> RunPaths:
+    def __repr__(self) -> str:
+        named = self._named()
+        return describe_namespace(type(self), len(named) if "run_id" in named else 0)
+
+    def _named(self) -> pd.DataFrame:
+        """Give the columns that name runs, each run once."""
         names = [each for each in ("entity", "project", "run_id") if each in self._frame.columns]
-        rows = self._frame[names].drop_duplicates().astype(object)
+        return self._frame[names].drop_duplicates()
+
+    def _paths(self, path: str | None) -> RunPaths:
+        rows = self._named().astype(object)
+        names = list(rows.columns)
         # NaN, NA and None all stand for a missing id, depending on the dtype.
         plain = [
             dict(zip(names, row, strict=True)) for row in rows.where(rows.notna(), None).to_numpy()

@@ -58,7 +58,7 @@ WRONG_RUNS = [
     ({"filters": {"state": {"$is": "failed"}}}, FilterError, r"no operator `\$is`; it has \$and \$or .* \$regex"),
     ({"filters": {"stat": "failed"}}, FilterError, r"no field `stat`.*Did you mean 'state'"),
     ({"schema_overrides": {"state": pl.Int64}}, UsageError, r"the dtype of 'state' is fixed"),
-    ({"schema_overrides": {"config.lr": "int46"}}, UsageError, r"must be a dtype of polars like pl\.Int64, .*; got 'int46'\. Did you mean 'int64'"),
+    ({"schema_overrides": {"config.lr": "int46"}}, UsageError, r"must be a dtype of polars like pl\.Int64, .*; got 'int46'\. Did you mean 'Int64'"),
     ({"schema_overrides": ["config.lr"]}, UsageError, r"`schema_overrides` must map names to dtypes, .*; got list"),
     ({"schema_overrides": {3: pl.Int64}}, UsageError, r"must map names"),
     ({"schema_overrides": {"lr": pl.Int64}}, ColumnError, r"no column 'lr'.*'config\.lr' or 'summary\.lr'"),

@@ -118,6 +118,11 @@ _HOW = _with(
         help="A column's dtype: tokens=Int64 keeps every digit. Repeatable.",
     ),
     click.option(
+        "--convert-integer",
+        is_flag=True,
+        help="Int64 for columns that hold whole numbers alone, all of which it holds exactly.",
+    ),
+    click.option(
         "--on-error",
         type=click.Choice(["raise", "skip"]),
         default="raise",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_Frame = TypeVar("_Frame")
 
 
 # Characters of a line, and things of a kind, that a text shows at the most.
@@ -193,3 +196,31 @@ class Progress:
     total: int | None = None
     rows: int = 0
     report: ScanReport | None = None
+
+
+# polars frames carry no metadata of their own, so reports wait here while their frames live.
+_reports: dict[int, ScanReport] = {}
+
+
+def reported(frame: _Frame, report: ScanReport) -> _Frame:
+    """Keep the report of a fresh frame."""
+    _reports[id(frame)] = report
+    # Or the next frame that gets this id would have this report.
+    weakref.finalize(frame, _reports.pop, id(frame), None)
+    return frame
+
+
+def report_of(frame: object) -> ScanReport | None:
+    """Say how a frame was read.
+
+    Parameters
+    ----------
+    frame
+        A frame of polars, as a reader returned it.
+
+    Returns
+    -------
+    ScanReport or None
+        None for a frame that no reader returned as it is.
+    """
+    return _reports.get(id(frame))

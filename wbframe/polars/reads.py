@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import TYPE_CHECKING
 
 from wbframe.core.arguments import call_with, check_flag, history_scan, runs_scan
 from wbframe.core.model import DEFAULT_ORDER, DEFAULT_SAMPLES
+from wbframe.report import report_of, reported
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from wbframe.dropin.api import Api
     from wbframe.io.client.client import Client
     from wbframe.io.read.outcome import Hook
-    from wbframe.report import ScanReport
 
 __all__ = ["read_histories", "read_runs", "report_of"]
 
@@ -117,7 +116,7 @@ def read_runs(
     scan = call_with(runs_scan, locals())
     check_flag("convert_integer", convert_integer)
     frame, report = read(client_or_default(client), scan, hook_of(progress))
-    return _reported(with_integers(frame, but=scan.overrides) if convert_integer else frame, report)
+    return reported(with_integers(frame, but=scan.overrides) if convert_integer else frame, report)
 
 
 def read_histories(
@@ -239,34 +238,4 @@ def read_histories(
     scan = call_with(history_scan, locals())
     check_flag("convert_integer", convert_integer)
     frame, report = read(client_or_default(client), scan, hook_of(progress))
-    return _reported(with_integers(frame, but=scan.overrides) if convert_integer else frame, report)
-
-
-# ---------------------------------------------------------------- metadata
-
-# polars frames carry no metadata of their own, so reports wait here while their frames live.
-_reports: dict[int, ScanReport] = {}
-
-
-def _reported(frame: pl.DataFrame, report: ScanReport) -> pl.DataFrame:
-    """Keep the report of a fresh frame."""
-    _reports[id(frame)] = report
-    # Or the next frame that gets this id would have this report.
-    weakref.finalize(frame, _reports.pop, id(frame), None)
-    return frame
-
-
-def report_of(frame: pl.DataFrame) -> ScanReport | None:
-    """Say how a frame was read.
-
-    Parameters
-    ----------
-    frame
-        A frame, as a reader returned it.
-
-    Returns
-    -------
-    ScanReport or None
-        None for a frame that no reader returned as it is.
-    """
-    return _reports.get(id(frame))
+    return reported(with_integers(frame, but=scan.overrides) if convert_integer else frame, report)

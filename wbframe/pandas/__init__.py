@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from wbframe.pandas.accessor import FrameAccessor
-from wbframe.pandas.reads import iter_histories, read_buckets, read_histories, read_runs
+from wbframe.pandas.parts import iter_histories
+from wbframe.pandas.reads import read_buckets, read_histories, read_runs
 
 __all__ = ["FrameAccessor", "iter_histories", "read_buckets", "read_histories", "read_runs"]
 

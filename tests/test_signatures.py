@@ -13,6 +13,7 @@ from inspect import Parameter
 
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 
 import wbframe.arrow
@@ -31,7 +32,7 @@ PLACES = {
     "pandas": wbframe.pandas,
     "FrameNamespace": wbframe.namespaces.FrameNamespace,
     "LazyFrameNamespace": wbframe.namespaces.LazyFrameNamespace,
-    "pandas._Accessor": wbframe.pandas._Accessor,
+    "pandas.FrameAccessor": wbframe.pandas.FrameAccessor,
 }
 
 
@@ -74,36 +75,40 @@ BESIDE = {
     each.name: each
     for each in (
         option("infer_schema_runs", "int", INFER_SCHEMA_RUNS),
-        option("on_new_key", "str", "ignore"),
+        option("on_new_key", "OnNewKey", "ignore"),
         option("batch_size", "int | None"),
-        option("dtype_backend", "str", "numpy"),
-        option("client", "Client | None"),
+        option("convert_integer", "bool", False),
+        option("dtype_backend", "DtypeBackend", "numpy"),
+        option("client", "Client | Api | None"),
         option("progress", "bool | Hook | None"),
     )
 }
 
 READERS = {
-    "polars.read_runs": (RUNS, "client progress"),
+    "polars.read_runs": (RUNS, "convert_integer client progress"),
     "polars.scan_runs": (RUNS, "infer_schema_runs on_new_key client"),
-    "arrow.read_runs": (RUNS, "client progress"),
+    "arrow.read_runs": (RUNS, "convert_integer client progress"),
     "arrow.runs_reader": (RUNS, "client"),
-    "pandas.read_runs": (RUNS, "dtype_backend client progress"),
-    "polars.read_histories": (HISTORIES, "client progress"),
+    "pandas.read_runs": (RUNS, "convert_integer dtype_backend client progress"),
+    "polars.read_histories": (HISTORIES, "convert_integer client progress"),
     "polars.scan_histories": (HISTORIES, "infer_schema_runs on_new_key client"),
-    "arrow.read_histories": (HISTORIES, "client progress"),
+    "arrow.read_histories": (HISTORIES, "convert_integer client progress"),
     "arrow.histories_reader": (HISTORIES, "batch_size client"),
-    "pandas.read_histories": (HISTORIES, "dtype_backend client progress"),
+    "pandas.read_histories": (HISTORIES, "convert_integer dtype_backend client progress"),
     "pandas.iter_histories": (HISTORIES, "batch_size dtype_backend client"),
     "buckets.read_buckets": (BUCKETS, "client"),
     "buckets.scan_buckets": (BUCKETS, "client"),
     "arrow.read_buckets": (BUCKETS, "client"),
     "pandas.read_buckets": (BUCKETS, "dtype_backend client"),
-    "FrameNamespace.runs": (RUNS_OF_FRAME, "client progress"),
+    "FrameNamespace.runs": (RUNS_OF_FRAME, "convert_integer client progress"),
     "LazyFrameNamespace.runs": (RUNS_OF_FRAME, "infer_schema_runs on_new_key client"),
-    "pandas._Accessor.runs": (RUNS_OF_FRAME, "dtype_backend client progress"),
-    "FrameNamespace.histories": (ROWS_OF_FRAME, "client progress"),
+    "pandas.FrameAccessor.runs": (RUNS_OF_FRAME, "convert_integer dtype_backend client progress"),
+    "FrameNamespace.histories": (ROWS_OF_FRAME, "convert_integer client progress"),
     "LazyFrameNamespace.histories": (ROWS_OF_FRAME, "infer_schema_runs on_new_key client"),
-    "pandas._Accessor.histories": (ROWS_OF_FRAME, "dtype_backend client progress"),
+    "pandas.FrameAccessor.histories": (
+        ROWS_OF_FRAME,
+        "convert_integer dtype_backend client progress",
+    ),
 }
 READER = pytest.mark.parametrize("name", READERS)
 
@@ -189,6 +194,7 @@ WRONG = {
     "infer_schema_runs": 0,
     "on_new_key": "x",
     "batch_size": 0,
+    "convert_integer": "x",
     "dtype_backend": "x",
     "client": "x",
     "progress": "x",
@@ -202,11 +208,22 @@ def called(name):
     frames = {
         "FrameNamespace": pl.DataFrame(run),
         "LazyFrameNamespace": pl.LazyFrame(run),
-        "pandas._Accessor": pd.DataFrame(run),
+        "pandas.FrameAccessor": pd.DataFrame(run),
     }
     if place in frames:
         return getattr(frames[place].wandb, function)
     return functools.partial(reader(name), "e/p")
+
+
+def rows_of(found):
+    """Give what a reader gave as a polars frame."""
+    if isinstance(found, pl.LazyFrame):
+        return found.collect()
+    if hasattr(found, "read_all"):
+        found = found.read_all()
+    if not isinstance(found, pl.DataFrame | pa.Table | pd.DataFrame):
+        (found,) = found
+    return found if isinstance(found, pl.DataFrame) else pl.DataFrame(found)
 
 
 @READER

@@ -2,7 +2,9 @@
 
 ``import wbframe`` sets `pl.read_wandb_runs`, `pl.scan_wandb_runs` and their likes for histories and buckets on
 polars, the readers on pandas (now or whenever pandas is imported), and ``df.wandb`` on the frames of both. All of
-it is there as plain functions too: `wbframe.polars`, `wbframe.pandas`, `wbframe.arrow`, `wbframe.buckets`.
+it is there as plain functions too, which editors and type checkers know: `wbframe.read_runs`, `wbframe.scan_runs`
+and their likes give frames of polars, `wbframe.of` the namespace of any frame; and there are `wbframe.pandas` and
+`wbframe.arrow`.
 """
 
 from __future__ import annotations
@@ -16,10 +18,13 @@ import wrapt
 from wbframe import errors
 from wbframe import namespaces as _namespaces
 from wbframe._version import __version__
+from wbframe.buckets import read_buckets, scan_buckets
+from wbframe.namespaces import of
+from wbframe.polars import read_histories, read_runs, scan_histories, scan_runs
 from wbframe.report import LeftOut, Progress, ScanReport
 
 if TYPE_CHECKING:
-    from wbframe import arrow, pandas, polars, server
+    from wbframe import arrow, buckets, pandas, polars, server
     from wbframe.core.doctor.report import DoctorReport
     from wbframe.dropin.api import Api
     from wbframe.dropin.run import Run
@@ -43,11 +48,19 @@ __all__ = [
     "ScanReport",
     "__version__",
     "arrow",
+    "buckets",
     "doctor",
     "errors",
     "explain",
+    "of",
     "pandas",
     "polars",
+    "read_buckets",
+    "read_histories",
+    "read_runs",
+    "scan_buckets",
+    "scan_histories",
+    "scan_runs",
     "server",
 ]
 

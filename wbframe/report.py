@@ -2,8 +2,54 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_Frame = TypeVar("_Frame")
+
+
+# Characters of a line, and things of a kind, that a text shows at the most.
+_WIDTH, _SHOWN = 200, 5
+_NOTABLE = 0.05  # seconds
+
+
+def counted(count: int, what: str) -> str:
+    """Say how many there are.
+
+    Examples
+    --------
+    >>> counted(1, "run"), counted(5000, "row")
+    ('1 run', '5,000 rows')
+    """
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def listed(names: Sequence[str], most: int, separator: str = ", ") -> str:
+    """List the first of some names, and say how many there are besides.
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c", "d"], 2)
+    'a, b and 2 more'
+    """
+    more = len(names) - most
+    return separator.join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def shortened(text: str, most: int = _WIDTH) -> str:
+    """Put a text on one line, and cut that where it is long.
+
+    Examples
+    --------
+    >>> shortened("a   b " * 100, 12), shortened("a   b")
+    ('a b a b a...', 'a b')
+    """
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +122,34 @@ class ScanReport:
     pushed: tuple[str, ...] = ()
     residual: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        """Tell it on one screen; `dataclasses.asdict` has all of it."""
+        runs = f"{counted(self.runs, 'run')} of {listed(self.projects, 4)}"
+        lines = [f"{counted(self.rows, 'row')} of {runs}" if self.kind != "runs" else runs]
+        again = f" ({self.retries:,} of them second tries)" if self.retries else ""
+        size = f"{self.bytes_received / 1e6:,.1f} MB"
+        waited = f", {self.waited:.1f} s of waiting" if self.waited >= _NOTABLE else ""
+        lines.append(
+            f"{counted(self.requests, 'request')}{again}, {size}, {self.seconds:.1f} s{waited}"
+        )
+        if self.samples is not None:
+            known = "" if self.rows_known is None else f" ({self.rows_known:,} rows in all)"
+            more = f": {counted(self.sampled_runs, 'run')} had more{known}" if self.sampled else ""
+            lines.append(f"asked for {self.samples:,} rows a run at the most{more}")
+        if self.growing_runs:
+            lines.append(f"still running: {counted(self.growing_runs, 'run')}")
+        lines += [f"left out: {each.what}: {each.why}" for each in self.left_out[:_SHOWN]]
+        if len(self.left_out) > _SHOWN:
+            lines.append(f"left out: {len(self.left_out) - _SHOWN:,} more, see `left_out`")
+        for told, each in (
+            ("pushed to the server", self.pushed),
+            ("filtered here", self.residual),
+            ("not on this server", self.replaced),
+        ):
+            if each:
+                lines.append(f"{told}: {listed(each, _SHOWN, '; ')}")
+        return "\n  ".join(shortened(line) for line in lines)
+
     @property
     def sampled(self) -> bool:
         """Whether some run has more rows than came back."""
@@ -126,3 +200,31 @@ class Progress:
     bytes_received: int = 0
     waited: float = 0.0
     report: ScanReport | None = None
+
+
+# polars frames carry no metadata of their own, so reports wait here while their frames live.
+_reports: dict[int, ScanReport] = {}
+
+
+def reported(frame: _Frame, report: ScanReport) -> _Frame:
+    """Keep the report of a fresh frame."""
+    _reports[id(frame)] = report
+    # Or the next frame that gets this id would have this report.
+    weakref.finalize(frame, _reports.pop, id(frame), None)
+    return frame
+
+
+def report_of(frame: object) -> ScanReport | None:
+    """Say how a frame was read.
+
+    Parameters
+    ----------
+    frame
+        A frame of polars, as a reader returned it.
+
+    Returns
+    -------
+    ScanReport or None
+        None for a frame that no reader returned as it is.
+    """
+    return _reports.get(id(frame))

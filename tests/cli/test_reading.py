@@ -20,6 +20,7 @@ READS = [
     (["runs", RAGGED, "--filters", '{"state": "finished"}', "--limit", "3", "-c", "state"], "read_runs", {"filters": {"state": "finished"}, "limit": 3, "columns": ["state"]}),
     (["runs", RAGGED, "-c", "name,config.l*", "-c", "state"], "read_runs", {"columns": ["name", "config.l*", "state"]}),
     (["runs", "wbframe/demo", "--order", "-created_at", "--per-page", "5"], "read_runs", {"order": "-created_at", "per_page": 5}),
+    (["runs", "wbframe/demo", "--convert-integer"], "read_runs", {"convert_integer": True}),
     (["runs", "wbframe/demo", "--override", "summary.train/loss=Float64"], "read_runs", {"schema_overrides": {"summary.train/loss": pl.Float64}}),
     (["histories", RAGGED, "-k", "train/loss", "-k", "eval/loss"], "read_histories", {"keys": ["train/loss", "eval/loss"]}),
     (["histories", RAGGED, "-k", "train/loss", "-k", "eval/loss", "--match", "all"], "read_histories", {"keys": ["train/loss", "eval/loss"], "match": "all"}),

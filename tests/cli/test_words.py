@@ -31,6 +31,7 @@ ARGUMENTS = _parameters(
 )  # fmt: skip
 # What the command never passes, so that no message is about it.
 NOT_PASSED = {
+    "api_key",
     "client", "clock", "transport", "proxies", "project", "tries", "first_wait", "longest_wait", "dtype_backend",
     "batch_size", "infer_schema_runs", "on_new_key",
 }  # fmt: skip

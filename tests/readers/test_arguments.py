@@ -74,8 +74,8 @@ WRONG_RUNS = [
     ({"filters": {"state": {"$is": "failed"}}}, FilterError, r"no operator `\$is`; it has \$and \$or .* \$regex"),
     ({"filters": {"stat": "failed"}}, FilterError, r"no field `stat`.*Did you mean 'state'"),
     ({"schema_overrides": {"state": pl.Int64}}, UsageError, r"the dtype of 'state' is fixed"),
-    ({"schema_overrides": {"config.lr": "float"}}, UsageError, r"must be a polars dtype like pl\.Int64; got 'float'"),
-    ({"schema_overrides": ["config.lr"]}, UsageError, r"`schema_overrides` must map names to polars dtypes, .*; got list"),
+    ({"schema_overrides": {"config.lr": "int46"}}, UsageError, r"must be a dtype of polars like pl\.Int64, .*; got 'int46'\. Did you mean 'Int64'"),
+    ({"schema_overrides": ["config.lr"]}, UsageError, r"`schema_overrides` must map names to dtypes, .*; got list"),
     ({"schema_overrides": {3: pl.Int64}}, UsageError, r"must map names"),
     ({"schema_overrides": {"lr": pl.Int64}}, ColumnError, r"no column 'lr'.*'config\.lr' or 'summary\.lr'"),
     ({"progress": "yes"}, UsageError, r"`progress` must be True, False or a function"),
@@ -162,7 +162,7 @@ def test_an_address_of_another_server_is_refused(web, client):
      wbframe.pandas.read_runs, wbframe.pandas.iter_histories, wbframe.arrow.runs_reader, scan_buckets, read_buckets],
 )  # fmt: skip
 def test_a_client_must_be_a_client(read):
-    with pytest.raises(UsageError, match=r"`client` must be a wbframe\.Client; got str"):
+    with pytest.raises(UsageError, match=r"`client` must be a wbframe\.Client or Api; got str"):
         read("e/p", client="https://api.wandb.ai")
 
 

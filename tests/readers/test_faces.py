@@ -16,6 +16,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import wbframe
+from tests.test_signatures import READERS, called, rows_of
 from wbframe.errors import (
     NewKeyWarning,
     RunNotFoundError,
@@ -203,7 +204,7 @@ def test_frames_say_how_they_were_read(what, client):
 
 
 def test_reports_of_frames_that_are_gone_are_gone_too(client):
-    from wbframe.polars import _reports
+    from wbframe.report import _reports
 
     frame = wbframe.polars.read_runs("wbframe/demo", columns=["run_id"], client=client)
     place = id(frame)
@@ -385,3 +386,40 @@ def test_the_readers_are_on_polars_and_pandas():
     assert pl.read_wandb_histories is wbframe.polars.read_histories
     assert pd.read_wandb_runs is wbframe.pandas.read_runs
     assert pd.read_wandb_histories is wbframe.pandas.read_histories
+
+
+def test_the_package_has_the_readers_that_polars_has():
+    names = {name for name in dir(wbframe) if name.startswith(("read_", "scan_"))}
+    assert names == {name.replace("wandb_", "") for name in dir(pl) if "_wandb_" in name}
+    for name in names:
+        verb, what = name.split("_")
+        assert getattr(wbframe, name) is getattr(pl, f"{verb}_wandb_{what}")
+
+
+@pytest.mark.parametrize("kind", [pl.DataFrame, pl.LazyFrame, pd.DataFrame])
+def test_the_namespace_of_any_frame(kind, client):
+    frame = kind({"entity": ["wbframe"], "project": ["ragged"], "run_id": ["huge"], "wandb": [1]})
+    namespace = wbframe.of(frame)
+    assert type(namespace) is type(kind({"run_id": []}).wandb)
+    found = namespace.runs(columns=["run_id", "state"], client=client)
+    assert list(found.columns if kind is pd.DataFrame else found.collect_schema()) == ["run_id", "state"]  # fmt: skip
+
+
+@pytest.mark.parametrize("given", [None, pl.Series(), {"run_id": ["a"]}, pl])
+def test_what_has_no_namespace_is_told(given):
+    with pytest.raises(UsageError, match=f"`frame` must be a frame .*; got {type(given).__name__}"):
+        wbframe.of(given)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_all_faces_take_the_drop_ins_api_for_a_client(name):
+    runs = (RunRecord(name="r", config={"a": 1}, history=History([{"a": 1}])),)
+    with (
+        serve(Project(entity="e", name="p", runs=runs)) as server,
+        wbframe.Client(server.url, server.api_key) as client,
+    ):
+        rows = rows_of(called(name)(client=wbframe.Api(client=client)))
+        sent = client.traffic.requests
+        assert rows.height == 1
+        assert sent == len(server.requests) > 0
+        assert rows.equals(rows_of(called(name)(client=client)))

@@ -52,6 +52,7 @@ def command() -> None:
 @opt.WHICH
 @opt.PER_PAGE
 @opt.OVERRIDES
+@opt.CONVERT_INTEGER
 @opt.ON_ERROR
 @opt.PROGRESS
 @opt.CLIENT
@@ -77,6 +78,7 @@ def runs(paths: tuple[str, ...], form: str | None, output: Path | None, **option
 @opt.ROWS
 @opt.WHICH
 @opt.OVERRIDES
+@opt.CONVERT_INTEGER
 @opt.ON_ERROR
 @opt.PROGRESS
 @opt.CLIENT

@@ -254,6 +254,11 @@ OVERRIDES = click.option(
     multiple=True,
     help="A column's dtype: tokens=Int64 keeps every digit. Repeatable.",
 )
+CONVERT_INTEGER = click.option(
+    "--convert-integer",
+    is_flag=True,
+    help="Int64 for columns that hold whole numbers alone, all of which it holds exactly.",
+)
 ON_ERROR = click.option(
     "--on-error",
     type=click.Choice(["raise", "skip"]),

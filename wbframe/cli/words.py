@@ -13,7 +13,7 @@ import wbframe
 __all__ = ["as_options", "options"]
 
 # What the command never passes, so that no message is about it.
-_NOT_PASSED = {"client", "clock", "transport", "proxies", "project"}
+_NOT_PASSED = {"client", "clock", "transport", "proxies", "project", "api_key"}
 _OTHERWISE = {
     "path": "PATH",
     "schema_overrides": "--override",

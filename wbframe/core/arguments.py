@@ -28,6 +28,7 @@ from wbframe.core.model import (
     Stream,
 )
 from wbframe.core.paths import parse_paths
+from wbframe.core.schema.dtypes import dtype_named
 from wbframe.core.schema.runs import RUN_COLUMNS, check_columns, unknown_column
 from wbframe.errors import ColumnError, UsageError, did_you_mean, one_of
 
@@ -48,7 +49,7 @@ def runs_scan(
     limit: int | None = None,
     per_page: int | None = None,
     schema_overrides: Overrides = None,
-    on_error: str = "raise",
+    on_error: OnError = "raise",
 ) -> RunsScan:
     """Check the arguments of the runs readers.
 
@@ -78,8 +79,8 @@ def history_scan(
     keys: Sequence[str] | str | None = None,
     samples: int | None = DEFAULT_SAMPLES,
     x_axis: str = STEP,
-    stream: str = "default",
-    match: str = "any",
+    stream: Stream = "default",
+    match: Match = "any",
     run_columns: Sequence[str] | None = None,
     min_step: int | None = None,
     max_step: int | None = None,
@@ -87,8 +88,8 @@ def history_scan(
     order: str = DEFAULT_ORDER,
     limit: int | None = None,
     schema_overrides: Overrides = None,
-    on_incomplete: str = "raise",
-    on_error: str = "raise",
+    on_incomplete: OnIncomplete = "raise",
+    on_error: OnError = "raise",
 ) -> HistoryScan:
     """Check the arguments of the histories readers; raises as `runs_scan` does."""
     if stream not in get_args(Stream):
@@ -127,12 +128,12 @@ def history_scan(
         keys=asked,
         samples=samples,
         x_axis=x_axis,
-        stream=stream,  # type: ignore[arg-type]
-        match=match,  # type: ignore[arg-type]
+        stream=stream,
+        match=match,
         run_columns=tuple(name for name in checked if name != "run_id"),
         min_step=min_step,
         max_step=max_step,
-        on_incomplete=on_incomplete,  # type: ignore[arg-type]
+        on_incomplete=on_incomplete,
         overrides=overrides(schema_overrides, runs=False),
     )
 
@@ -142,7 +143,7 @@ _Result = TypeVar("_Result")
 INFER_SCHEMA_RUNS = 100
 
 
-def check_scan_options(*, infer_schema_runs: int, on_new_key: str) -> tuple[OnNewKey, int]:
+def check_scan_options(*, infer_schema_runs: int, on_new_key: OnNewKey) -> tuple[OnNewKey, int]:
     """Check the arguments that only scans have.
 
     Raises
@@ -153,12 +154,19 @@ def check_scan_options(*, infer_schema_runs: int, on_new_key: str) -> tuple[OnNe
     infer_schema_runs = _whole_number("infer_schema_runs", infer_schema_runs, least=1)
     if on_new_key not in get_args(OnNewKey):
         raise one_of("on_new_key", on_new_key, get_args(OnNewKey))
-    return on_new_key, infer_schema_runs  # type: ignore[return-value]
+    return on_new_key, infer_schema_runs
 
 
 def check_batch_size(batch_size: int | None) -> int | None:
     """Check the number of rows of a batch."""
     return None if batch_size is None else _whole_number("batch_size", batch_size, least=1)
+
+
+def check_flag(name: str, value: bool) -> bool:  # noqa: FBT001
+    """Check an option that is on or off."""
+    if not isinstance(value, bool):
+        raise UsageError(f"`{name}` must be True or False; got {value!r}")
+    return value
 
 
 def check_bins(bins: int) -> int:
@@ -173,7 +181,7 @@ def selection(
     order: str,
     limit: int | None,
     per_page: int | None,
-    on_error: str = "raise",
+    on_error: OnError = "raise",
 ) -> Selection:
     """Check the arguments that say which runs."""
     if on_error not in get_args(OnError):
@@ -190,7 +198,7 @@ def selection(
         order=_order(order),
         limit=limit,
         per_page=per_page,
-        on_error=on_error,  # type: ignore[arg-type]
+        on_error=on_error,
     )
 
 
@@ -284,7 +292,7 @@ def _keys(keys: Sequence[str] | str | None) -> tuple[str, ...] | None:
 
 
 def overrides(given: Overrides, *, runs: bool) -> dict[str, pl.DataType]:
-    """Check `schema_overrides`: names of columns, and dtypes or their classes.
+    """Check `schema_overrides`: names of columns, and dtypes or what names them.
 
     Raises
     ------
@@ -296,20 +304,12 @@ def overrides(given: Overrides, *, runs: bool) -> dict[str, pl.DataType]:
     found: dict[str, pl.DataType] = {}
     if given is not None and not isinstance(given, Mapping):
         raise UsageError(
-            "`schema_overrides` must map names to polars dtypes, as {'tokens': pl.Int64};"
+            "`schema_overrides` must map names to dtypes, as {'tokens': pl.Int64};"
             f" got {type(given).__name__}"
         )
     for name, dtype in (given or {}).items():
         if not isinstance(name, str):
-            raise UsageError(
-                f"`schema_overrides` must map names to polars dtypes; got the name {name!r}"
-            )
-        if isinstance(dtype, type) and issubclass(dtype, pl.DataType):
-            dtype = dtype()  # noqa: PLW2901 -- pl.Int64 and pl.Int64() mean the same
-        if not isinstance(dtype, pl.DataType):
-            raise UsageError(
-                f"`schema_overrides`: {name!r} must be a polars dtype like pl.Int64; got {dtype!r}"
-            )
+            raise UsageError(f"`schema_overrides` must map names to dtypes; got the name {name!r}")
         fixed = name in RUN_COLUMNS if runs else name in {"run_id", STEP}
         if fixed:
             raise UsageError(
@@ -321,7 +321,7 @@ def overrides(given: Overrides, *, runs: bool) -> dict[str, pl.DataType]:
                 f" a key is 'config.{name}' or 'summary.{name}'"
             )
             raise ColumnError(msg)
-        found[name] = dtype
+        found[name] = dtype_named(dtype, column=name)
     return found
 
 

@@ -13,6 +13,7 @@ from wbframe.core.decode.parquet import NEAR_BYTES, TAIL_BYTES, WHOLE_SHARE
 from wbframe.core.histories.tasks import POINTS_PER_REQUEST, RUNS_PER_REQUEST
 from wbframe.core.model import HistoryScan
 from wbframe.core.protocol.exports import Export
+from wbframe.report import counted, listed, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ScanExplanation",
     "count_requests",
+    "describe_namespace",
     "describe_scan",
     "first_of",
     "path_text",
@@ -80,12 +82,12 @@ class ScanExplanation:
     requests: int | None = None
     replaced: tuple[str, ...] = ()
 
-    def __str__(self) -> str:
-        lines = [f"{self.kind} of {', '.join(self.paths)}"]
-        lines.append(f"  columns: {_some(self.columns)}")
-        lines.append(f"  server filter: {self.filters}")
+    def __repr__(self) -> str:
+        lines = [f"{self.kind} of {listed(self.paths, _PATHS)}"]
+        lines.append(f"  columns: {listed(self.columns, _SHOWN)}")
+        lines.append(f"  server filter: {shortened(self.filters)}")
         if self.kind == "histories":
-            keys = "all" if self.keys is None else _some(self.keys)
+            keys = "all" if self.keys is None else listed(self.keys, _SHOWN)
             lines.append(f"  keys: {keys}; stream: {self.stream}")
             low = "start" if self.min_step is None else self.min_step
             high = "end" if self.max_step is None else self.max_step
@@ -93,10 +95,14 @@ class ScanExplanation:
             lines.append(f"  steps: {low} to {high} (exclusive); {rows}")
         if self.n_rows is not None:
             lines.append(f"  limit: {self.n_rows} rows, taken before the predicate")
-        for each in self.conjuncts:
+        for each in self.conjuncts[:_SHOWN]:
             reason = f" ({each.reason})" if each.reason else ""
             pushed = f" as {_json(each.pushed)}" if each.pushed else ""
-            lines.append(f"  {_STATUS[each.status]}: {each.text}{pushed}{reason}")
+            lines.append(
+                f"  {_STATUS[each.status]}: {shortened(each.text, _CONDITION)}{pushed}{reason}"
+            )
+        if len(self.conjuncts) > _SHOWN:
+            lines.append(f"  conditions: {len(self.conjuncts) - _SHOWN:,} more, see `conjuncts`")
         if self.requests is not None:
             lines.append(f"  requests: about {self.requests}")
         lines.extend(f"  not on this server: {each}, replaced" for each in self.replaced)
@@ -104,18 +110,13 @@ class ScanExplanation:
 
 
 _STATUS = {"exact": "pushed exactly", "superset": "pushed as a superset", "local": "stays local"}
-_SHOWN = 12
+# What is shown at the most: names and conditions, paths, characters of a condition.
+_SHOWN, _PATHS, _CONDITION = 12, 4, 120
 
 
 def _json(value: object) -> str:
     """Spell what is pushed."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-
-
-def _some(names: tuple[str, ...]) -> str:
-    """List names, not more than fit a line or two."""
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return shortened(json.dumps(value, separators=(",", ":"), ensure_ascii=False), _CONDITION)
 
 
 def path_text(path: RunPath) -> str:
@@ -129,22 +130,35 @@ def path_text(path: RunPath) -> str:
 def describe_scan(scan: RunsScan | HistoryScan) -> str:
     """Describe a scan on one line, as it was made: what a query adds, the plan shows beside it."""
     selection = scan.selection
-    parts = [_some(tuple(map(path_text, selection.paths)))]
+    # A lazy frame names none before it is collected.
+    parts = [listed(list(map(path_text, selection.paths)), _PATHS)] if selection.paths else []
     if selection.filters != flt.EMPTY:
-        parts.append(f"server filter {flt.to_json(selection.filters)}")
+        parts.append(f"server filter {shortened(flt.to_json(selection.filters))}")
     if selection.predicate is not None:
-        parts.append(f"filter {selection.predicate}")
+        parts.append(f"filter {shortened(str(selection.predicate))}")
     parts.append(f"order {selection.order}")
     if selection.limit is not None:
         parts.append(f"limit {selection.limit} runs")
     if isinstance(scan, HistoryScan):
-        parts.append(f"keys {_some(scan.keys) if scan.keys else 'all'} ({scan.match})")
+        parts.append(f"keys {listed(scan.keys, _SHOWN) if scan.keys else 'all'} ({scan.match})")
         if scan.stream != "default":
             parts.append(f"stream {scan.stream}")
         if scan.min_step is not None or scan.max_step is not None:
             parts.append(f"steps [{scan.min_step or 0}, {scan.max_step or 'end'})")
         parts.append("every row" if scan.samples is None else f"at most {scan.samples} rows a run")
     return "; ".join(parts)
+
+
+def describe_namespace(kind: type, runs: int | None) -> str:
+    """Describe a namespace of frames: how many runs its frame names, and a line for each thing that it has."""
+    has = {name: each for name, each in vars(kind).items() if not name.startswith("_")}
+    width = max(map(len, has)) + 2
+    lines = [
+        f"  {name + ('()' if callable(each) else ''):<{width}}  {(each.__doc__ or '').splitlines()[0]}"
+        for name, each in has.items()
+    ]
+    of = "the runs of a lazy frame" if runs is None else counted(runs, "run")
+    return "\n".join([f"wandb of {of}", *lines])
 
 
 # Of a number in an exported file; compression makes it no larger.

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 
     from wbframe.core.filters import Filter
 
+# What readers take one of: their signatures have these names, so that editors show the choices.
 Stream = Literal["default", "system"]
 Match = Literal["any", "all"]
 OnNewKey = Literal["raise", "ignore"]
 OnIncomplete = Literal["raise", "warn"]
 OnError = Literal["raise", "skip"]
+DtypeBackend = Literal["numpy", "numpy_nullable", "pyarrow"]
 
 # Cursors are offsets: newest first, each run that begins while pages are read pushes another onto the next page.
 # W&B's SDK went over to this order for it: https://github.com/wandb/wandb/pull/7675

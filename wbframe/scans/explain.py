@@ -60,7 +60,7 @@ class Explanation:
 
     scans: tuple[ScanExplanation, ...]
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return "\n\n".join(map(str, self.scans)) or "nothing is read"
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import struct
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -114,6 +114,8 @@ def reader_of(name: str, dtype: PolarsDataType, lost: list[bytes]) -> Reader:
         inner = _bool
     elif dtype == pl.String:
         inner = _string
+    elif dtype == pl.Date:
+        inner = _date
     elif dtype == UTC_TIME:
         inner = _time
     elif isinstance(dtype, pl.List):
@@ -126,7 +128,7 @@ def reader_of(name: str, dtype: PolarsDataType, lost: list[bytes]) -> Reader:
         raise UsageError(
             f"key {name!r} cannot be read as {dtype}: the dtypes of history columns are the"
             " integers of up to 64 bits, Float32, Float64, Boolean, String, Datetime('us', 'UTC'),"
-            " and List and Struct of these"
+            " Date, and List and Struct of these"
         )
     return lambda cell: None if cell == b"null" else inner(cell)
 
@@ -214,6 +216,14 @@ def _time(cell: bytes) -> datetime:
         return base + timedelta(microseconds=micros)
     except (ValueError, ArithmeticError):  # no such day, or beyond the years 1 to 9999
         raise MisfitError from None
+
+
+def _date(cell: bytes) -> date:
+    """Read a day; what has a time of day besides is none."""
+    moment = _time(cell)
+    if moment.time() != time.min:
+        raise MisfitError
+    return moment.date()
 
 
 def _list_reader(read: Reader, dtype: PolarsDataType) -> Reader:

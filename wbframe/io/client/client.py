@@ -431,12 +431,12 @@ class Client(Learned):
         self.decoding = threading.BoundedSemaphore(max(os.cpu_count() or 1, 2))
 
 
-def client_or_default(client: Client | None) -> Client:
-    """Give the client, or the one for the environment as it is now; it keeps its connections between calls."""
-    if client is not None:
-        if not isinstance(client, Client):
-            raise UsageError(f"`client` must be a wbframe.Client; got {type(client).__name__}")
-        return client
+def client_or_default(given: object) -> Client:
+    """Give the client, also that of an `Api`; for None that of the environment, which keeps its connections."""
+    if given is not None:
+        if isinstance(client := getattr(given, "client", given), Client):
+            return client
+        raise UsageError(f"`client` must be a wbframe.Client or Api; got {type(given).__name__}")
     base_url = find_base_url(None)
     at = (base_url, named_by_folder(None), *map(os.environ.get, _NAMES))
     with _defaults_lock:

@@ -1,8 +1,7 @@
-"""The polars face: readers and scans as functions."""
+"""Scans, which give lazy frames."""
 
 from __future__ import annotations
 
-import weakref
 from typing import TYPE_CHECKING
 
 from wbframe.core.arguments import (
@@ -13,7 +12,6 @@ from wbframe.core.arguments import (
     runs_scan,
 )
 from wbframe.core.model import DEFAULT_ORDER, DEFAULT_SAMPLES
-from wbframe.docs import documented
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,132 +19,13 @@ if TYPE_CHECKING:
     import polars as pl
 
     from wbframe.core.arguments import Filters, Overrides
-    from wbframe.core.model import RunPath
+    from wbframe.core.model import Match, OnError, OnIncomplete, OnNewKey, RunPath, Stream
+    from wbframe.dropin.api import Api
     from wbframe.io.client.client import Client
-    from wbframe.io.read.outcome import Hook
-    from wbframe.report import ScanReport
 
-__all__ = ["read_histories", "read_runs", "report_of", "scan_histories", "scan_runs"]
+__all__ = ["scan_histories", "scan_runs"]
 
 
-@documented("runs")
-def read_runs(
-    path: str | RunPath | Iterable[str | RunPath],
-    *,
-    columns: Sequence[str] | None = None,
-    filters: Filters = None,
-    order: str = DEFAULT_ORDER,
-    limit: int | None = None,
-    per_page: int | None = None,
-    schema_overrides: Overrides = None,
-    on_error: str = "raise",
-    client: Client | None = None,
-    progress: bool | Hook | None = None,
-) -> pl.DataFrame:
-    """Read the runs of a project as one typed frame.
-
-    Also `pl.read_wandb_runs`. Costs a request a page, and one a thousand config and summary keys where such
-    columns are read.
-
-    Parameters
-    ----------
-    {parameters}
-
-    Returns
-    -------
-    polars.DataFrame
-        One row a run, in the order asked for: ``entity, project, run_id, name, state, created_at,
-        heartbeat_at, user, group, job_type, sweep, tags, notes, commit, history_line_count``, then
-        ``config.*``, then ``summary.*``, each sorted; or `columns` as given. Nested dicts are flattened with
-        dots. Times are Datetime(us, UTC), numbers Float64, `tags` a list of text; lists and media are JSON
-        text, as is a key that is text in some runs and a number in others.
-
-    Raises
-    ------
-    {raises}
-
-    Examples
-    --------
-    >>> import polars as pl, wbframe.server
-    >>> with wbframe.server.serve(project="demo") as server:
-    ...     client = wbframe.Client(server.url, server.api_key)
-    ...     runs = read_runs("wbframe/demo", columns=["run_id", "state"], client=client)
-    >>> dict(runs.schema)
-    {'run_id': String, 'state': String}
-    """
-    from wbframe.io.client.client import client_or_default
-    from wbframe.io.read.outcome import hook_of
-    from wbframe.io.read.runs import read_runs as read
-
-    scan = call_with(runs_scan, locals())
-    return _reported(*read(client_or_default(client), scan, hook_of(progress)))
-
-
-@documented("histories")
-def read_histories(
-    path: str | RunPath | Iterable[str | RunPath],
-    *,
-    keys: Sequence[str] | None = None,
-    samples: int | None = DEFAULT_SAMPLES,
-    x_axis: str = "_step",
-    stream: str = "default",
-    match: str = "any",
-    run_columns: Sequence[str] | None = None,
-    min_step: int | None = None,
-    max_step: int | None = None,
-    filters: Filters = None,
-    order: str = DEFAULT_ORDER,
-    limit: int | None = None,
-    schema_overrides: Overrides = None,
-    on_incomplete: str = "raise",
-    on_error: str = "raise",
-    client: Client | None = None,
-    progress: bool | Hook | None = None,
-) -> pl.DataFrame:
-    """Read what the runs of a project have logged as one typed frame, many runs a request.
-
-    Also `pl.read_wandb_histories`. Costs a request a page of runs, then one for each 200,000 cells (or 100
-    runs); one more where rows show that keys were not logged together. With ``samples=None`` one for each 16
-    runs in place of these, one or a few for each exported file, and those for the rows that are not exported.
-
-    Parameters
-    ----------
-    {parameters}
-
-    Returns
-    -------
-    polars.DataFrame
-        `run_id`, `_step`, the keys (in the order asked, else sorted), `run_columns`. Runs in the order of
-        the query, rows of a run by `_step`. Numbers are Float64 (also NaN and infinities), booleans
-        Boolean, text String; lists, histograms and media are JSON text. A logged key whose name is taken by
-        another column is called ``history.<key>``. Machine metrics have `_runtime` and `_timestamp` in
-        place of `_step`.
-
-    Raises
-    ------
-    {raises}
-
-    Examples
-    --------
-    >>> import polars as pl, wbframe.server
-    >>> with wbframe.server.serve(project="demo") as server:
-    ...     client = wbframe.Client(server.url, server.api_key)
-    ...     rows = read_histories("wbframe/demo", keys=["train/loss"], limit=2, client=client)
-    >>> dict(rows.schema)
-    {'run_id': String, '_step': Int64, 'train/loss': Float64}
-    """
-    from wbframe.io.client.client import client_or_default
-    from wbframe.io.read.histories import read_histories as read
-    from wbframe.io.read.outcome import hook_of
-
-    scan = call_with(history_scan, locals())
-    return _reported(*read(client_or_default(client), scan, hook_of(progress)))
-
-
-# ---------------------------------------------------------------- scans
-
-
-@documented("runs")
 def scan_runs(
     path: str | RunPath | Iterable[str | RunPath],
     *,
@@ -156,10 +35,10 @@ def scan_runs(
     limit: int | None = None,
     per_page: int | None = None,
     schema_overrides: Overrides = None,
-    on_error: str = "raise",
+    on_error: OnError = "raise",
     infer_schema_runs: int = INFER_SCHEMA_RUNS,
-    on_new_key: str = "ignore",
-    client: Client | None = None,
+    on_new_key: OnNewKey = "ignore",
+    client: Client | Api | None = None,
 ) -> pl.LazyFrame:
     """Scan the runs of a project: nothing is read before the frame is collected, and then only what it takes.
 
@@ -177,12 +56,39 @@ def scan_runs(
 
     Parameters
     ----------
-    {parameters}
+    path
+        Which runs: ``"entity/project"``, ``"project"`` (default entity), ``"entity/project/sweeps/<id>"``,
+        ``"entity/project/runs/<id>"`` or ``"entity/project/<id>"``, the ``https://`` address of any of these in
+        the web app, or a list of any of these.
+    columns
+        Names and globs, in the order wanted: ``["name", "config.lr", "summary.*"]``; None for all. The server
+        is asked for these alone.
+    filters
+        Which of these runs: the server's Mongo-like dict (``{"state": "finished", "config.lr": {"$gt":
+        0.01}}``), or an expression (or a list, all of which must hold) over the columns of the runs frame.
+        The server filters as far as it provably can; an expression is applied here again, so it is exact.
+    order
+        A sign and a field: ``"+created_at"``, ``"-heartbeat_at"``, ``"-summary.loss"``, ``"+config.lr"``.
+    limit
+        The most runs; exact, and counted after `filters`. None for all.
+    per_page
+        Runs a request, 1 to 1000. Default: 200, or 499 where no more than ten config and summary keys are read.
+    schema_overrides
+        Column to dtype, where the default does not suit: ``{"tokens": pl.Int64}`` keeps every digit,
+        ``{"bins": pl.List(pl.Float64)}`` opens lists. Python's types (``int``, ``date``, ``list[float]``) and
+        pandas' names (``"Int64"``, ``"datetime64[us, UTC]"``) say the same.
+    on_error
+        What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them
+        out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know the
+        columns is never left out.
     infer_schema_runs
         Runs that are looked at for the columns where a server has no index of them.
     on_new_key
         What to do, where all of them or a glob of them are read, with config and summary keys that the index
         does not name: ``"ignore"`` with a `NewKeyWarning`, or ``"raise"``. By name they can be read.
+    client
+        The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and key,
+        found as the official SDK does it.
 
     Returns
     -------
@@ -214,15 +120,14 @@ def scan_runs(
     return counting(registered(source), source)
 
 
-@documented("histories")
 def scan_histories(
     path: str | RunPath | Iterable[str | RunPath],
     *,
     keys: Sequence[str] | None = None,
     samples: int | None = DEFAULT_SAMPLES,
     x_axis: str = "_step",
-    stream: str = "default",
-    match: str = "any",
+    stream: Stream = "default",
+    match: Match = "any",
     run_columns: Sequence[str] | None = None,
     min_step: int | None = None,
     max_step: int | None = None,
@@ -230,11 +135,11 @@ def scan_histories(
     order: str = DEFAULT_ORDER,
     limit: int | None = None,
     schema_overrides: Overrides = None,
-    on_incomplete: str = "raise",
-    on_error: str = "raise",
+    on_incomplete: OnIncomplete = "raise",
+    on_error: OnError = "raise",
     infer_schema_runs: int = INFER_SCHEMA_RUNS,
-    on_new_key: str = "ignore",
-    client: Client | None = None,
+    on_new_key: OnNewKey = "ignore",
+    client: Client | Api | None = None,
 ) -> pl.LazyFrame:
     """Scan what the runs of a project have logged: nothing is read before the frame is collected.
 
@@ -251,12 +156,55 @@ def scan_histories(
 
     Parameters
     ----------
-    {parameters}
+    path
+        Which runs: ``"entity/project"``, ``"project"`` (default entity), ``"entity/project/sweeps/<id>"``,
+        ``"entity/project/runs/<id>"`` or ``"entity/project/<id>"``, the ``https://`` address of any of these in
+        the web app, or a list of any of these.
+    keys
+        Logged keys (or globs), in the order wanted; None for all. For ``stream="system"`` any of the spellings
+        ``"cpu"``, ``"system.cpu"``, ``"system/cpu"``.
+    samples
+        Rows of a run at the most. More are sampled down by the server, evenly: of named keys each group that
+        is logged together by itself, of all keys whole rows, so that rare keys lose more. The frame's metadata
+        says whether it happened. None for every logged row: from exported files, and live for what is not
+        exported, checked to be complete.
+    x_axis
+        A key that stands beside `_step`; other than `_step`, only rows that hold it are read.
+    stream
+        ``"default"`` for what was logged, ``"system"`` for machine metrics.
+    match
+        ``"any"`` gives every row that holds one of the keys, ``"all"`` only rows that hold all of them.
+    run_columns
+        Columns of the runs frame to repeat beside each row.
+    min_step, max_step
+        Steps to read: `min_step` is inclusive, `max_step` exclusive.
+    filters
+        Which of these runs: the server's Mongo-like dict (``{"state": "finished", "config.lr": {"$gt":
+        0.01}}``), or an expression (or a list, all of which must hold) over the columns of the runs frame.
+        The server filters as far as it provably can; an expression is applied here again, so it is exact.
+    order
+        A sign and a field: ``"+created_at"``, ``"-heartbeat_at"``, ``"-summary.loss"``, ``"+config.lr"``.
+    limit
+        The most runs; exact, and counted after `filters`. None for all.
+    schema_overrides
+        Column to dtype, where the default does not suit: ``{"tokens": pl.Int64}`` keeps every digit,
+        ``{"bins": pl.List(pl.Float64)}`` opens lists. Python's types (``int``, ``date``, ``list[float]``) and
+        pandas' names (``"Int64"``, ``"datetime64[us, UTC]"``) say the same.
+    on_incomplete
+        With ``samples=None``, what to do when fewer rows of a run come than the server says it has:
+        ``"raise"``, or ``"warn"``.
+    on_error
+        What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them
+        out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know the
+        columns is never left out.
     infer_schema_runs
         Runs that are looked at for the keys where a server cannot tell those of all runs.
     on_new_key
         What to do, where all keys or a glob of them are read, with those that were logged since: ``"ignore"``
         with a `NewKeyWarning`, or ``"raise"``. By name they can be read.
+    client
+        The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and key,
+        found as the official SDK does it.
 
     Returns
     -------
@@ -284,22 +232,3 @@ def scan_histories(
     scan = call_with(history_scan, locals())
     options = check_scan_options(infer_schema_runs=infer_schema_runs, on_new_key=on_new_key)
     return registered(HistorySource(scan, client, *options))
-
-
-# ---------------------------------------------------------------- metadata
-
-# polars frames carry no metadata of their own, so reports wait here while their frames live.
-_reports: dict[int, ScanReport] = {}
-
-
-def _reported(frame: pl.DataFrame, report: ScanReport) -> pl.DataFrame:
-    """Keep the report of a fresh frame."""
-    _reports[id(frame)] = report
-    # Or the next frame that gets this id would have this report.
-    weakref.finalize(frame, _reports.pop, id(frame), None)
-    return frame
-
-
-def report_of(frame: pl.DataFrame) -> ScanReport | None:
-    """Say how a frame was read; None for a frame that no reader returned as it is."""
-    return _reports.get(id(frame))

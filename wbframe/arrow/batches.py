@@ -1,0 +1,190 @@
+"""Readers of batches, the first of which come while later ones are on their way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wbframe.arrow.tables import reader_of
+from wbframe.core.arguments import call_with, check_batch_size, history_scan, runs_scan
+from wbframe.core.model import DEFAULT_ORDER, DEFAULT_SAMPLES
+from wbframe.io.client.client import client_or_default
+from wbframe.scans.source import HistorySource, RunsSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import pyarrow as pa
+
+    from wbframe.core.arguments import Filters, Overrides
+    from wbframe.core.model import Match, OnError, OnIncomplete, RunPath, Stream
+    from wbframe.dropin.api import Api
+    from wbframe.io.client.client import Client
+
+__all__ = ["histories_reader", "runs_reader"]
+
+
+def runs_reader(
+    path: str | RunPath | Iterable[str | RunPath],
+    *,
+    columns: Sequence[str] | None = None,
+    filters: Filters = None,
+    order: str = DEFAULT_ORDER,
+    limit: int | None = None,
+    per_page: int | None = None,
+    schema_overrides: Overrides = None,
+    on_error: OnError = "raise",
+    client: Client | Api | None = None,
+) -> pa.RecordBatchReader:
+    """Read the runs frame batch by batch, a page each; the schema is known before the first page is read.
+
+    Parameters
+    ----------
+    path
+        Which runs: ``"entity/project"``, ``"project"`` (default entity), ``"entity/project/sweeps/<id>"``,
+        ``"entity/project/runs/<id>"`` or ``"entity/project/<id>"``, the ``https://`` address of any of these in
+        the web app, or a list of any of these.
+    columns
+        Names and globs, in the order wanted: ``["name", "config.lr", "summary.*"]``; None for all. The server
+        is asked for these alone.
+    filters
+        Which of these runs: the server's Mongo-like dict (``{"state": "finished", "config.lr": {"$gt":
+        0.01}}``), or an expression (or a list, all of which must hold) over the columns of the runs frame.
+        The server filters as far as it provably can; an expression is applied here again, so it is exact.
+    order
+        A sign and a field: ``"+created_at"``, ``"-heartbeat_at"``, ``"-summary.loss"``, ``"+config.lr"``.
+    limit
+        The most runs; exact, and counted after `filters`. None for all.
+    per_page
+        Runs a request, 1 to 1000. Default: 200, or 499 where no more than ten config and summary keys are read.
+    schema_overrides
+        Column to dtype, where the default does not suit: ``{"tokens": pl.Int64}`` keeps every digit,
+        ``{"bins": pl.List(pl.Float64)}`` opens lists. Python's types (``int``, ``date``, ``list[float]``) and
+        pandas' names (``"Int64"``, ``"datetime64[us, UTC]"``) say the same.
+    on_error
+        What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them
+        out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know the
+        columns is never left out.
+    client
+        The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and key,
+        found as the official SDK does it.
+
+    Returns
+    -------
+    pyarrow.RecordBatchReader
+        For DuckDB and everything else that takes the Arrow C stream. Errors of later pages are raised while
+        it is read.
+
+    Raises
+    ------
+    UsageError
+        An argument is wrong; found before any request where it can be known.
+    CredentialsError, AccessError, NotFoundError
+        No or a refused key; no permission; no such project, run or sweep.
+    IncompleteError
+        Runs came and went each time that they were listed.
+    RequestError, QueryError, AnswerError
+        The server could not be reached, refused the query, or answered something else; after the retries. The
+        error's `report` says what had been done until then.
+    """
+    scan = call_with(runs_scan, locals())
+    source = RunsSource(scan, client_or_default(client))
+    # Not by way of polars, under which errors lose their class in some releases.
+    return reader_of(source.schema(), source(None, None, None, None))
+
+
+def histories_reader(
+    path: str | RunPath | Iterable[str | RunPath],
+    *,
+    keys: Sequence[str] | None = None,
+    samples: int | None = DEFAULT_SAMPLES,
+    x_axis: str = "_step",
+    stream: Stream = "default",
+    match: Match = "any",
+    run_columns: Sequence[str] | None = None,
+    min_step: int | None = None,
+    max_step: int | None = None,
+    filters: Filters = None,
+    order: str = DEFAULT_ORDER,
+    limit: int | None = None,
+    schema_overrides: Overrides = None,
+    on_incomplete: OnIncomplete = "raise",
+    on_error: OnError = "raise",
+    batch_size: int | None = None,
+    client: Client | Api | None = None,
+) -> pa.RecordBatchReader:
+    """Read histories batch by batch, a batch a request, while later ones are on their way.
+
+    The schema is known before this returns.
+
+    Parameters
+    ----------
+    path
+        Which runs: ``"entity/project"``, ``"project"`` (default entity), ``"entity/project/sweeps/<id>"``,
+        ``"entity/project/runs/<id>"`` or ``"entity/project/<id>"``, the ``https://`` address of any of these in
+        the web app, or a list of any of these.
+    keys
+        Logged keys (or globs), in the order wanted; None for all. For ``stream="system"`` any of the spellings
+        ``"cpu"``, ``"system.cpu"``, ``"system/cpu"``.
+    samples
+        Rows of a run at the most. More are sampled down by the server, evenly: of named keys each group that
+        is logged together by itself, of all keys whole rows, so that rare keys lose more. The frame's metadata
+        says whether it happened. None for every logged row: from exported files, and live for what is not
+        exported, checked to be complete.
+    x_axis
+        A key that stands beside `_step`; other than `_step`, only rows that hold it are read.
+    stream
+        ``"default"`` for what was logged, ``"system"`` for machine metrics.
+    match
+        ``"any"`` gives every row that holds one of the keys, ``"all"`` only rows that hold all of them.
+    run_columns
+        Columns of the runs frame to repeat beside each row.
+    min_step, max_step
+        Steps to read: `min_step` is inclusive, `max_step` exclusive.
+    filters
+        Which of these runs: the server's Mongo-like dict (``{"state": "finished", "config.lr": {"$gt":
+        0.01}}``), or an expression (or a list, all of which must hold) over the columns of the runs frame.
+        The server filters as far as it provably can; an expression is applied here again, so it is exact.
+    order
+        A sign and a field: ``"+created_at"``, ``"-heartbeat_at"``, ``"-summary.loss"``, ``"+config.lr"``.
+    limit
+        The most runs; exact, and counted after `filters`. None for all.
+    schema_overrides
+        Column to dtype, where the default does not suit: ``{"tokens": pl.Int64}`` keeps every digit,
+        ``{"bins": pl.List(pl.Float64)}`` opens lists. Python's types (``int``, ``date``, ``list[float]``) and
+        pandas' names (``"Int64"``, ``"datetime64[us, UTC]"``) say the same.
+    on_incomplete
+        With ``samples=None``, what to do when fewer rows of a run come than the server says it has:
+        ``"raise"``, or ``"warn"``.
+    on_error
+        What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them
+        out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know the
+        columns is never left out.
+    batch_size
+        Rows that come at once, at the most; None for as many as a request gives.
+    client
+        The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and key,
+        found as the official SDK does it.
+
+    Returns
+    -------
+    pyarrow.RecordBatchReader
+        For DuckDB and everything else that takes the Arrow C stream. Errors of later requests are raised
+        while it is read.
+
+    Raises
+    ------
+    UsageError
+        An argument is wrong; found before any request where it can be known.
+    CredentialsError, AccessError, NotFoundError
+        No or a refused key; no permission; no such project, run or sweep.
+    IncompleteError
+        Runs came and went each time that they were listed; or `IncompleteHistoryError`, with
+        ``samples=None``: rows of a run are missing.
+    RequestError, QueryError, AnswerError
+        The server could not be reached, refused the query, or answered something else; after the retries. The
+        error's `report` says what had been done until then.
+    """
+    scan = call_with(history_scan, locals())
+    size = check_batch_size(batch_size)
+    source = HistorySource(scan, client_or_default(client))
+    return reader_of(source.schema(), source(None, None, None, size))

@@ -1,0 +1,201 @@
+"""The ``wandb`` accessor: from a frame to the runs and histories that its rows name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wbframe.core.arguments import call_with
+from wbframe.core.explain import describe_namespace
+from wbframe.core.model import DEFAULT_SAMPLES
+from wbframe.core.paths import paths_of
+from wbframe.pandas.reads import read_histories, read_runs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from wbframe.core.arguments import Overrides
+    from wbframe.core.model import DtypeBackend, Match, OnError, OnIncomplete, RunPaths, Stream
+    from wbframe.dropin.api import Api
+    from wbframe.io.client.client import Client
+    from wbframe.io.read.outcome import Hook
+
+__all__ = ["FrameAccessor"]
+
+
+class FrameAccessor:
+    """From a frame to the runs and histories that its rows name."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._frame = frame
+
+    def __repr__(self) -> str:
+        named = self._named()
+        return describe_namespace(type(self), len(named) if "run_id" in named else 0)
+
+    def _named(self) -> pd.DataFrame:
+        """Give the columns that name runs, each run once."""
+        names = [each for each in ("entity", "project", "run_id") if each in self._frame.columns]
+        return self._frame[names].drop_duplicates()
+
+    def _paths(self, path: str | None) -> RunPaths:
+        rows = self._named().astype(object)
+        names = list(rows.columns)
+        # NaN, NA and None all stand for a missing id, depending on the dtype.
+        plain = [
+            dict(zip(names, row, strict=True)) for row in rows.where(rows.notna(), None).to_numpy()
+        ]
+        return paths_of(plain, names, path)
+
+    def histories(
+        self,
+        *,
+        path: str | None = None,
+        keys: Sequence[str] | None = None,
+        samples: int | None = DEFAULT_SAMPLES,
+        x_axis: str = "_step",
+        stream: Stream = "default",
+        match: Match = "any",
+        run_columns: Sequence[str] | None = None,
+        min_step: int | None = None,
+        max_step: int | None = None,
+        schema_overrides: Overrides = None,
+        on_incomplete: OnIncomplete = "raise",
+        on_error: OnError = "raise",
+        convert_integer: bool = False,
+        dtype_backend: DtypeBackend = "numpy",
+        client: Client | Api | None = None,
+        progress: bool | Hook | None = None,
+    ) -> pd.DataFrame:
+        """Read the histories of exactly the runs in this frame, in its order.
+
+        Needs the columns `entity`, `project` and `run_id`, as the runs readers give them; or `run_id` and
+        `path`. Costs as `read_histories`.
+
+        Parameters
+        ----------
+        path
+            ``"entity/project"`` for a frame that has `run_id` alone.
+        keys
+            Logged keys (or globs), in the order wanted; None for all. For ``stream="system"`` any of the
+            spellings ``"cpu"``, ``"system.cpu"``, ``"system/cpu"``.
+        samples
+            Rows of a run at the most. More are sampled down by the server, evenly: of named keys each group
+            that is logged together by itself, of all keys whole rows, so that rare keys lose more. The
+            frame's metadata says whether it happened. None for every logged row: from exported files, and
+            live for what is not exported, checked to be complete.
+        x_axis
+            A key that stands beside `_step`; other than `_step`, only rows that hold it are read.
+        stream
+            ``"default"`` for what was logged, ``"system"`` for machine metrics.
+        match
+            ``"any"`` gives every row that holds one of the keys, ``"all"`` only rows that hold all of them.
+        run_columns
+            Columns of the runs frame to repeat beside each row.
+        min_step, max_step
+            Steps to read: `min_step` is inclusive, `max_step` exclusive.
+        schema_overrides
+            Column to dtype, where the default does not suit: ``{"tokens": pl.Int64}`` keeps every digit,
+            ``{"bins": pl.List(pl.Float64)}`` opens lists. Python's types (``int``, ``date``, ``list[float]``)
+            and pandas' names (``"Int64"``, ``"datetime64[us, UTC]"``) say the same.
+        on_incomplete
+            With ``samples=None``, what to do when fewer rows of a run come than the server says it has:
+            ``"raise"``, or ``"warn"``.
+        on_error
+            What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave
+            them out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know
+            the columns is never left out.
+        convert_integer
+            True makes those Float64 columns Int64 that hold whole numbers alone, all below 2**53 so that they
+            are exact; but not columns of `schema_overrides`. As ``convert_dtypes`` of pandas does it, without
+            its other changes.
+        dtype_backend
+            ``"numpy"``, ``"numpy_nullable"`` or ``"pyarrow"``, as pandas' own readers have it.
+        client
+            The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and
+            key, found as the official SDK does it.
+        progress
+            True for a tqdm bar, or lines on stderr where that is no terminal; or a function that gets a
+            `Progress`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The frame of `wbframe.pandas.read_histories`.
+
+        Raises
+        ------
+        UsageError
+            An argument is wrong; found before any request where it can be known.
+        CredentialsError, AccessError, NotFoundError
+            No or a refused key; no permission; no such project or run.
+        IncompleteHistoryError
+            With ``samples=None``: fewer rows of a run came than the server says it has.
+        RequestError, QueryError, AnswerError
+            The server could not be reached, refused the query, or answered something else; after the retries.
+            The error's `report` says what had been done until then.
+        """
+        return call_with(read_histories, locals(), path=self._paths(path))
+
+    def runs(
+        self,
+        *,
+        path: str | None = None,
+        columns: Sequence[str] | None = None,
+        schema_overrides: Overrides = None,
+        on_error: OnError = "raise",
+        convert_integer: bool = False,
+        dtype_backend: DtypeBackend = "numpy",
+        client: Client | Api | None = None,
+        progress: bool | Hook | None = None,
+    ) -> pd.DataFrame:
+        """Read the runs frame of exactly the runs in this frame, each once, in the order of their first rows.
+
+        Parameters
+        ----------
+        path
+            ``"entity/project"`` for a frame that has `run_id` alone.
+        columns
+            Names and globs, in the order wanted: ``["name", "config.lr", "summary.*"]``; None for all. The
+            server is asked for these alone.
+        schema_overrides
+            Column to dtype, where the default does not suit: ``{"tokens": pl.Int64}`` keeps every digit,
+            ``{"bins": pl.List(pl.Float64)}`` opens lists. Python's types (``int``, ``date``, ``list[float]``)
+            and pandas' names (``"Int64"``, ``"datetime64[us, UTC]"``) say the same.
+        on_error
+            What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave
+            them out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know
+            the columns is never left out.
+        convert_integer
+            True makes those Float64 columns Int64 that hold whole numbers alone, all below 2**53 so that they
+            are exact; but not columns of `schema_overrides`. As ``convert_dtypes`` of pandas does it, without
+            its other changes.
+        dtype_backend
+            ``"numpy"``, ``"numpy_nullable"`` or ``"pyarrow"``, as pandas' own readers have it.
+        client
+            The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and
+            key, found as the official SDK does it.
+        progress
+            True for a tqdm bar, or lines on stderr where that is no terminal; or a function that gets a
+            `Progress`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The frame of `wbframe.pandas.read_runs`.
+
+        Raises
+        ------
+        UsageError
+            An argument is wrong, or the frame does not say which runs; found before any request where it can be
+            known.
+        CredentialsError, AccessError, NotFoundError
+            No or a refused key; no permission; no such project or run.
+        IncompleteError
+            Runs came and went each time that they were listed.
+        RequestError, QueryError, AnswerError
+            The server could not be reached, refused the query, or answered something else; after the retries.
+            The error's `report` says what had been done until then.
+        """
+        return call_with(read_runs, locals(), path=self._paths(path))

@@ -1,0 +1,243 @@
+"""Readers, which give data frames, and the reports of these."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wbframe.core.arguments import call_with, check_flag, history_scan, runs_scan
+from wbframe.core.model import DEFAULT_ORDER, DEFAULT_SAMPLES
+from wbframe.report import report_of, reported
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import polars as pl
+
+    from wbframe.core.arguments import Filters, Overrides
+    from wbframe.core.model import Match, OnError, OnIncomplete, RunPath, Stream
+    from wbframe.dropin.api import Api
+    from wbframe.io.client.client import Client
+    from wbframe.io.read.outcome import Hook
+
+__all__ = ["read_histories", "read_runs", "report_of"]
+
+
+def read_runs(
+    path: str | RunPath | Iterable[str | RunPath],
+    *,
+    columns: Sequence[str] | None = None,
+    filters: Filters = None,
+    order: str = DEFAULT_ORDER,
+    limit: int | None = None,
+    per_page: int | None = None,
+    schema_overrides: Overrides = None,
+    on_error: OnError = "raise",
+    convert_integer: bool = False,
+    client: Client | Api | None = None,
+    progress: bool | Hook | None = None,
+) -> pl.DataFrame:
+    """Read the runs of a project as one typed frame.
+
+    Also `pl.read_wandb_runs`. Costs a request a page, and one a thousand config and summary keys where such
+    columns are read.
+
+    Parameters
+    ----------
+    path
+        Which runs: ``"entity/project"``, ``"project"`` (default entity), ``"entity/project/sweeps/<id>"``,
+        ``"entity/project/runs/<id>"`` or ``"entity/project/<id>"``, the ``https://`` address of any of these in
+        the web app, or a list of any of these.
+    columns
+        Names and globs, in the order wanted: ``["name", "config.lr", "summary.*"]``; None for all. The server
+        is asked for these alone.
+    filters
+        Which of these runs: the server's Mongo-like dict (``{"state": "finished", "config.lr": {"$gt":
+        0.01}}``), or an expression (or a list, all of which must hold) over the columns of the runs frame.
+        The server filters as far as it provably can; an expression is applied here again, so it is exact.
+    order
+        A sign and a field: ``"+created_at"``, ``"-heartbeat_at"``, ``"-summary.loss"``, ``"+config.lr"``.
+    limit
+        The most runs; exact, and counted after `filters`. None for all.
+    per_page
+        Runs a request, 1 to 1000. Default: 200, or 499 where no more than ten config and summary keys are read.
+    schema_overrides
+        Column to dtype, where the default does not suit: ``{"tokens": pl.Int64}`` keeps every digit,
+        ``{"bins": pl.List(pl.Float64)}`` opens lists. Python's types (``int``, ``date``, ``list[float]``) and
+        pandas' names (``"Int64"``, ``"datetime64[us, UTC]"``) say the same.
+    on_error
+        What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them
+        out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know the
+        columns is never left out.
+    convert_integer
+        True makes those Float64 columns Int64 that hold whole numbers alone, all below 2**53 so that they are
+        exact; but not columns of `schema_overrides`. As ``convert_dtypes`` of pandas does it, without its
+        other changes.
+    client
+        The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and key,
+        found as the official SDK does it.
+    progress
+        True for a tqdm bar, or lines on stderr where that is no terminal; or a function that gets a
+        `Progress`.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row a run, in the order asked for: ``entity, project, run_id, name, state, created_at,
+        heartbeat_at, user, group, job_type, sweep, tags, notes, commit, history_line_count``, then
+        ``config.*``, then ``summary.*``, each sorted; or `columns` as given. Nested dicts are flattened with
+        dots. Times are Datetime(us, UTC), numbers Float64, `tags` a list of text; lists and media are JSON
+        text, as is a key that is text in some runs and a number in others.
+
+    Raises
+    ------
+    UsageError
+        An argument is wrong; found before any request where it can be known.
+    CredentialsError, AccessError, NotFoundError
+        No or a refused key; no permission; no such project, run or sweep.
+    IncompleteError
+        Runs came and went each time that they were listed.
+    RequestError, QueryError, AnswerError
+        The server could not be reached, refused the query, or answered something else; after the retries. The
+        error's `report` says what had been done until then.
+
+    Examples
+    --------
+    >>> import polars as pl, wbframe.server
+    >>> with wbframe.server.serve(project="demo") as server:
+    ...     client = wbframe.Client(server.url, server.api_key)
+    ...     runs = read_runs("wbframe/demo", columns=["run_id", "state"], client=client)
+    >>> dict(runs.schema)
+    {'run_id': String, 'state': String}
+    """
+    from wbframe.core.decode.integers import with_integers
+    from wbframe.io.client.client import client_or_default
+    from wbframe.io.read.outcome import hook_of
+    from wbframe.io.read.runs import read_runs as read
+
+    scan = call_with(runs_scan, locals())
+    check_flag("convert_integer", convert_integer)
+    frame, report = read(client_or_default(client), scan, hook_of(progress))
+    return reported(with_integers(frame, but=scan.overrides) if convert_integer else frame, report)
+
+
+def read_histories(
+    path: str | RunPath | Iterable[str | RunPath],
+    *,
+    keys: Sequence[str] | None = None,
+    samples: int | None = DEFAULT_SAMPLES,
+    x_axis: str = "_step",
+    stream: Stream = "default",
+    match: Match = "any",
+    run_columns: Sequence[str] | None = None,
+    min_step: int | None = None,
+    max_step: int | None = None,
+    filters: Filters = None,
+    order: str = DEFAULT_ORDER,
+    limit: int | None = None,
+    schema_overrides: Overrides = None,
+    on_incomplete: OnIncomplete = "raise",
+    on_error: OnError = "raise",
+    convert_integer: bool = False,
+    client: Client | Api | None = None,
+    progress: bool | Hook | None = None,
+) -> pl.DataFrame:
+    """Read what the runs of a project have logged as one typed frame, many runs a request.
+
+    Also `pl.read_wandb_histories`. Costs a request a page of runs, then one for each 200,000 cells (or 100
+    runs); one more where rows show that keys were not logged together. With ``samples=None`` one for each 16
+    runs in place of these, one or a few for each exported file, and those for the rows that are not exported.
+
+    Parameters
+    ----------
+    path
+        Which runs: ``"entity/project"``, ``"project"`` (default entity), ``"entity/project/sweeps/<id>"``,
+        ``"entity/project/runs/<id>"`` or ``"entity/project/<id>"``, the ``https://`` address of any of these in
+        the web app, or a list of any of these.
+    keys
+        Logged keys (or globs), in the order wanted; None for all. For ``stream="system"`` any of the spellings
+        ``"cpu"``, ``"system.cpu"``, ``"system/cpu"``.
+    samples
+        Rows of a run at the most. More are sampled down by the server, evenly: of named keys each group that
+        is logged together by itself, of all keys whole rows, so that rare keys lose more. The frame's metadata
+        says whether it happened. None for every logged row: from exported files, and live for what is not
+        exported, checked to be complete.
+    x_axis
+        A key that stands beside `_step`; other than `_step`, only rows that hold it are read.
+    stream
+        ``"default"`` for what was logged, ``"system"`` for machine metrics.
+    match
+        ``"any"`` gives every row that holds one of the keys, ``"all"`` only rows that hold all of them.
+    run_columns
+        Columns of the runs frame to repeat beside each row.
+    min_step, max_step
+        Steps to read: `min_step` is inclusive, `max_step` exclusive.
+    filters
+        Which of these runs: the server's Mongo-like dict (``{"state": "finished", "config.lr": {"$gt":
+        0.01}}``), or an expression (or a list, all of which must hold) over the columns of the runs frame.
+        The server filters as far as it provably can; an expression is applied here again, so it is exact.
+    order
+        A sign and a field: ``"+created_at"``, ``"-heartbeat_at"``, ``"-summary.loss"``, ``"+config.lr"``.
+    limit
+        The most runs; exact, and counted after `filters`. None for all.
+    schema_overrides
+        Column to dtype, where the default does not suit: ``{"tokens": pl.Int64}`` keeps every digit,
+        ``{"bins": pl.List(pl.Float64)}`` opens lists. Python's types (``int``, ``date``, ``list[float]``) and
+        pandas' names (``"Int64"``, ``"datetime64[us, UTC]"``) say the same.
+    on_incomplete
+        With ``samples=None``, what to do when fewer rows of a run come than the server says it has:
+        ``"raise"``, or ``"warn"``.
+    on_error
+        What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them
+        out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know the
+        columns is never left out.
+    convert_integer
+        True makes those Float64 columns Int64 that hold whole numbers alone, all below 2**53 so that they are
+        exact; but not columns of `schema_overrides`. As ``convert_dtypes`` of pandas does it, without its
+        other changes.
+    client
+        The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and key,
+        found as the official SDK does it.
+    progress
+        True for a tqdm bar, or lines on stderr where that is no terminal; or a function that gets a
+        `Progress`.
+
+    Returns
+    -------
+    polars.DataFrame
+        `run_id`, `_step`, the keys (in the order asked, else sorted), `run_columns`. Runs in the order of
+        the query, rows of a run by `_step`. Numbers are Float64 (also NaN and infinities), booleans
+        Boolean, text String; lists, histograms and media are JSON text. A logged key whose name is taken by
+        another column is called ``history.<key>``. Machine metrics have `_runtime` and `_timestamp` in
+        place of `_step`.
+
+    Raises
+    ------
+    UsageError
+        An argument is wrong; found before any request where it can be known.
+    CredentialsError, AccessError, NotFoundError
+        No or a refused key; no permission; no such project, run or sweep.
+    IncompleteError
+        Runs came and went each time that they were listed; or `IncompleteHistoryError`, with
+        ``samples=None``: rows of a run are missing.
+    RequestError, QueryError, AnswerError
+        The server could not be reached, refused the query, or answered something else; after the retries. The
+        error's `report` says what had been done until then.
+
+    Examples
+    --------
+    >>> import polars as pl, wbframe.server
+    >>> with wbframe.server.serve(project="demo") as server:
+    ...     client = wbframe.Client(server.url, server.api_key)
+    ...     rows = read_histories("wbframe/demo", keys=["train/loss"], limit=2, client=client)
+    >>> dict(rows.schema)
+    {'run_id': String, '_step': Int64, 'train/loss': Float64}
+    """
+    from wbframe.core.decode.integers import with_integers
+    from wbframe.io.client.client import client_or_default
+    from wbframe.io.read.histories import read_histories as read
+    from wbframe.io.read.outcome import hook_of
+
+    scan = call_with(history_scan, locals())
+    check_flag("convert_integer", convert_integer)
+    frame, report = read(client_or_default(client), scan, hook_of(progress))
+    return reported(with_integers(frame, but=scan.overrides) if convert_integer else frame, report)

@@ -16,10 +16,12 @@ from wbframe.core.paths import name_of
 from wbframe.core.protocol.request import COUNT
 from wbframe.core.protocol.runs import NodeFields, Page, RunNode, is_offset, one_earlier
 from wbframe.dropin import reading
-from wbframe.dropin.clients import client_of
+from wbframe.dropin.asked import whole_number
+from wbframe.dropin.clients import app_url, client_of
 from wbframe.dropin.documents import LIGHT_RUNS, RUNS, runs_page, without_count
-from wbframe.dropin.parts import Sweep
+from wbframe.dropin.parts import Sweep, as_html, in_address
 from wbframe.dropin.run import Run
+from wbframe.dropin.sdk import absent, as_sdk
 from wbframe.errors import AnswerError, ProjectNotFoundError, RunNotFoundError, UsageError
 from wbframe.io.read.outcome import Read
 from wbframe.io.read.paging import Met, list_runs
@@ -57,15 +59,20 @@ class RunPages(Iterator[Run]):
         per_page: int = _PER_PAGE,
         include_sweeps: bool = True,  # noqa: FBT001, FBT002 -- positional in the SDK
         lazy: bool = False,  # noqa: FBT001, FBT002
+        api_key: str | None = None,
+        *,
+        service_api: Any = None,
     ) -> None:
         if not project:
             raise UsageError(f"`project` must be the name of a project; got {project!r}")
-        self.client: Client = client_of(client)
+        self.client: Client = client_of(client, service_api=service_api, api_key=api_key)
         self.entity = entity
         self.project = project
         self.filters = dict(filters or {})
         self.order = order
-        self.per_page = _PER_PAGE if per_page is None else per_page
+        self.per_page = (
+            _PER_PAGE if per_page is None else whole_number("per_page", per_page, least=1)
+        )
         self.variables: dict[str, Any] = {
             "project": project,
             "entity": entity,
@@ -90,6 +97,16 @@ class RunPages(Iterator[Run]):
 
     def __repr__(self) -> str:
         return f"<Runs {self.entity}/{self.project}>"
+
+    def _repr_html_(self) -> str:
+        # Without a request: of what is known already.
+        known = "" if self.length is None else f" {len(self)} runs, {len(self.objects)} loaded"
+        address = "/".join(in_address(self.entity, self.project))
+        url = None if self.entity is None else f"{app_url(self.client.base_url)}/{address}"
+        return as_html(f"{self!r}{known}", url)
+
+    def __getattr__(self, name: str) -> Any:
+        raise absent(self, name, self.__dict__)
 
     # ------------------------------------------------------------ pages
 
@@ -177,12 +194,13 @@ class RunPages(Iterator[Run]):
                     else Sweep(self.client, str(self.entity), self.project, attrs)
                 )
         for run in runs:
-            run.sweep = self._sweeps.get(run.load().get("sweepName", ""))
+            run.take_sweep(self._sweeps.get(run.load().get("sweepName", "")))
 
     @property
     def _path(self) -> RunPath:
         return RunPath(entity=self.entity, project=self.project)
 
+    @as_sdk
     def _load_page(self, *, wide: bool = False) -> bool:
         """Load the next page, by wish a wide one, and at the end what pages missed; False if nothing came."""
         if not self.more:
@@ -323,6 +341,8 @@ class RunPages(Iterator[Run]):
     def __getitem__(self, index: slice) -> list[Run]: ...
 
     def __getitem__(self, index: int | slice) -> Run | list[Run]:
+        if not isinstance(index, slice):
+            index = whole_number("index", index)
         if isinstance(index, slice):
             ends = [end for end in (index.start, index.stop) if end is not None]
             whole = index.stop is None or any(end < 0 for end in ends)
@@ -350,6 +370,7 @@ class RunPages(Iterator[Run]):
 
     next = __next__
 
+    @as_sdk
     def upgrade_to_full(self) -> None:
         """Load what a lazy collection left out: of the runs loaded so far many a request, later pages whole."""
         if not self._lazy:

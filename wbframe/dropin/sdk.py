@@ -40,6 +40,8 @@ _ELSEWHERE = frozenset(
         "registry", "registries", "organization", "agent", "agents", "best_run", "api_key",
     }
 )  # fmt: skip
+# What the drop-in's classes have for each other.
+_INSIDE = frozenset({"fill", "take_sweep"})
 WRITTEN = frozenset(
     {"tags", "notes", "description", "group", "job_type", "display_name", "config", "summary"}
 )
@@ -70,7 +72,7 @@ def absent(thing: object, name: str, more: Iterable[str] = ()) -> AttributeError
         return ReadOnlyError(
             f"{missing}: wbframe reads only; write with wandb.Api() of the wandb package"
         )
-    here = {each for each in (*dir(type(thing)), *more) if not each.startswith("_")}
+    here = {each for each in (*dir(type(thing)), *more) if not each.startswith("_")} - _INSIDE
     hint = "" if name in _ELSEWHERE else did_you_mean(name, here | _ELSEWHERE)
     if hint and not any(repr(each) in hint for each in _ELSEWHERE - here):
         return AttributeError(f"{missing}.{hint}")

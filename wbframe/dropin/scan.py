@@ -19,7 +19,6 @@ from wbframe.report import LeftOut
 
 if TYPE_CHECKING:
     from wbframe.core.model import Match, OnError
-    from wbframe.dropin.run import Run
 
 __all__ = ["HistoryScan"]
 
@@ -30,7 +29,7 @@ class HistoryScan(Iterator[dict[str, Any]]):
     Attributes
     ----------
     run, keys, page_size, min_step, max_step, match, on_error
-        As asked; `max_step` is the one after the last.
+        As asked; `run` is the `Run` that made it, `max_step` the step after the last.
     beyond
         Whether to go on behind `max_step` until nothing comes, unless as many rows came as there are.
     lost
@@ -42,7 +41,7 @@ class HistoryScan(Iterator[dict[str, Any]]):
 
     def __init__(
         self,
-        run: Run,
+        run: Any,
         keys: list[str],
         page_size: int,
         min_step: int,

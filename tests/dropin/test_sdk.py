@@ -304,9 +304,24 @@ def test_quoted_paths_are_read(client):
 def test_what_names_no_run_is_refused_without_a_request(server, client, monkeypatch, path):
     monkeypatch.delenv("WANDB_PROJECT", raising=False)
     api = wbframe.Api(client=client)
-    with pytest.raises(ValueError, match="path"):
+    with pytest.raises(ValueError, match="Invalid path"):
         api.run(path)
     assert not [each for each in server.requests if "run(" in each.document]
+
+
+def test_a_path_says_what_it_lacks(monkeypatch):
+    for name in ("WANDB_PROJECT", "WANDB_ENTITY"):
+        monkeypatch.delenv(name, raising=False)
+    with serve("ragged") as server:
+        api = wbframe.Api({"base_url": server.url}, api_key=server.api_key)
+        server.fail(body=b'{"data": {"viewer": null}}')
+        with pytest.raises(ValueError, match="missing entity"):
+            api.run("project/run")
+        with pytest.raises(ValueError, match="missing project"):
+            api.run("run")
+    for ask in (api.run, api.runs, api.from_path):
+        with pytest.raises(errors.PathError, match="got list"):
+            ask(["e", "p", "r"])
 
 
 def test_settings_name_server_entity_and_project():
@@ -377,6 +392,19 @@ def test_pages_of_bare_nodes_are_runs(client):
     assert [run.id for run in found] == ["r0", "r1", "r2", "r3"]
     assert all(found)
     assert (found[3].group, found[3].summary_metrics, found[3].state) == ("A", {}, "not found")
+
+
+def test_a_page_without_cursors_gives_its_runs(server, client):
+    """Servers may forget where a page ends; what it holds is there all the same."""
+    nodes = [{"name": f"r{i}", "summaryMetrics": '{"acc": 100}', "jobType": "test"} for i in (0, 1)]
+    page = {"edges": [{"node": node} for node in nodes], "pageInfo": {"hasNextPage": True}}
+    body = json.dumps({"data": {"project": {"runCount": 4, "runs": page}}}).encode()
+    server.fail(body=body, times=9)
+    runs = Runs(client, "wbframe", "ragged", per_page=2)
+    assert (len(runs), len(runs.objects)) == (4, 2)
+    assert (runs[0].summary_metrics, runs[1].job_type) == ({"acc": 100}, "test")
+    with pytest.raises(errors.AnswerError, match="repeats the cursor"):
+        _ = runs[2]
 
 
 def test_a_count_without_runs_is_no_history(server, client):

@@ -11,7 +11,13 @@ from wbframe.dropin.parts import as_html
 from wbframe.dropin.run import Run
 from wbframe.dropin.runs import Runs
 from wbframe.dropin.sdk import absent, as_sdk
-from wbframe.errors import PathError, UsageError
+from wbframe.errors import (
+    CredentialsError,
+    MissingKeyError,
+    PathError,
+    RefusedKeyError,
+    UsageError,
+)
 from wbframe.io.client.client import Client
 from wbframe.io.client.credentials import find_default
 from wbframe.io.read.paging import resolved
@@ -135,7 +141,7 @@ class Api:
         Runs
             The same object for the same arguments, with what it has loaded; `flush` forgets it.
         """
-        entity, project = self._project(path)
+        entity, project = self._project(None if path is None else _text(path))
         # The SDK leaves out `per_page` and `include_sweeps`, and so gives the pages of an earlier call.
         asked = ("runs", path, str(filters or {}), order, per_page, include_sweeps, lazy)
         found = self._known.get(asked)
@@ -169,7 +175,7 @@ class Api:
         ProjectNotFoundError, RunNotFoundError
             If there is none; both are ValueErrors.
         """
-        asked = ("run", path)
+        asked = ("run", _text(path))
         found = self._known.get(asked)
         if not isinstance(found, Run):
             found = self._known[asked] = Run(self.client, *self._run_parts(path))
@@ -184,12 +190,12 @@ class Api:
         PathError
             If it is the path of something else; a ValueError.
         """
-        parts = path.strip("/ ").split("/")
+        parts = _text(path).strip("/ ").split("/")
         if "://" not in path and not (
             len(parts) == 3 or (len(parts) == 4 and parts[2].startswith("run"))  # noqa: PLR2004
         ):
             raise PathError(
-                f"{path!r} is not the path of a run, 'entity/project/id'; wbframe reads runs and histories only"
+                f"Invalid path {path!r}: a run is 'entity/project/id'; wbframe reads runs and histories only"
             )
         return self.run(path)
 
@@ -211,7 +217,7 @@ class Api:
             if parsed.run is None:
                 raise PathError(f"the address {path!r} is that of no run")
             return str(parsed.entity), parsed.project, parsed.run
-        # All the forms that the SDK takes, `entity/project:id` among them.
+        # All the forms that the SDK takes, `entity/project:id` among them, and its words where it takes none.
         plain = unquote(path).replace("/runs/", "/").replace("/sweeps/", "/").strip("/ ")
         head, _, last = plain.rpartition("/")
         if ":" in last:
@@ -220,17 +226,30 @@ class Api:
         parts = [part for part in head.split("/") if part] if head else []
         if not last or len(parts) > 2:  # noqa: PLR2004 -- entity and project
             raise PathError(
-                f"cannot read the path {path!r}; a run is 'entity/project/id', 'project/id' or 'id'"
+                f"Invalid path {path!r}; a run is 'entity/project/id', 'project/id' or 'id'"
             )
         project = parts[-1] if parts else self.client.default_project() or ""
         if not project:
             raise PathError(
-                f"the path {path!r} names no project; a run is 'entity/project/id', or set WANDB_PROJECT"
+                f"Invalid path {path!r} (missing project); a run is 'entity/project/id', or set WANDB_PROJECT"
             )
-        entity = parts[0] if len(parts) > 1 else self.client.default_entity()
-        return entity, project, last
+        if len(parts) > 1:
+            return parts[0], project, last
+        try:
+            return self.client.default_entity(), project, last
+        except CredentialsError as error:
+            if isinstance(error, MissingKeyError | RefusedKeyError):
+                raise
+            raise PathError(f"Invalid path {path!r} (missing entity); {error}") from error
 
     def _address(self, path: str) -> RunPath:
         """Read the address of a page of the web app."""
         [found] = resolved(self.client, [parse_path(path)])
         return found
+
+
+def _text(path: object) -> str:
+    """Refuse a path that is no text."""
+    if not isinstance(path, str):
+        raise PathError(f"a path is text like 'entity/project/id'; got {type(path).__name__}")
+    return path

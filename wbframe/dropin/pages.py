@@ -100,13 +100,16 @@ class RunPages(Iterator[Run]):
 
     def _repr_html_(self) -> str:
         # Without a request: of what is known already.
-        known = "" if self.length is None else f" {len(self)} runs, {len(self.objects)} loaded"
+        loaded = len(self.objects)
+        known = "" if self.length is None else f" {max(self.length, loaded)} runs, {loaded} loaded"
         address = "/".join(in_address(self.entity, self.project))
         url = None if self.entity is None else f"{app_url(self.client.base_url)}/{address}"
         return as_html(f"{self!r}{known}", url)
 
-    def __getattr__(self, name: str) -> Any:
-        raise absent(self, name, self.__dict__)
+    if not TYPE_CHECKING:  # which then finds typing errors itself
+
+        def __getattr__(self, name: str) -> Any:
+            raise absent(self, name, self.__dict__)
 
     # ------------------------------------------------------------ pages
 
@@ -202,7 +205,7 @@ class RunPages(Iterator[Run]):
 
     @as_sdk
     def _load_page(self, *, wide: bool = False) -> bool:
-        """Load the next page, by wish a wide one, and at the end what pages missed; False if nothing came."""
+        """Load the next page, by wish a wide one; behind the last, what pages missed. False if nothing came."""
         if not self.more:
             return self._complete()
         if self.entity is None:
@@ -229,8 +232,6 @@ class RunPages(Iterator[Run]):
                 f"could not read the runs of {name_of(self._path)}: the server repeats the cursor of a page;"
                 " try again"
             )
-        if not self.more:
-            self._complete()
         return True
 
     def _meet(self, *, first: bool) -> None:
@@ -266,6 +267,7 @@ class RunPages(Iterator[Run]):
         )
         return found
 
+    @as_sdk
     def _complete(self) -> bool:
         """Add the runs that no page had, where there are any; False if none were added."""
         if self._whole:
@@ -330,8 +332,10 @@ class RunPages(Iterator[Run]):
             self._load_page()
         while self.length is None and self._load_page():
             pass
+        if not self.more:
+            self._complete()
         # Runs that are there can be indexed, however few the server counts since.
-        at_least = len(self.objects) + (not self._whole and self.more)
+        at_least = len(self.objects) + self.more
         return at_least if self._whole else max(self.length or 0, at_least)
 
     @overload

@@ -57,6 +57,7 @@ class HistoryScan(Iterator[dict[str, Any]]):
         self.max_step = max_step
         self.match = match
         self.on_error = on_error
+        self._named = reading.with_step(keys)
         self._expected: int | None = None
         self._came = 0
         self._ended_by: Exception | None = None
@@ -70,7 +71,6 @@ class HistoryScan(Iterator[dict[str, Any]]):
         self._rows, self._ended_by = self._read(), None
         return self
 
-    @as_sdk
     def __next__(self) -> dict[str, Any]:
         if self._ended_by is not None:
             # It did not come to its end, so that it may not look as if it had.
@@ -81,7 +81,8 @@ class HistoryScan(Iterator[dict[str, Any]]):
             raise
         except Exception as error:
             self._ended_by = error
-            raise
+            with as_sdk:
+                raise
 
     next = __next__
 
@@ -114,10 +115,10 @@ class HistoryScan(Iterator[dict[str, Any]]):
         """Give of a row the keys that were asked for, behind its step as in wandb 0.31."""
         if not self.keys:
             return row
-        if STEP not in self.keys:
-            step = whole(row[STEP])
-            row = {**row, STEP: row[STEP] if step is None else step}
-        return {key: row[key] for key in reading.with_step(self.keys) if key in row}
+        found = {key: row[key] for key in self._named if key in row}
+        if STEP not in self.keys and (step := whole(row[STEP])) is not None:
+            found[STEP] = step
+        return found
 
     def _windows(self) -> Iterator[dict[str, Any]]:
         """Read what the server gives of the rows."""

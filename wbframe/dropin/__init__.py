@@ -72,6 +72,7 @@ In notebooks                           a frame with the page of a run     a line
                                        at page bounds with `keys`
 `_step` in rows of ``scan_history``    0.18, 0.19.8 only if `keys` has    always, in front, as in 0.31
 with `keys`                            it; 0.31 in any order
+`max_step` of a scan                   0.31: the last step                the one after it, as in 0.18, 0.19.8
 ``beta_scan_history``                  0.31 says that it is old           the same as ``scan_history``
 ``scan_history`` of sparse steps       a request a 1000 steps             wider windows where little comes
 ``scan_history`` without historyKeys   no rows                            all rows

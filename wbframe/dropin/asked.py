@@ -44,6 +44,7 @@ __all__ = [
     "rows_holding",
     "rows_tasks",
     "whole_number",
+    "wrong_keys",
 ]
 
 Row = dict[str, Any]
@@ -250,6 +251,17 @@ def check_rows_options(match: str, on_error: str) -> None:
     for name, value, known in (("match", match, Match), ("on_error", on_error, OnError)):
         if value not in get_args(known):
             raise one_of(name, value, get_args(known))
+
+
+def wrong_keys(keys: object, stream: str) -> str | None:
+    """Say in the SDK's words what is wrong with `keys`; None if nothing is."""
+    if keys is not None and not isinstance(keys, list):
+        return "keys must be specified in a list"
+    if keys and not all(isinstance(key, str) for key in keys):
+        return "keys argument must be a list of strings"
+    if keys and stream != "default":
+        return "stream must be default when specifying keys"
+    return None
 
 
 def rows_tasks(

@@ -43,8 +43,8 @@ def client_of(given: object, *, service_api: object = None, api_key: str | None 
         raise UsageError("`client` and `service_api` are the same thing; give one of them")
     given = service_api if given is None else given
     inner = getattr(given, "client", given)
-    if inner is None or isinstance(inner, Client):
-        known = client_or_default(inner)
+    if given is None or isinstance(inner, Client):
+        known = client_or_default(inner if isinstance(inner, Client) else None)
         return known if api_key is None else _made_for(known.base_url, api_key)
     found = _server_and_key(given)
     if found is None:

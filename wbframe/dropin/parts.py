@@ -11,12 +11,24 @@ from urllib.parse import quote
 
 from wbframe.dropin.clients import app_url
 from wbframe.dropin.sdk import WRITTEN, absent, read_only
-from wbframe.errors import UsageError, did_you_mean
+from wbframe.dropin.values import from_json
+from wbframe.errors import AnswerError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from wbframe.io.client.client import Client
 
-__all__ = ["Node", "Summary", "Sweep", "User", "as_html", "in_address"]
+__all__ = [
+    "Node",
+    "Summary",
+    "Sweep",
+    "User",
+    "as_html",
+    "in_address",
+    "open_config",
+    "open_object",
+]
+
+_INTERNAL = frozenset({"_wandb", "wandb_version"})
 
 
 def in_address(*parts: object) -> list[str]:
@@ -180,3 +192,29 @@ class Summary(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         return repr(self._json_dict)
+
+
+# ---------------------------------------------------------------- texts of JSON
+
+
+def open_object(value: object, name: str, run: object) -> dict[str, Any]:
+    """Open an object that came as such or as JSON text; {} for text that holds something else."""
+    if value is not None and not isinstance(value, str | dict):
+        kind = type(value).__name__
+        raise AnswerError(f"the {name} of {run} is no object: the server gave {value!r} of {kind}")
+    if isinstance(value, str) and value.strip():
+        try:
+            value = from_json(value)
+        except ValueError as error:
+            raise AnswerError(f"the {name} of {run} is no JSON: {error}") from error
+    return value if isinstance(value, dict) else {}
+
+
+def open_config(value: object, run: object) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Open a config: the user's entries and W&B's own, each out of its ``{"value": ...}``."""
+    own: dict[str, Any] = {}
+    internal: dict[str, Any] = {}
+    for key, each in open_object(value, "config", run).items():
+        into = internal if key in _INTERNAL else own
+        into[key] = each["value"] if isinstance(each, dict) and "value" in each else each
+    return own, internal

@@ -18,16 +18,26 @@ from wbframe.dropin.asked import (
     known_size,
     rows_holding,
     whole_number,
+    wrong_keys,
 )
 from wbframe.dropin.clients import app_url, client_of
 from wbframe.dropin.columns import Columns
 from wbframe.dropin.documents import HEAVY_FIELDS
 from wbframe.dropin.pandas_frame import pandas_frame
-from wbframe.dropin.parts import Node, Summary, Sweep, User, as_html, in_address
+from wbframe.dropin.parts import (
+    Node,
+    Summary,
+    Sweep,
+    User,
+    as_html,
+    in_address,
+    open_config,
+    open_object,
+)
 from wbframe.dropin.scan import HistoryScan
 from wbframe.dropin.sdk import as_sdk
-from wbframe.dropin.values import from_json
-from wbframe.errors import AnswerError, UsageError, WbframeError
+from wbframe.dropin.values import RowShape
+from wbframe.errors import UsageError, WbframeError
 from wbframe.io.read.outcome import Outcome, warn_imprecise
 from wbframe.io.read.parts import SKIPPED
 from wbframe.report import LeftOut
@@ -40,7 +50,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Run"]
 
-_INTERNAL = frozenset({"_wandb", "wandb_version"})
 # How the drop-in gives every digit.
 AS_DICTS = "dicts (pandas=False, format='default') have them"
 _HEAVY = frozenset({*HEAVY_FIELDS, "system_metrics", "history_keys"})
@@ -291,11 +300,11 @@ class Run(Node):
         self._attrs = {**self._attrs, **attrs}
         # A light page has none of these, which is not the same as having no config.
         if not self._lazy or "config" in attrs:
-            own, internal = _open_config(self._attrs.get("config"), self)
+            own, internal = open_config(self._attrs.get("config"), self)
             self._attrs |= {"config": own, "rawconfig": {**internal, **own}}
         for name in ("summaryMetrics", "systemMetrics"):
             if not self._lazy or name in attrs:
-                self._attrs[name] = _open_object(self._attrs.get(name), name, self)
+                self._attrs[name] = open_object(self._attrs.get(name), name, self)
 
     # ------------------------------------------------------------ rows
 
@@ -355,7 +364,8 @@ class Run(Node):
             try:
                 lists, where = reading.read_run(self.client, self._run_path, self.id, asked)
                 if pandas:
-                    add_rows(columns, asked, asked.shapes(), lists, where=where)
+                    # Columns in the order in which they come, as in the SDK.
+                    add_rows(columns, asked, [RowShape() for _ in lists], lists, where=where)
                 else:
                     rows = asked.parse(lists, where=where)
             except SKIPPED as error:
@@ -440,17 +450,6 @@ class Run(Node):
 # ---------------------------------------------------------------- shared with `Runs`
 
 
-def wrong_keys(keys: object, stream: str) -> str | None:
-    """Say in the SDK's words what is wrong with `keys`; None if nothing is."""
-    if keys is not None and not isinstance(keys, list):
-        return "keys must be specified in a list"
-    if keys and not all(isinstance(key, str) for key in keys):
-        return "keys argument must be a list of strings"
-    if keys and stream != "default":
-        return "stream must be default when specifying keys"
-    return None
-
-
 def say(problem: str) -> None:
     """Tell of a problem on stderr, where the SDK does that, and reads nothing."""
     sys.stderr.write(f"wbframe: ERROR {problem}\n")
@@ -475,26 +474,3 @@ def text_keys(runs: list[Run]) -> frozenset[str]:
     return frozenset(
         key for key, found in kinds.items() if "string" in found and "number" not in found
     )
-
-
-def _open_object(value: object, name: str, run: Run) -> dict[str, Any]:
-    """Open an object that came as such or as JSON text; {} for text that holds something else."""
-    if value is not None and not isinstance(value, str | dict):
-        kind = type(value).__name__
-        raise AnswerError(f"the {name} of {run} is no object: the server gave {value!r} of {kind}")
-    if isinstance(value, str) and value.strip():
-        try:
-            value = from_json(value)
-        except ValueError as error:
-            raise AnswerError(f"the {name} of {run} is no JSON: {error}") from error
-    return value if isinstance(value, dict) else {}
-
-
-def _open_config(value: object, run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Open a config: the user's entries and W&B's own, each out of its ``{"value": ...}``."""
-    own: dict[str, Any] = {}
-    internal: dict[str, Any] = {}
-    for key, each in _open_object(value, "config", run).items():
-        into = internal if key in _INTERNAL else own
-        into[key] = each["value"] if isinstance(each, dict) and "value" in each else each
-    return own, internal

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from wbframe.core.model import STEP, Match, OnError, RunPath, Stream
 from wbframe.core.paths import name_of
 from wbframe.dropin import reading
-from wbframe.dropin.asked import RowsAsked, check_rows_options, whole_number
+from wbframe.dropin.asked import RowsAsked, check_rows_options, whole_number, wrong_keys
 from wbframe.dropin.columns import Columns
 from wbframe.dropin.pages import UNORDERED, RunPages
 from wbframe.dropin.pandas_frame import pandas_frame
 from wbframe.dropin.polars_frame import polars_frame
-from wbframe.dropin.run import AS_DICTS, say, size_of, text_keys, wrong_keys
+from wbframe.dropin.run import AS_DICTS, say, size_of, text_keys
 from wbframe.dropin.sdk import as_sdk
 from wbframe.errors import UsageError
 from wbframe.io.read.outcome import Outcome, warn_imprecise

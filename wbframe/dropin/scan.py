@@ -116,7 +116,7 @@ class HistoryScan(Iterator[dict[str, Any]]):
         if not self.keys:
             return row
         found = {key: row[key] for key in self._named if key in row}
-        if STEP not in self.keys and (step := whole(row[STEP])) is not None:
+        if STEP not in self.keys and (step := whole(row.get(STEP))) is not None:
             found[STEP] = step
         return found
 
@@ -140,7 +140,8 @@ class HistoryScan(Iterator[dict[str, Any]]):
         """
         # Rows that are exported may be deleted elsewhere: https://github.com/wandb/server/issues/160
         first = next(rows, None)
-        begins = self.max_step if first is None else int(first.get(STEP, self.min_step))
+        step = None if first is None else whole(first.get(STEP))
+        begins = self.max_step if first is None else self.min_step if step is None else step
         came = rows if first is None else chain([first], rows)
         if begins <= self.min_step:
             return came

@@ -36,7 +36,8 @@ Rows = list[dict[str, Any]]
 class Runs(RunPages):
     """The runs of a project that fit filters, loaded page by page while they are looked at.
 
-    Takes the place of ``wandb.apis.public.Runs``; nothing is asked before the first run is.
+    Takes the place of ``wandb.apis.public.Runs``; nothing is asked before the first run is. Runs that come, go
+    or change places while pages are loaded are noticed: each comes once, and what pages missed comes at the end.
 
     Parameters
     ----------
@@ -171,6 +172,10 @@ class Runs(RunPages):
             If `samples`, `format`, `match` or `on_error` is none of these; a ValueError.
         ProjectNotFoundError
             If there is no such project; a ValueError.
+        RunNotFoundError
+            If a run was deleted since it was listed, unless it may be left out; a ValueError.
+        IncompleteError
+            If runs move each time that they are listed.
 
         Examples
         --------

@@ -6,7 +6,8 @@
     ├── UsageError (ValueError)          the call is wrong; found before any request where it can be
     │   ├── PathError                    a path of no known form
     │   ├── FilterError                  an operator, field or literal the filter language does not have
-    │   └── ColumnError (LookupError)    a column or key that the project does not have
+    │   ├── ColumnError (LookupError)    a column or key that the project does not have
+    │   └── ReadOnlyError                something would be written (AttributeError, TypeError)
     ├── CredentialsError                 who you are
     │   ├── MissingKeyError              no API key was found
     │   └── RefusedKeyError              the server does not know the key (401)
@@ -73,6 +74,7 @@ __all__ = [
     "ProjectNotFoundError",
     "QueryError",
     "RateLimitError",
+    "ReadOnlyError",
     "RefusedKeyError",
     "RequestError",
     "RunNotFoundError",
@@ -121,6 +123,10 @@ class FilterError(UsageError):
 
 class ColumnError(UsageError, LookupError):
     """A column or key was asked for that the project does not have."""
+
+
+class ReadOnlyError(UsageError, AttributeError, TypeError):
+    """Something would be written, which is the wandb package's to do."""
 
 
 class CredentialsError(WbframeError):

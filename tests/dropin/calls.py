@@ -20,7 +20,8 @@ class Call:
         Where it is made.
     differs
         Release -> the row of the table of `wbframe.dropin.runs` that tells of the difference, and what it is:
-        ``"raises"`` (they do, we give a value), ``"error"`` (both raise, other classes),
+        ``"raises"`` (they do, we give a value), ``"refuses"`` (we do, they give one), ``"error"`` (both
+        raise, other classes),
         ``"rows"`` (the same rows in another order), ``"value"`` (other values).
     """
 
@@ -71,7 +72,13 @@ PAGING = {
     "the same object": Call(NEW + "r[1] is r[1] and r[1] is list(r)[1]", SOME),
     "first of none": Call(NEW + "r[0].id", ("empty",)),
     "beyond": Call(NEW + "r[1000]"),
-    "last before loading": Call(NEW + "r[-1]"),
+    "last before loading": Call(
+        NEW + "r[-1].id", SOME, differs=all_("``runs[:]``, ``runs[5:]``,", "raises")
+    ),
+    "last of none": Call(NEW + "r[-1]", ("empty",)),
+    "last of some": Call(
+        NEW + "r[0]\nr[-1].id", SOME, differs=all_("``runs[:]``, ``runs[5:]``,", "value")
+    ),
     "last after loading": Call(NEW + "list(r)\n[r[-1].id, r[-2].id]", SOME),
     "slice": Call(NEW + "[run.id for run in r[2:6]]"),
     "slice with step": Call(NEW + "[run.id for run in r[1:9:3]]"),
@@ -148,7 +155,7 @@ RUN = {
     "no sweeps": Call(
         'r = Runs(client, "wbframe", P, order="+created_at", include_sweeps=False)\n[run.sweep for run in r]',
         RAGGED,
-        differs={V31: ("`include_sweeps`", "value")},
+        differs=dict.fromkeys((V18, V19), ("`include_sweeps`", "value")),
     ),
     "repr of a run": Call(NEW + "[repr(run) for run in r]"),
     "unknown attribute": Call(NEW + "r[0].no_such_thing", SOME),
@@ -163,6 +170,11 @@ RUN = {
     "one run": Call('run = api.run("wbframe/" + P + "/cadence1")\n[run.id, run.config, run.state, run.sweep]', RAGGED),
     "one run, other paths": Call('[api.run(path).id for path in ("wbframe/ragged/runs/cadence1", "wbframe/ragged:cadence1", "ragged/cadence1", "/wbframe/ragged/cadence1/")]', RAGGED),
     "no run": Call('api.run("wbframe/ragged/nope")', RAGGED, differs=all_(ERRORS, "error")),
+    "a path without a project": Call('api.run("cadence1")', RAGGED, differs=all_('``api.run("id")`` without a project', "error")),
+    "blanks in addresses": Call("type(r := Runs(client, 'an entity', 'a project')).__name__\nrun = type(api.run('wbframe/ragged/cadence1'))(client, 'an entity', 'a project', 'an id', {'state': 'finished'})\n[run.path, run.url]", RAGGED, differs=dict.fromkeys((V18, V19), ("Blanks in `path` and `url`", "value"))),
+    "to_html": Call('run = api.run("wbframe/ragged/cadence1")\n[run.to_html(), run.to_html(200), run.display()]', RAGGED),
+    "from_path": Call('api.from_path("wbframe/ragged/cadence1") is api.from_path("wbframe/ragged/cadence1")', RAGGED),
+    "config that is a number": Call("type(api.run('wbframe/ragged/cadence1'))(client, 'e', 'p', 'r', {'config': 1})", RAGGED, differs={**dict.fromkeys((V18, V19), ("Config that is no object", "error")), V31: ("Config that is no object", "error")}),
     "api.runs": Call('[run.id for run in api.runs("wbframe/" + P)]'),
     "api.runs, default entity": Call("[run.id for run in api.runs(P)]"),
     "api.runs, filtered": Call('[run.id for run in api.runs("wbframe/" + P, {"config.lr.value": {"$gt": 0.05}}, "-created_at", 3)]'),
@@ -197,7 +209,10 @@ ROWS = {
     "scan, keys": Call(NEW + PER_RUN.format(call="list(run.scan_history(keys=['_step', 'train/loss'], page_size=5000))"), ("demo",), differs={V31: (SCAN, "value")}),
     "scan, keys, page bounds": Call(PAIR % ["resumed"] + "[row['_step'] for row in r[0].scan_history(keys=['_step', 'train/loss'], page_size=5000)]", RAGGED, differs={**dict.fromkeys((V18, V19), ("``scan_history``", "value")), V31: (SCAN, "value")}),
     "scan, twice": Call(NEW + "s = r[0].scan_history()\n[len(list(s)), len(list(s))]", SOME),
-    "scan, text keys": Call(NEW + "r[0].scan_history(keys='train/loss')", SOME, differs={V31: ("``scan_history`` with wrong `keys`", "raises")}),
+    "scan, text keys": Call(NEW + "r[0].scan_history(keys='train/loss')", SOME, differs={**dict.fromkeys((V18, V19), ("``scan_history`` with wrong `keys`", "refuses")), V31: (ERRORS, "error")}),
+    "scan, keys of each row": Call(NEW + "[sorted(row) for run in r for row in list(run.scan_history(keys=['train/loss']))[:1]]", SOME, differs=dict.fromkeys((V18, V19), ("`_step` in rows of ``scan_history``", "value"))),
+    "scan, of numpy": Call("import numpy as np\n" + NEW + "[row['_step'] for row in r[0].scan_history(page_size=np.int64(50), min_step=np.int64(2), max_step=np.int32(6))]", SOME),
+    "beta scan": Call(NEW + "[row['_step'] for row in r[0].beta_scan_history(min_step=2, max_step=6, use_cache=False)]", SOME, differs=dict.fromkeys((V18, V19), ("``beta_scan_history``", "raises"))),
 }  # fmt: skip
 
 HISTORIES = {

@@ -70,6 +70,9 @@ def test_a_call_gives_the_same(project, name, sdk, theirs, ours):
     if kind == "raises":
         assert "error" in other, other
         assert "value" in mine, mine
+    elif kind == "refuses":
+        assert "value" in other, other
+        assert "error" in mine, mine
     elif kind == "error":
         assert "error" in other, other
         assert "WbframeError" in mine["error"]

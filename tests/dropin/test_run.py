@@ -74,9 +74,9 @@ def test_addresses_in_the_web_app(monkeypatch):
     monkeypatch.delenv("WANDB_APP_URL", raising=False)
     attrs = {"name": "a b", "state": "finished"}
     addresses = {
-        "https://api.wandb.ai": "https://wandb.ai/e/p+q/runs/a+b",
-        "https://api.example.org": "https://app.example.org/e/p+q/runs/a+b",
-        "http://localhost:8080": "http://localhost:8080/e/p+q/runs/a+b",
+        "https://api.wandb.ai": "https://wandb.ai/e/p%20q/runs/a%20b",
+        "https://api.example.org": "https://app.example.org/e/p%20q/runs/a%20b",
+        "http://localhost:8080": "http://localhost:8080/e/p%20q/runs/a%20b",
     }
     for base_url, address in addresses.items():
         assert Run(wbframe.Client(base_url, "k" * 40), "e", "p q", "a b", attrs).url == address

@@ -78,7 +78,7 @@ def test_a_key_of_the_environment_is_not_for_a_host_that_the_folder_names(
 
 def test_nor_is_a_key_that_is_given(served, nobody):
     folder(nobody, base_url=served.url)
-    with pytest.raises(CredentialsError, match="`api_key` stays here"):
+    with pytest.raises(CredentialsError, match="the `api_key` of the call stays here"):
         asks(wbframe.Client(api_key=served.api_key))
     assert not served.requests
 

@@ -56,7 +56,9 @@ def test_every_row_comes(serving, rule, mixed):
 
 def test_keys_without_steps(serving):
     _, run = run_of(serving, Exports.all(2))
-    assert list(run.scan_history(keys=["loss"])) == [{"loss": row["loss"]} for row in ROWS]
+    assert list(run.scan_history(keys=["loss"])) == [
+        {"_step": row["_step"], "loss": row["loss"]} for row in ROWS
+    ]
 
 
 def test_servers_that_give_all_are_not_asked_for_files_again(serving):

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from wbframe.core.paths import name_of, parse_path
+from wbframe.dropin.clients import app_url
+from wbframe.dropin.parts import as_html
 from wbframe.dropin.run import Run
 from wbframe.dropin.runs import Runs
-from wbframe.errors import PathError, UsageError
+from wbframe.dropin.sdk import absent, as_sdk
+from wbframe.errors import (
+    CredentialsError,
+    MissingKeyError,
+    PathError,
+    RefusedKeyError,
+    UsageError,
+)
 from wbframe.io.client.client import Client
+from wbframe.io.client.credentials import find_default
 from wbframe.io.read.paging import resolved
 
 if TYPE_CHECKING:
@@ -75,31 +86,38 @@ class Api:
                 timeout=_TIMEOUT if timeout is None else timeout,
             )
         self.client = client
+        self._entity = given.get("entity") or given.get("username")
         self._known: dict[Any, Runs | Run] = {}
 
     def __repr__(self) -> str:
         return f"<Api {self.client.base_url}>"
 
+    def _repr_html_(self) -> str:
+        return as_html(repr(self), app_url(self.client.base_url))
+
     def __getattr__(self, name: str) -> Any:
-        msg = f"'Api' object has no attribute {name!r}"
-        if not name.startswith("_"):
-            msg += "; wbframe reads runs and histories only, the rest is in wandb.Api() of the wandb package"
-        raise AttributeError(msg)
+        raise absent(self, name)
 
     @property
+    @as_sdk
     def default_entity(self) -> str:
         """The entity of paths that name none; may cost a request, once."""
         return self.client.default_entity()
 
     @property
     def settings(self) -> dict[str, str | None]:
-        """The server and the default project."""
-        return {"base_url": self.client.base_url, "project": self.client.default_project()}
+        """The server, and the default entity and project as far as they are set."""
+        return {
+            "base_url": self.client.base_url,
+            "entity": find_default("entity", given=self._entity),
+            "project": self.client.default_project(),
+        }
 
     def flush(self) -> None:
         """Forget what `runs` and `run` gave before, so that it is read again."""
         self._known.clear()
 
+    @as_sdk
     def runs(
         self,
         path: str | None = None,
@@ -123,7 +141,7 @@ class Api:
         Runs
             The same object for the same arguments, with what it has loaded; `flush` forgets it.
         """
-        entity, project = self._project(path)
+        entity, project = self._project(None if path is None else _text(path))
         # The SDK leaves out `per_page` and `include_sweeps`, and so gives the pages of an earlier call.
         asked = ("runs", path, str(filters or {}), order, per_page, include_sweeps, lazy)
         found = self._known.get(asked)
@@ -135,6 +153,7 @@ class Api:
             self._known[asked] = found
         return found
 
+    @as_sdk
     def run(self, path: str = "") -> Run:
         """Give one run, whole.
 
@@ -142,7 +161,7 @@ class Api:
         ----------
         path
             ``"entity/project/id"``, also with ``runs/`` before the id, ``"entity/project:id"``,
-            ``"project/id"``, ``"project:id"``, ``"id"``, or the run's address.
+            ``"project/id"``, ``"project:id"``, ``"id"`` of the default project, or the run's address.
 
         Returns
         -------
@@ -151,26 +170,44 @@ class Api:
 
         Raises
         ------
+        PathError
+            If it is none of these, or names no project and there is no default one; a ValueError.
         ProjectNotFoundError, RunNotFoundError
             If there is none; both are ValueErrors.
         """
-        asked = ("run", path)
+        asked = ("run", _text(path))
         found = self._known.get(asked)
         if not isinstance(found, Run):
             found = self._known[asked] = Run(self.client, *self._run_parts(path))
         return found
 
-    def _default_project(self) -> str:
-        return self.client.default_project() or _NO_PROJECT
+    @as_sdk
+    def from_path(self, path: str) -> Run:
+        """Give the run of a path of three parts or more; projects, sweeps and reports are the SDK's.
+
+        Raises
+        ------
+        PathError
+            If it is the path of something else; a ValueError.
+        """
+        parts = _text(path).strip("/ ").split("/")
+        if "://" not in path and not (
+            len(parts) == 3 or (len(parts) == 4 and parts[2].startswith("run"))  # noqa: PLR2004
+        ):
+            raise PathError(
+                f"Invalid path {path!r}: a run is 'entity/project/id'; wbframe reads runs and histories only"
+            )
+        return self.run(path)
 
     def _project(self, path: str | None) -> tuple[str | None, str]:
         """Read the path of a project; no entity means the default one."""
         if path is None:
-            return None, self._default_project()
+            return None, self.client.default_project() or _NO_PROJECT
         if "://" in path:
             parsed = self._address(path)
             return parsed.entity, parsed.project
-        entity, slash, project = path.partition("/")
+        # As `Run.path` quotes them; no name has a per cent sign.
+        entity, slash, project = unquote(path).strip("/ ").partition("/")
         return (entity, project) if slash else (None, path)
 
     def _run_parts(self, path: str) -> tuple[str, str, str]:
@@ -180,8 +217,8 @@ class Api:
             if parsed.run is None:
                 raise PathError(f"the address is that of {name_of(parsed)}, and of no run")
             return str(parsed.entity), parsed.project, parsed.run
-        # All the forms that the SDK takes, `entity/project:id` among them.
-        plain = path.replace("/runs/", "/").replace("/sweeps/", "/").strip("/ ")
+        # All the forms that the SDK takes, `entity/project:id` among them, and its words where it takes none.
+        plain = unquote(path).replace("/runs/", "/").replace("/sweeps/", "/").strip("/ ")
         head, _, last = plain.rpartition("/")
         if ":" in last:
             project, _, last = last.partition(":")
@@ -189,13 +226,30 @@ class Api:
         parts = [part for part in head.split("/") if part] if head else []
         if not last or len(parts) > 2:  # noqa: PLR2004 -- entity and project
             raise PathError(
-                f"cannot read the path {path!r}; a run is 'entity/project/id', 'project/id' or 'id'"
+                f"Invalid path {path!r}; a run is 'entity/project/id', 'project/id' or 'id'"
             )
-        project = parts[-1] if parts else self._default_project()
-        entity = parts[0] if len(parts) > 1 else self.client.default_entity()
-        return entity, project, last
+        project = parts[-1] if parts else self.client.default_project() or ""
+        if not project:
+            raise PathError(
+                f"Invalid path {path!r} (missing project); a run is 'entity/project/id', or set WANDB_PROJECT"
+            )
+        if len(parts) > 1:
+            return parts[0], project, last
+        try:
+            return self.client.default_entity(), project, last
+        except CredentialsError as error:
+            if isinstance(error, MissingKeyError | RefusedKeyError):
+                raise
+            raise PathError(f"Invalid path {path!r} (missing entity); {error}") from error
 
     def _address(self, path: str) -> RunPath:
         """Read the address of a page of the web app."""
         [found] = resolved(self.client, [parse_path(path)])
         return found
+
+
+def _text(path: object) -> str:
+    """Refuse a path that is no text."""
+    if not isinstance(path, str):
+        raise PathError(f"a path is text like 'entity/project/id'; got {type(path).__name__}")
+    return path

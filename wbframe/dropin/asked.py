@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from numbers import Real
+from operator import index
+from typing import TYPE_CHECKING, Any, get_args
 
 from wbframe.core.batches import batches
 from wbframe.core.decode.rows import join_texts
 from wbframe.core.histories.tasks import RUNS_PER_REQUEST
-from wbframe.core.model import STEP
+from wbframe.core.model import STEP, Match, OnError
 from wbframe.core.paths import name_of
 from wbframe.core.protocol.rows import (
     RowsOf,
@@ -22,12 +24,12 @@ from wbframe.core.protocol.rows import (
 )
 from wbframe.dropin.columns import Columns
 from wbframe.dropin.values import RowShape, objects, side_by_side, united
-from wbframe.errors import AnswerError
+from wbframe.errors import AnswerError, UsageError, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from wbframe.core.model import Match, RunPath, Stream
+    from wbframe.core.model import RunPath, Stream
     from wbframe.core.protocol.request import Request
     from wbframe.dropin.values import Texts
 
@@ -35,10 +37,14 @@ __all__ = [
     "RowsAsked",
     "RowsTask",
     "StepWindows",
+    "add_rows",
+    "check_rows_options",
     "known_size",
     "open_rows",
     "rows_holding",
     "rows_tasks",
+    "whole_number",
+    "wrong_keys",
 ]
 
 Row = dict[str, Any]
@@ -183,19 +189,79 @@ class RowsTask:
         """Read the answer as columns, with the run ids as `run_id`; else as `rows`."""
         found = Columns()
         for run, lists, where in open_rows(content, request, self.path, self._rows_of()):
-            parts = [
-                shape.cells(each, where=where) for shape, each in zip(shapes, lists, strict=True)
-            ]
-            cells = side_by_side(parts) if self.asked.unites else parts[0]
-            if cells is None:
-                found.add(self.asked.parse(lists, where=where), run_id=run)
-            else:
-                found.add_cells(cells[1], cells[0], run_id=run)
+            add_rows(found, self.asked, shapes, lists, where=where, run_id=run)
         found.settle()
         return found
 
     def _rows_of(self) -> list[RowsOf]:
         return [self.asked.of(run) for run in self.runs]
+
+
+def add_rows(
+    found: Columns,
+    asked: RowsAsked,
+    shapes: Sequence[RowShape],
+    lists: Sequence[Texts],
+    *,
+    where: str,
+    **same: str,
+) -> None:
+    """Add the rows of one run, a list a spec, to columns; `same` are columns of one value."""
+    parts = [shape.cells(each, where=where) for shape, each in zip(shapes, lists, strict=True)]
+    cells = side_by_side(parts) if asked.unites else parts[0]
+    if cells is None:
+        found.add(asked.parse(lists, where=where), **same)
+    else:
+        found.add_cells(cells[1], cells[0], **same)
+
+
+def whole_number(name: str, value: Any, *, least: int | None = None) -> int:
+    """Check an argument that is a whole number, of whichever type; as the SDK, take 5.0 for 5.
+
+    Raises
+    ------
+    UsageError
+        If it is none, or less than `least`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> whole_number("samples", np.int32(5)), whole_number("samples", 5.0)
+    (5, 5)
+    """
+    try:
+        found = None if isinstance(value, bool) else index(value)
+    except TypeError:
+        fraction = isinstance(value, Real) and float(value).is_integer()
+        found = int(value) if fraction else None
+    if found is None or (least is not None and found < least):
+        span = "" if least is None else f", at least {least}"
+        raise UsageError(f"`{name}` must be a whole number{span}; got {value!r}")
+    return found
+
+
+def check_rows_options(match: str, on_error: str) -> None:
+    """Check which rows are meant, and whether runs may be left out.
+
+    Raises
+    ------
+    UsageError
+        If it is none of the known words.
+    """
+    for name, value, known in (("match", match, Match), ("on_error", on_error, OnError)):
+        if value not in get_args(known):
+            raise one_of(name, value, get_args(known))
+
+
+def wrong_keys(keys: object, stream: str) -> str | None:
+    """Say in the SDK's words what is wrong with `keys`; None if nothing is."""
+    if keys is not None and not isinstance(keys, list):
+        return "keys must be specified in a list"
+    if keys and not all(isinstance(key, str) for key in keys):
+        return "keys argument must be a list of strings"
+    if keys and stream != "default":
+        return "stream must be default when specifying keys"
+    return None
 
 
 def rows_tasks(

@@ -21,7 +21,7 @@ _made: dict[tuple[str, str | None], Client] = {}
 _made_lock = threading.Lock()
 
 
-def client_of(given: object) -> Client:
+def client_of(given: object, *, service_api: object = None, api_key: str | None = None) -> Client:
     """Give the client for what was passed as one.
 
     Parameters
@@ -29,27 +29,38 @@ def client_of(given: object) -> Client:
     given
         A `Client`; an object that has one as `client`; a ``wandb.Api()``, or what it hands to its own
         classes (its ``client``, ``_service_api`` in newer releases); None for the environment's.
+    service_api
+        The same, as newer releases call it.
+    api_key
+        The key to use; None for that of the client.
 
     Raises
     ------
     UsageError
-        If it is none of these.
+        If it is none of these, or both are given.
     """
-    if given is None or isinstance(given, Client):
-        return client_or_default(given)
-    inner = getattr(given, "client", None)
-    if isinstance(inner, Client):
-        return inner
+    if given is not None and service_api is not None:
+        raise UsageError("`client` and `service_api` are the same thing; give one of them")
+    given = service_api if given is None else given
+    inner = getattr(given, "client", given)
+    if given is None or isinstance(inner, Client):
+        known = client_or_default(inner if isinstance(inner, Client) else None)
+        return known if api_key is None else _made_for(known.base_url, api_key)
     found = _server_and_key(given)
     if found is None:
         msg = (
             f"`client` must be a wbframe.Client, a wandb.Api() or None; got {type(given).__name__}"
         )
         raise UsageError(msg)
+    return _made_for(found[0], api_key or found[1])
+
+
+def _made_for(base_url: str, api_key: str | None) -> Client:
+    """Give the client of a server and a key, made once."""
     with _made_lock:
-        if found not in _made:
-            _made[found] = Client(found[0], found[1])
-        return _made[found]
+        if (base_url, api_key) not in _made:
+            _made[base_url, api_key] = Client(base_url, api_key)
+        return _made[base_url, api_key]
 
 
 def _server_and_key(given: Any) -> tuple[str, str | None] | None:

@@ -16,14 +16,21 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from wbframe.core.model import RunPath
+    from wbframe.core.model import Match, RunPath
     from wbframe.io.client.client import Client
 
 Row = dict[str, Any]
 
 
 def exported_rows(
-    client: Client, path: RunPath, name: str, keys: Sequence[str], low: int, high: int
+    client: Client,
+    path: RunPath,
+    name: str,
+    keys: Sequence[str],
+    low: int,
+    high: int,
+    *,
+    match: Match = "all",
 ) -> list[Row]:
     """Read the rows of a half-open window of steps from the files of a run; none where it has no files.
 
@@ -35,12 +42,15 @@ def exported_rows(
         What rows must hold, and all that they are given with, besides `_step`; empty for whole rows.
     low, high
         The window.
+    match
+        Whether rows must hold all of the keys, or any.
 
     Returns
     -------
     list of dict
         By step, each step of one file only.
     """
+    holds = all if match == "all" or not keys else any
     [export] = read_exports(client, path, [name])
     storage = Storage(client)
     found: dict[int, list[Row]] = {}
@@ -51,7 +61,7 @@ def exported_rows(
             more: dict[int, list[Row]] = {}
             for row in _rows(table):
                 # Files are of all rows, while the server gives those that have all keys.
-                if low <= row[STEP] < high and all(key in row for key in keys):
+                if low <= row[STEP] < high and holds(key in row for key in keys):
                     more.setdefault(row[STEP], []).append(row)
             found = {**more, **found}
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, overload
 
 from typing_extensions import Self
@@ -13,20 +14,18 @@ from wbframe.core.hints import whole
 from wbframe.core.model import MOST_PER_PAGE, RunPath, Selection
 from wbframe.core.paths import name_of
 from wbframe.core.protocol.request import COUNT
-from wbframe.core.protocol.runs import NodeFields
+from wbframe.core.protocol.runs import NodeFields, Page, RunNode, is_offset, one_earlier
 from wbframe.dropin import reading
-from wbframe.dropin.clients import client_of
+from wbframe.dropin.asked import whole_number
+from wbframe.dropin.clients import app_url, client_of
 from wbframe.dropin.documents import LIGHT_RUNS, RUNS, runs_page, without_count
-from wbframe.dropin.parts import Sweep
+from wbframe.dropin.parts import Sweep, as_html, in_address
 from wbframe.dropin.run import Run
-from wbframe.errors import (
-    AnswerError,
-    ProjectNotFoundError,
-    UsageError,
-)
+from wbframe.dropin.sdk import absent, as_sdk
+from wbframe.errors import AnswerError, ProjectNotFoundError, RunNotFoundError, UsageError
 from wbframe.io.read.outcome import Read
-from wbframe.io.read.paging import list_runs
-from wbframe.io.read.parts import optionally, send_in_parts
+from wbframe.io.read.paging import Met, list_runs
+from wbframe.io.read.parts import halves_of, optionally, send_in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,15 +59,20 @@ class RunPages(Iterator[Run]):
         per_page: int = _PER_PAGE,
         include_sweeps: bool = True,  # noqa: FBT001, FBT002 -- positional in the SDK
         lazy: bool = False,  # noqa: FBT001, FBT002
+        api_key: str | None = None,
+        *,
+        service_api: Any = None,
     ) -> None:
         if not project:
             raise UsageError(f"`project` must be the name of a project; got {project!r}")
-        self.client: Client = client_of(client)
+        self.client: Client = client_of(client, service_api=service_api, api_key=api_key)
         self.entity = entity
         self.project = project
         self.filters = dict(filters or {})
         self.order = order
-        self.per_page = _PER_PAGE if per_page is None else per_page
+        self.per_page = (
+            _PER_PAGE if per_page is None else whole_number("per_page", per_page, least=1)
+        )
         self.variables: dict[str, Any] = {
             "project": project,
             "entity": entity,
@@ -81,6 +85,10 @@ class RunPages(Iterator[Run]):
         # Who asks for small pages has a reason.
         self._narrow = self.per_page < _PER_PAGE
         self._stuck = False
+        self._met = Met()
+        # Whether further pages begin with the last run of the one before, so that moving runs are noticed.
+        self._joins = self._joined = False
+        self._whole = False
         self._include_sweeps = include_sweeps
         self._sweeps: dict[str, Sweep | None] = {}
         self._lazy = lazy
@@ -89,6 +97,19 @@ class RunPages(Iterator[Run]):
 
     def __repr__(self) -> str:
         return f"<Runs {self.entity}/{self.project}>"
+
+    def _repr_html_(self) -> str:
+        # Without a request: of what is known already.
+        loaded = len(self.objects)
+        known = "" if self.length is None else f" {max(self.length, loaded)} runs, {loaded} loaded"
+        address = "/".join(in_address(self.entity, self.project))
+        url = None if self.entity is None else f"{app_url(self.client.base_url)}/{address}"
+        return as_html(f"{self!r}{known}", url)
+
+    if not TYPE_CHECKING:  # which then finds typing errors itself
+
+        def __getattr__(self, name: str) -> Any:
+            raise absent(self, name, self.__dict__)
 
     # ------------------------------------------------------------ pages
 
@@ -176,64 +197,119 @@ class RunPages(Iterator[Run]):
                     else Sweep(self.client, str(self.entity), self.project, attrs)
                 )
         for run in runs:
-            run.sweep = self._sweeps.get(run.load().get("sweepName", ""))
+            run.take_sweep(self._sweeps.get(run.load().get("sweepName", "")))
 
     @property
     def _path(self) -> RunPath:
         return RunPath(entity=self.entity, project=self.project)
 
+    @as_sdk
     def _load_page(self, *, wide: bool = False) -> bool:
-        """Load the next page, by wish a wide one; False if there is none."""
+        """Load the next page, by wish a wide one; behind the last, what pages missed. False if nothing came."""
         if not self.more:
-            return False
+            return self._complete()
         if self.entity is None:
             self.entity = self.variables["entity"] = self.client.default_entity()
         self.update_variables()
-        before = self.cursor
+        before, cursor = self.last_response, self.cursor
         most = max(self.per_page, _WIDE) if wide and not self._narrow else self.per_page
         self.last_response = optionally(
             self.client, [COUNT], lambda refused: self._ask(most, refused)
         )
+        try:
+            found = self.convert_objects()
+        except BaseException:
+            # What is not taken over is asked for again, rather than passed by.
+            self.last_response = before
+            raise
         there = {run.id for run in self.objects}
-        new = [run for run in self.convert_objects() if run.id not in there]
+        new = [run for run in found if run.id not in there]
         self.objects.extend(new)
-        self._stuck = not new or self.cursor == before
-        if self.more and self.cursor == before:
+        self._meet(first=before is None)
+        self._stuck = not new or self.cursor == cursor
+        if self.more and self.cursor == cursor and before is not None:
             raise AnswerError(
                 f"could not read the runs of {name_of(self._path)}: the server repeats the cursor of a page;"
                 " try again"
             )
-        if not self.more:
-            self._add_missed()
         return True
+
+    def _meet(self, *, first: bool) -> None:
+        """Take note of the page that was loaded, and take off it the run that the one before ended with."""
+        edges = self._edges()
+        nodes = tuple(RunNode(name=edge["node"]["name"]) for edge in edges)
+        page = Page(nodes=nodes, cursor=self.cursor, run_count=self.length)
+        met = self._met.meet(page, overlaps=None if first else self._joined)
+        if len(met.nodes) < len(nodes):
+            self._last_runs()["edges"] = edges[1:]
+        if first:
+            # As the readers do: https://github.com/wandb/wandb/issues/6614
+            self._joins = len(nodes) == self.variables["perPage"] and is_offset(page)
 
     def _ask(self, most: int, refused: frozenset[str]) -> dict[str, Any]:
         """Ask for the next page, of `most` runs or as many as the caller wants."""
         query = without_count(self.QUERY) if COUNT in refused else self.QUERY
+        earlier = int(self._joins and self.cursor is not None)
+
+        def page(size: int) -> Request:
+            self._joined = bool(earlier) and size < MOST_PER_PAGE
+            after = one_earlier(str(self.cursor)) if self._joined else self.cursor
+            asked = {"perPage": size + self._joined, "cursor": after}
+            return runs_page(query, {**self.variables, **asked}, self._path)
+
         [found] = send_in_parts(
             self.client,
             most,
             lambda size: [self.per_page] if size > self.per_page else [],
-            lambda size: runs_page(query, {**self.variables, "perPage": size}, self._path),
+            page,
             self._read_page,
             shrink=self._shrink,
         )
         return found
 
+    @as_sdk
+    def _complete(self) -> bool:
+        """Add the runs that no page had, where there are any; False if none were added."""
+        if self._whole:
+            return False
+        before = len(self.objects)
+        # In an order that changes, a run that is deleted may make room for one that then moves by.
+        fell = any(after < before for before, after in pairwise(self._met.counts))
+        if fell or not self._met.complete:
+            self._add_missed()
+        self._whole = True
+        return len(self.objects) > before
+
     def _add_missed(self) -> None:
-        """Add runs that no page had, where the server counts more: runs of one second have no order."""
-        if self.length is None or len(self.objects) >= self.length:
-            return
+        """List all runs again, by their names, and add those that are not there yet.
+
+        Runs that came, went or changed their place meanwhile moved others from one page to another; and runs
+        of one second have no order at some servers.
+        """
+        # In an order that stays.
         listed = Selection(
             paths=(self._path,),
             filters=parse(self.filters),
-            order=self.order or UNORDERED,
+            order="+created_at",
             per_page=MOST_PER_PAGE - 1,
         )
         there = {run.id for run in self.objects}
         names = [node.name for _, node in list_runs(Read(self.client), listed, NodeFields())]
         missed = [name for name in dict.fromkeys(names) if name not in there]
-        self.objects.extend(map(self._run, self._nodes(missed)))
+        found = [self._run(node) for node in self._nodes_there(missed)]
+        if self._include_sweeps:
+            self._attach_sweeps(found)
+        self.objects.extend(found)
+
+    def _nodes_there(self, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Do `_nodes`, but for runs that were deleted since they were listed."""
+        for start in range(0, len(names), _AT_ONCE):
+            part = names[start : start + _AT_ONCE]
+            try:
+                yield from self._nodes(part)
+            except RunNotFoundError:
+                for half in halves_of(part):
+                    yield from self._nodes_there(half)
 
     def _nodes(self, names: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Read what the server knows of runs, many a request."""
@@ -256,7 +332,11 @@ class RunPages(Iterator[Run]):
             self._load_page()
         while self.length is None and self._load_page():
             pass
-        return len(self.objects) if self.length is None else self.length
+        if not self.more:
+            self._complete()
+        # Runs that are there can be indexed, however few the server counts since.
+        at_least = len(self.objects) + self.more
+        return at_least if self._whole else max(self.length or 0, at_least)
 
     @overload
     def __getitem__(self, index: int) -> Run: ...
@@ -265,13 +345,16 @@ class RunPages(Iterator[Run]):
     def __getitem__(self, index: slice) -> list[Run]: ...
 
     def __getitem__(self, index: int | slice) -> Run | list[Run]:
+        if not isinstance(index, slice):
+            index = whole_number("index", index)
         if isinstance(index, slice):
             ends = [end for end in (index.start, index.stop) if end is not None]
             whole = index.stop is None or any(end < 0 for end in ends)
             while (whole or max(ends) > len(self.objects)) and self._load_page():
                 pass
         else:
-            while index >= len(self.objects) and self._load_page():
+            # From the end on, of all runs, and not of those that happen to be loaded.
+            while (index < 0 or index >= len(self.objects)) and self._load_page():
                 pass
         return self.objects[index]
 
@@ -280,15 +363,18 @@ class RunPages(Iterator[Run]):
         return self
 
     def __next__(self) -> Run:
-        self.index += 1
-        if len(self.objects) <= self.index:
-            self._load_page()
-        if len(self.objects) <= self.index:
+        # Where a page does not come, the next try is for the same run.
+        at = self.index + 1
+        while len(self.objects) <= at and self._load_page():
+            pass
+        self.index = at
+        if len(self.objects) <= at:
             raise StopIteration
-        return self.objects[self.index]
+        return self.objects[at]
 
     next = __next__
 
+    @as_sdk
     def upgrade_to_full(self) -> None:
         """Load what a lazy collection left out: of the runs loaded so far many a request, later pages whole."""
         if not self._lazy:

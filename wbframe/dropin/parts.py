@@ -3,21 +3,53 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterator, Mapping
+from html import escape
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote_plus
+from urllib.parse import quote
 
 from wbframe.dropin.clients import app_url
-from wbframe.errors import UsageError
+from wbframe.dropin.sdk import WRITTEN, absent, read_only
+from wbframe.dropin.values import from_json
+from wbframe.errors import AnswerError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from wbframe.io.client.client import Client
 
-__all__ = ["Node", "Summary", "Sweep", "User"]
+__all__ = [
+    "Node",
+    "Summary",
+    "Sweep",
+    "User",
+    "as_html",
+    "in_address",
+    "open_config",
+    "open_object",
+]
+
+_INTERNAL = frozenset({"_wandb", "wandb_version"})
+
+
+def in_address(*parts: object) -> list[str]:
+    """Quote the parts of an address."""
+    # A blank is `%20` in a path; the SDK spells it `+` up to 0.19, and in those of sweeps still.
+    return [quote(str(part), safe="") for part in parts]
+
+
+def as_html(shown: str, url: str | None = None) -> str:
+    """Show something in a notebook, with a link to its page."""
+    text = f"<code>{escape(shown)}</code>"
+    if url is None:
+        return text
+    return f'{text} <a href="{escape(url)}" target="_blank" rel="noopener">open</a>'
 
 
 class Node:
-    """Something that the server told of, its fields as attributes in snake_case or in the server's camelCase."""
+    """Something that the server told of, its fields as attributes in snake_case or in the server's camelCase.
+
+    None of them can be set: what was set would not come to the server.
+    """
 
     _attrs: dict[str, Any]
 
@@ -29,10 +61,16 @@ class Node:
         for key in (camel, name):
             if key in attrs:
                 return attrs[key]
-        msg = f"{type(self).__name__!r} object has no attribute {name!r}"
-        if not name.startswith("_"):
-            msg += "; wbframe reads runs and histories only, the rest is in wandb.Api() of the wandb package"
-        raise AttributeError(msg)
+        snakes = [re.sub(r"(?<=[a-z])(?=[A-Z])", "_", key).lower() for key in attrs]
+        raise absent(self, name, (*attrs, *snakes))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        head, *rest = name.split("_")
+        camel = head + "".join(part.title() for part in rest)
+        told = {name, camel} & self.__dict__.get("_attrs", {}).keys()
+        if not name.startswith("_") and (told or name in WRITTEN or hasattr(type(self), name)):
+            raise read_only(f"{name!r} of {self!r}")
+        super().__setattr__(name, value)
 
 
 class User(Node):
@@ -94,7 +132,7 @@ class Sweep(Node):
     @property
     def path(self) -> list[str]:
         """Entity, project and id, quoted for an address."""
-        return [quote_plus(str(part)) for part in (self.entity, self.project, self.id)]
+        return in_address(self.entity, self.project, self.id)
 
     @property
     def url(self) -> str:
@@ -127,9 +165,21 @@ class Summary(Mapping[str, Any]):
         try:
             return self[name]
         except KeyError:
+            hint = did_you_mean(name, self)
             raise AttributeError(
-                f"the summary has no {name!r}; it can be read, and written with the wandb package only"
+                f"the summary has no {name!r}; it can be read, and written with the wandb package only.{hint}"
             ) from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_"):
+            raise read_only(f"{name!r} of a summary")
+        super().__setattr__(name, value)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        raise read_only(f"{key!r} of a summary")
+
+    def __delitem__(self, key: str) -> None:
+        raise read_only(f"{key!r} of a summary")
 
     def __contains__(self, key: object) -> bool:
         return (key.strip() if isinstance(key, str) else key) in self._json_dict
@@ -142,3 +192,29 @@ class Summary(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         return repr(self._json_dict)
+
+
+# ---------------------------------------------------------------- texts of JSON
+
+
+def open_object(value: object, name: str, run: object) -> dict[str, Any]:
+    """Open an object that came as such or as JSON text; {} for text that holds something else."""
+    if value is not None and not isinstance(value, str | dict):
+        kind = type(value).__name__
+        raise AnswerError(f"the {name} of {run} is no object: the server gave {value!r} of {kind}")
+    if isinstance(value, str) and value.strip():
+        try:
+            value = from_json(value)
+        except ValueError as error:
+            raise AnswerError(f"the {name} of {run} is no JSON: {error}") from error
+    return value if isinstance(value, dict) else {}
+
+
+def open_config(value: object, run: object) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Open a config: the user's entries and W&B's own, each out of its ``{"value": ...}``."""
+    own: dict[str, Any] = {}
+    internal: dict[str, Any] = {}
+    for key, each in open_object(value, "config", run).items():
+        into = internal if key in _INTERNAL else own
+        into[key] = each["value"] if isinstance(each, dict) and "value" in each else each
+    return own, internal

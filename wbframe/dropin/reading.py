@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from wbframe.core.hints import whole, widened
 from wbframe.core.model import STEP
+from wbframe.core.paths import run_of
 from wbframe.core.protocol.answers import found_runs, open_answer
 from wbframe.core.protocol.exports import SignedUrl
 from wbframe.core.protocol.request import RUN_KEYS
@@ -14,17 +17,18 @@ from wbframe.core.protocol.rows import RowsOf, rows_request, spec
 from wbframe.dropin import documents
 from wbframe.dropin.asked import RowsAsked, RowsTask, StepWindows, open_rows, rows_tasks
 from wbframe.dropin.columns import Columns
-from wbframe.dropin.values import from_json, objects
+from wbframe.dropin.values import from_json, objects, united
 from wbframe.errors import AnswerError
 from wbframe.io import threads
-from wbframe.io.read.parts import optionally, send_in_parts
+from wbframe.io.read.parts import in_parts, optionally, send_in_parts
 from wbframe.io.threads import side_by_side
+from wbframe.report import LeftOut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future
 
-    from wbframe.core.model import RunPath
+    from wbframe.core.model import Match, RunPath
     from wbframe.core.protocol.request import Request
     from wbframe.dropin.values import Texts
     from wbframe.io.client.client import Client
@@ -43,6 +47,7 @@ __all__ = [
     "read_run_file",
     "read_sweeps",
     "scan_rows",
+    "with_step",
 ]
 
 Row = dict[str, Any]
@@ -79,15 +84,18 @@ def read_rows(
     path: RunPath,
     asked: RowsAsked,
     pages: Iterable[Sequence[tuple[str, int]]],
+    losses: list[LeftOut] | None = None,
 ) -> Iterator[tuple[str, list[Row]]]:
     """Read the rows of pages of runs, many runs a request, while the next page is on its way.
+
+    Where `losses` are taken, they are of the runs that cannot be read.
 
     Yields
     ------
     tuple
         Run id and rows, runs in order.
     """
-    for result in _read_tasks(client, path, asked, pages, RowsTask.rows):
+    for result in _read_tasks(client, path, asked, pages, RowsTask.rows, losses):
         yield from result
 
 
@@ -106,6 +114,7 @@ def read_columns(
     path: RunPath,
     asked: RowsAsked,
     pages: Iterable[Sequence[tuple[str, int]]],
+    losses: list[LeftOut] | None = None,
 ) -> Columns:
     """Do `read_rows`, and give the rows as columns."""
     shapes = asked.shapes()
@@ -114,7 +123,7 @@ def read_columns(
         return task.columns(content, request, shapes)
 
     found = Columns()
-    for part in _read_tasks(client, path, asked, pages, read):
+    for part in _read_tasks(client, path, asked, pages, read, losses):
         found.extend(part)
     return found
 
@@ -125,6 +134,7 @@ def _read_tasks(
     asked: RowsAsked,
     pages: Iterable[Sequence[tuple[str, int]]],
     read: Callable[[RowsTask, bytes, Request], _Read],
+    losses: list[LeftOut] | None,
 ) -> Iterator[_Read]:
     """Ask for the rows of pages of runs, read the answers, and give them in order.
 
@@ -139,14 +149,39 @@ def _read_tasks(
         def begin(part: RowsTask, content: bytes, request: Request) -> Future[_Read]:
             return reading.submit(read, part, content, request)
 
-        def work(task: RowsTask) -> list[Future[_Read]]:
-            parts = send_in_parts(client, task, RowsTask.halves, RowsTask.request, begin)
-            return list(parts)
+        def send(task: RowsTask) -> list[Future[_Read]]:
+            return list(send_in_parts(client, task, RowsTask.halves, RowsTask.request, begin))
+
+        def work(task: RowsTask) -> list[Future[_Read] | LeftOut]:
+            return [*send(task)] if losses is None else _or_left_out(task, send)
 
         with closing(side_by_side(client.concurrency, work, tasks, ahead=ahead)) as results:
             for result in results:
                 for each in result:
-                    yield threads.result_of(each)
+                    if not isinstance(each, LeftOut):
+                        yield threads.result_of(each)
+                    elif losses is not None:
+                        losses.append(each)
+
+
+def _or_left_out(
+    task: RowsTask, send: Callable[[RowsTask], list[Future[_Read]]]
+) -> list[Future[_Read] | LeftOut]:
+    """Ask for the rows of a task's runs, and read them; of one that cannot be read, say why."""
+
+    def some(runs: tuple[str, ...]) -> list[Future[_Read]]:
+        found = send(replace(task, runs=runs))
+        for each in found:
+            threads.result_of(each)
+        return found
+
+    done: list[Future[_Read] | LeftOut] = []
+    for runs, found in in_parts(some, task.runs, "skip"):
+        if isinstance(found, list):
+            done += found
+        else:
+            done += [LeftOut(run_of(task.path, run), str(found)) for run in runs]
+    return done
 
 
 # ---------------------------------------------------------------- one run
@@ -218,40 +253,50 @@ def scan_rows(
     keys: Sequence[str],
     windows: StepWindows,
     has_all: Callable[[], bool],
+    *,
+    match: Match = "all",
 ) -> Iterator[Row]:
-    """Read every row of one run, window by window; with keys, the rows that hold all of them.
+    """Read every row of one run, window by window; with keys, these and `_step` of the rows that hold them.
 
     What the server knows of the last step may be old: behind it, it is asked until nothing comes, or `has_all`.
     """
-    hidden = {STEP} if keys and STEP not in keys else set()
+    together = [keys] if match == "all" else [[key] for key in keys if key != STEP] or [[STEP]]
 
-    def ask_for(low: int, high: int | None) -> list[Row]:
+    def ask_for(low: int, high: int | None) -> list[list[Row]]:
         bounds = widened(low, high) if windows.wide else (low, high)
         if keys:
-            named = tuple(dict.fromkeys((*keys, STEP)))
-            asked = RowsOf(run_id=name, specs=(spec(named, windows.samples, *bounds),))
+            named = [tuple(with_step(each)) for each in together]
+            specs = tuple(spec(each, windows.samples, *bounds) for each in named)
+            asked = RowsOf(run_id=name, specs=specs)
         else:
             asked = RowsOf(run_id=name, field="history")
         request = rows_request(
             path, [asked], samples=windows.samples, min_step=bounds[0], max_step=bounds[1]
         )
-        [(_, [texts], where)] = open_rows(client.send(request), request, path, [asked])
-        return objects(texts, where=where)
+        [(_, lists, where)] = open_rows(client.send(request), request, path, [asked])
+        return [objects(texts, where=where) for texts in lists]
 
     while True:
         while (window := windows.window) is not None:
             low, high = window
-            rows = ask_for(low, high)
-            if windows.took(len(rows)):
-                for row in rows:
+            parts = ask_for(low, high)
+            # Of the rows of one key there are the most.
+            if windows.took(max(map(len, parts))):
+                for row in parts[0] if len(parts) == 1 else united(parts):
                     if low <= _step(row, low) < high:
-                        yield {key: row[key] for key in row if key not in hidden}
+                        yield row
         if has_all():
             return
-        last = max((_step(row, -1) for row in ask_for(windows.at, None)), default=-1)
+        behind = chain.from_iterable(ask_for(windows.at, None))
+        last = max((_step(row, -1) for row in behind), default=-1)
         if last < windows.at:
             return
         windows.go_on(last + 1)
+
+
+def with_step(keys: Sequence[str]) -> list[str]:
+    """Give keys as they are asked for, each once and `_step` among them: in front, unless it has its place."""
+    return list(dict.fromkeys(keys if STEP in keys else (STEP, *keys)))
 
 
 def _step(row: Row, default: int) -> int:

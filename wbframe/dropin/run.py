@@ -2,34 +2,54 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
-from collections.abc import Iterator, Mapping
-from itertools import chain
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote_plus
 
 from wbframe.core.model import ENDED, STEP, RunPath
+from wbframe.core.paths import run_of
 from wbframe.dropin import reading
-from wbframe.dropin.asked import RowsAsked, StepWindows, known_size, rows_holding
+from wbframe.dropin.asked import (
+    RowsAsked,
+    add_rows,
+    check_rows_options,
+    known_size,
+    rows_holding,
+    whole_number,
+    wrong_keys,
+)
 from wbframe.dropin.clients import app_url, client_of
 from wbframe.dropin.columns import Columns
 from wbframe.dropin.documents import HEAVY_FIELDS
 from wbframe.dropin.pandas_frame import pandas_frame
-from wbframe.dropin.parts import Node, Summary, Sweep, User
-from wbframe.dropin.values import RowShape, from_json, objects
-from wbframe.errors import AnswerError, IncompleteHistoryError
+from wbframe.dropin.parts import (
+    Node,
+    Summary,
+    Sweep,
+    User,
+    as_html,
+    in_address,
+    open_config,
+    open_object,
+)
+from wbframe.dropin.scan import HistoryScan
+from wbframe.dropin.sdk import as_sdk
+from wbframe.dropin.values import RowShape
+from wbframe.errors import UsageError, WbframeError
 from wbframe.io.read.outcome import Outcome, warn_imprecise
+from wbframe.io.read.parts import SKIPPED
+from wbframe.report import LeftOut
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from wbframe.core.model import Stream
+    from wbframe.core.model import Match, OnError, Stream
     from wbframe.io.client.client import Client
 
-__all__ = ["HistoryScan", "Run"]
+__all__ = ["Run"]
 
-_INTERNAL = frozenset({"_wandb", "wandb_version"})
 # How the drop-in gives every digit.
 AS_DICTS = "dicts (pandas=False, format='default') have them"
 _HEAVY = frozenset({*HEAVY_FIELDS, "system_metrics", "history_keys"})
@@ -49,9 +69,11 @@ class Run(Node):
     attrs
         What the server told of it; None or empty to ask.
     include_sweeps
-        Whether `sweep` is asked for too.
+        Whether `sweep` is asked for together with the run, rather than when it is looked at.
     lazy
         Whether config, summary, system metrics and history keys wait until they are looked at.
+    api_key, service_api
+        As of `Runs`.
 
     Raises
     ------
@@ -59,22 +81,31 @@ class Run(Node):
         If there is no such project or run; both are ValueErrors.
     """
 
+    @as_sdk
     def __init__(
         self,
-        client: Any,
-        entity: str,
-        project: str,
-        run_id: str,
+        client: Any = None,
+        entity: str = "",
+        project: str = "",
+        run_id: str = "",
         attrs: Mapping[str, Any] | None = None,
         include_sweeps: bool = True,  # noqa: FBT001, FBT002 -- positional in the SDK
         lazy: bool = False,  # noqa: FBT001, FBT002
+        api_key: str | None = None,
+        *,
+        service_api: Any = None,
     ) -> None:
+        if not (entity and project and run_id):
+            raise UsageError(
+                f"a run has an entity, a project and an id; got {entity!r}, {project!r}, {run_id!r}"
+            )
         self._attrs = {}
-        self.client: Client = client_of(client)
+        self.client: Client = client_of(client, service_api=service_api, api_key=api_key)
         self.entity = entity
         self.project = project
-        self.sweep: Sweep | None = None
-        self.user: User | None = None
+        self._sweep: Sweep | None = None
+        # By its name, which is None for a run of none: whether its sweep was asked for.
+        self._sweep_of: str | None = None
         self._include_sweeps = include_sweeps
         self._lazy = lazy
         self._metadata: dict[str, Any] | None = None
@@ -89,6 +120,23 @@ class Run(Node):
         if name in _HEAVY:
             self._load_heavy()
         return super().__getattr__(name)
+
+    def _repr_html_(self) -> str:
+        return as_html(repr(self), self.url)
+
+    def to_html(self, height: int = 420, hidden: bool = False) -> str:  # noqa: FBT001, FBT002 -- as in the SDK
+        """Give the run's page of the web app as a frame in HTML."""
+        style = f"border:none;width:100%;height:{int(height)}px;{'display:none;' if hidden else ''}"
+        return f"<iframe src={f'{self.url}?jupyter=true'!r} style={style!r}></iframe>"
+
+    def display(self, height: int = 420, hidden: bool = False) -> bool:  # noqa: FBT001, FBT002 -- as in the SDK
+        """Show `to_html` in a notebook; False where there is none."""
+        ipython = sys.modules.get("IPython")
+        if ipython is None or not hasattr(ipython.get_ipython(), "kernel"):
+            return False
+        shown = importlib.import_module("IPython.display")
+        shown.display(shown.HTML(self.to_html(height, hidden)))
+        return True
 
     # ------------------------------------------------------------ what is known of it
 
@@ -151,10 +199,15 @@ class Run(Node):
         return Summary(self.summary_metrics)
 
     @property
+    def user(self) -> User | None:
+        """Who made it; None where the server does not tell, which raises a TypeError in wandb 0.31."""
+        told = self._attrs.get("user")
+        return User(told) if isinstance(told, Mapping) else None
+
+    @property
     def path(self) -> list[str]:
         """Entity, project and id, quoted for an address."""
-        # As up to wandb 0.19; 0.31 spells a blank `%20`.
-        return [quote_plus(str(part)) for part in (self.entity, self.project, self.id)]
+        return in_address(self.entity, self.project, self.id)
 
     @property
     def url(self) -> str:
@@ -163,6 +216,23 @@ class Run(Node):
         return f"{app_url(self.client.base_url)}/{entity}/{project}/runs/{run}"
 
     @property
+    @as_sdk
+    def sweep(self) -> Sweep | None:
+        """The sweep that it is of, None for none; asked for, if it has not been."""
+        name = self._attrs.get("sweepName")
+        if name and self._sweep_of != name:
+            attrs = reading.read_sweeps(self.client, self._run_path, [name])[name]
+            self.take_sweep(
+                None if attrs is None else Sweep(self.client, self.entity, self.project, attrs)
+            )
+        return self._sweep
+
+    def take_sweep(self, sweep: Sweep | None) -> None:
+        """Take over its sweep, None if it is gone or there is none."""
+        self._sweep, self._sweep_of = sweep, self._attrs.get("sweepName")
+
+    @property
+    @as_sdk
     def lastHistoryStep(self) -> int:  # noqa: N802 -- the SDK's name
         """The last step logged, -1 for none; costs a request unless the run has ended and told its keys."""
         found = None
@@ -177,6 +247,7 @@ class Run(Node):
         return found
 
     @property
+    @as_sdk
     def metadata(self) -> dict[str, Any] | None:
         """What the run noted of its machine and program (``wandb-metadata.json``); None if it noted nothing."""
         if self._metadata is None:
@@ -192,6 +263,7 @@ class Run(Node):
     def _run_path(self) -> RunPath:
         return RunPath(entity=self.entity, project=self.project)
 
+    @as_sdk
     def load(self, force: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 -- as in the SDK
         """Ask for the run, if nothing is known of it or by `force`; give what is known.
 
@@ -202,14 +274,11 @@ class Run(Node):
         """
         if force:
             self._take(reading.read_node(self.client, self._run_path, self.id, lazy=self._lazy))
-            name = self._attrs.get("sweepName")
-            if self._include_sweeps and name and self.sweep is None:
-                attrs = reading.read_sweeps(self.client, self._run_path, [name])[name]
-                self.sweep = (
-                    None if attrs is None else Sweep(self.client, self.entity, self.project, attrs)
-                )
+            if self._include_sweeps:
+                _ = self.sweep
         return self._attrs
 
+    @as_sdk
     def load_full_data(self, force: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 -- as in the SDK
         """Ask for what a lazy run has left out; give what is known."""
         if force or any(name not in self._attrs for name in HEAVY_FIELDS):
@@ -231,17 +300,15 @@ class Run(Node):
         self._attrs = {**self._attrs, **attrs}
         # A light page has none of these, which is not the same as having no config.
         if not self._lazy or "config" in attrs:
-            own, internal = _open_config(self._attrs.get("config"), self)
+            own, internal = open_config(self._attrs.get("config"), self)
             self._attrs |= {"config": own, "rawconfig": {**internal, **own}}
         for name in ("summaryMetrics", "systemMetrics"):
             if not self._lazy or name in attrs:
-                self._attrs[name] = _open_object(self._attrs.get(name), name, self)
-        user = self._attrs.get("user")
-        # wandb 0.31 raises a TypeError where the server gives no user.
-        self.user = User(user) if isinstance(user, Mapping) else None
+                self._attrs[name] = open_object(self._attrs.get(name), name, self)
 
     # ------------------------------------------------------------ rows
 
+    @as_sdk
     def history(
         self,
         samples: int = 500,
@@ -249,13 +316,16 @@ class Run(Node):
         x_axis: str = STEP,
         pandas: bool = True,  # noqa: FBT001, FBT002 -- positional in the SDK
         stream: Stream = "default",
+        *,
+        match: Match = "all",
+        on_error: OnError = "raise",
     ) -> pd.DataFrame | list[dict[str, Any]]:
         """Read sampled rows of the run, in one request.
 
         Parameters
         ----------
         samples
-            Rows at the most.
+            Rows at the most; None leaves it to the server.
         keys
             Only rows that hold all of these (and `x_axis`), and of them only these; None or empty for whole rows.
         x_axis
@@ -264,177 +334,125 @@ class Run(Node):
             True for a pandas frame, False for a list of dicts.
         stream
             ``"default"`` for what was logged, ``"system"`` for machine metrics.
+        match
+            ``"any"`` for the rows that hold any of `keys`, with `_step`.
+        on_error
+            ``"skip"`` for no rows and a `LeftOutWarning` where the run cannot be read.
 
         Returns
         -------
         pandas.DataFrame or list of dict
             In the server's order. Wrong `keys` give an empty list and a message on stderr, as in the SDK.
+
+        Raises
+        ------
+        UsageError
+            If `samples`, `match` or `on_error` is none of these; a ValueError.
         """
-        if not check_keys(keys, stream):
+        check_rows_options(match, on_error)
+        if samples is not None:
+            samples = whole_number("samples", samples, least=1)
+        if (problem := wrong_keys(keys, stream)) is not None:
+            say(problem)
             return []
-        asked = RowsAsked(samples=samples, keys=tuple(keys or ()), x_axis=x_axis, stream=stream)
+        asked = RowsAsked(
+            samples=samples, keys=tuple(keys or ()), x_axis=x_axis, stream=stream, match=match
+        )
+        columns, rows = Columns(), list[dict[str, Any]]()
         with Outcome.of_rows(self.client, self._run_path, samples) as outcome:
-            [texts], where = reading.read_run(self.client, self._run_path, self.id, asked)
-            if not pandas:
-                rows = objects(texts, where=where)
-                outcome.runs, outcome.rows = 1, len(rows)
-                return rows
-            count, cells = RowShape().cells(texts, where=where)
-            outcome.runs, outcome.rows = 1, count
-        columns = Columns()
-        columns.add_cells(cells, count)
+            outcome.runs = 1
+            try:
+                lists, where = reading.read_run(self.client, self._run_path, self.id, asked)
+                if pandas:
+                    # Columns in the order in which they come, as in the SDK.
+                    add_rows(columns, asked, [RowShape() for _ in lists], lists, where=where)
+                else:
+                    rows = asked.parse(lists, where=where)
+            except SKIPPED as error:
+                if on_error == "raise":
+                    raise
+                outcome.runs = 0
+                outcome.losses.append(LeftOut(run_of(self._run_path, self.id), str(error)))
+            outcome.rows = columns.height + len(rows)
+        if not pandas:
+            return rows
         frame, imprecise = pandas_frame(columns, text=text_keys([self]))
         warn_imprecise(imprecise, AS_DICTS)
         return frame
 
+    @as_sdk
     def scan_history(
         self,
         keys: list[str] | None = None,
         page_size: int = 1000,
         min_step: int | None = None,
         max_step: int | None = None,
-    ) -> HistoryScan | list[dict[str, Any]]:
+        use_cache: bool = True,  # noqa: ARG002, FBT001, FBT002 -- of wandb 0.31; nothing is kept here
+        *,
+        match: Match = "all",
+        on_error: OnError = "raise",
+    ) -> HistoryScan:
         """Give every row of the run, none sampled away, read while it is iterated over.
 
         Parameters
         ----------
         keys
-            Only rows that hold all of these, and of them only these; None for whole rows.
+            Only rows that hold all of these, and of them only these, with `_step`; None for whole rows.
         page_size
             Rows a request should give, up to 5000.
         min_step, max_step
             The first step, and the one after the last.
+        use_cache
+            Of the SDK, which keeps files of runs; here nothing is kept.
+        match
+            ``"any"`` for the rows that hold any of `keys`.
+        on_error
+            ``"skip"`` to end with a `LeftOutWarning` where the run, or the rest of it, cannot be read.
 
         Returns
         -------
         HistoryScan
-            Rows as dicts, by step; can be iterated over again. Wrong `keys` give an empty list and a
-            message on stderr, as in the SDK.
+            Rows as dicts, by step; can be iterated over again.
 
         Raises
         ------
+        UsageError
+            If an argument is none of these; a ValueError.
         IncompleteHistoryError
             At the end of the iteration, if the run has ended and the server has more rows than it gave.
         """
-        if not check_keys(keys, "default"):
-            return []
-        end = self.lastHistoryStep + 1
+        check_rows_options(match, on_error)
+        if (problem := wrong_keys(keys, "default")) is not None:
+            raise UsageError(f"{problem}; got {keys!r}")
+        named = keys or []
+        page_size = whole_number("page_size", page_size, least=1)
+        first = max(whole_number("min_step", min_step or 0), 0)
+        stop = None if max_step is None else whole_number("max_step", max_step)
+        lost: WbframeError | None = None
+        try:
+            end = self.lastHistoryStep + 1
+        except SKIPPED as error:
+            if on_error == "raise":
+                raise
+            end, lost = 0, error
         # Exclusive, as in the SDK, which also ends at the last step that it knows.
-        stop = end if max_step is None else min(max_step, end)
-        scan = HistoryScan(self, keys or [], page_size, min_step or 0, stop)
-        scan.beyond = max_step is None
-        if not min_step and stop == end and self.state in ENDED:
+        last = end if stop is None else min(stop, end)
+        scan = HistoryScan(self, named, page_size, first, last, match=match, on_error=on_error)
+        scan.beyond, scan.lost = stop is None, lost
+        if not first and last == end and self.state in ENDED and (match == "all" or not named):
             # Only then are the server's counts of this very window, and final.
-            scan.expect(rows_holding(keys or [], self._attrs))
+            scan.expect(rows_holding(named, self._attrs))
         return scan
 
-
-class HistoryScan(Iterator[dict[str, Any]]):
-    """The rows of one run, read window by window of steps; `iter` begins anew.
-
-    Attributes
-    ----------
-    run, keys, page_size, min_step, max_step
-        As asked; `max_step` is the one after the last.
-    beyond
-        Whether to go on behind `max_step` until nothing comes, unless as many rows came as there are.
-    """
-
-    beyond = False
-
-    def __init__(
-        self, run: Run, keys: list[str], page_size: int, min_step: int, max_step: int
-    ) -> None:
-        self.run = run
-        self.keys = keys
-        self.page_size = page_size
-        self.min_step = min_step
-        self.max_step = max_step
-        self._expected: int | None = None
-        self._came = 0
-        self._rows = self._read()
-
-    def expect(self, rows: int | None) -> None:
-        """Make it an error to end with fewer rows than so many."""
-        self._expected = rows
-
-    def __iter__(self) -> HistoryScan:
-        self._rows = self._read()
-        return self
-
-    def __next__(self) -> dict[str, Any]:
-        return next(self._rows)
-
-    next = __next__
-
-    def _read(self) -> Iterator[dict[str, Any]]:
-        with Outcome.of_rows(self.run.client, self._path, None) as outcome:
-            outcome.runs, self._came = 1, 0
-            for row in self._from_files(self._windows(self.keys)):
-                outcome.rows += 1
-                self._came = outcome.rows
-                yield row
-            if self._expected is not None and outcome.rows < self._expected:
-                msg = (
-                    f"{self.run}: {self._expected} rows expected, {outcome.rows} came; the server gives the rest"
-                    " in exported files only: read them with wbframe.polars.read_histories(..., samples=None)"
-                )
-                raise IncompleteHistoryError(msg)
-
-    def _windows(self, keys: list[str]) -> Iterator[dict[str, Any]]:
-        """Read what the server gives of the rows."""
-        windows = StepWindows(self.min_step, self.max_step, page=self.page_size)
-
-        def has_all() -> bool:
-            told = bool(self._expected) and self._came >= (self._expected or 0)
-            return told or not self.beyond
-
-        return reading.scan_rows(self.run.client, self._path, self.run.id, keys, windows, has_all)
-
-    def _from_files(self, rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Give the rows; from the exported files where the server keeps exported rows to itself.
-
-        It does if files have a row from before the first one that came; they are looked at only if that is
-        not the first step.
-        """
-        # Rows that are exported may be deleted elsewhere: https://github.com/wandb/server/issues/160
-        first = next(rows, None)
-        begins = self.max_step if first is None else int(first.get(STEP, self.min_step))
-        came = rows if first is None else chain([first], rows)
-        if begins <= self.min_step:
-            return came
-        from wbframe.dropin.exported import exported_rows, merged  # noqa: PLC0415 -- imports Parquet
-
-        where = (self.run.client, self._path, self.run.id, self.keys)
-        if not exported_rows(*where, self.min_step, begins):
-            return came
-        exported = exported_rows(*where, self.min_step, self.max_step)
-        keys = list(dict.fromkeys([*self.keys, STEP])) if self.keys else []
-        found = merged(exported, self._windows(keys))
-        if not self.keys:
-            return iter(found)
-        return ({key: row[key] for key in self.keys} for row in found)
-
-    @property
-    def _path(self) -> RunPath:
-        return RunPath(entity=self.run.entity, project=self.run.project)
+    beta_scan_history = scan_history
 
 
 # ---------------------------------------------------------------- shared with `Runs`
 
 
-def check_keys(keys: object, stream: str) -> bool:
-    """Check `keys` as the SDK does: what is wrong is told on stderr, and nothing is read."""
-    problem = None
-    if keys is not None and not isinstance(keys, list):
-        problem = "keys must be specified in a list"
-    elif keys and not isinstance(keys[0], str):
-        problem = "keys argument must be a list of strings"
-    elif keys and stream != "default":
-        problem = "stream must be default when specifying keys"
-    if problem is not None:
-        sys.stderr.write(f"wbframe: ERROR {problem}\n")
-    return problem is None
+def say(problem: str) -> None:
+    """Tell of a problem on stderr, where the SDK does that, and reads nothing."""
+    sys.stderr.write(f"wbframe: ERROR {problem}\n")
 
 
 def size_of(run: Run, asked: RowsAsked) -> int:
@@ -456,23 +474,3 @@ def text_keys(runs: list[Run]) -> frozenset[str]:
     return frozenset(
         key for key, found in kinds.items() if "string" in found and "number" not in found
     )
-
-
-def _open_object(value: object, name: str, run: Run) -> dict[str, Any]:
-    """Open an object that came as such or as JSON text; {} for anything else."""
-    if isinstance(value, str) and value.strip():
-        try:
-            value = from_json(value)
-        except ValueError as error:
-            raise AnswerError(f"the {name} of {run} is no JSON: {error}") from error
-    return value if isinstance(value, dict) else {}
-
-
-def _open_config(value: object, run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Open a config: the user's entries and W&B's own, each out of its ``{"value": ...}``."""
-    own: dict[str, Any] = {}
-    internal: dict[str, Any] = {}
-    for key, each in _open_object(value, "config", run).items():
-        into = internal if key in _INTERNAL else own
-        into[key] = each["value"] if isinstance(each, dict) and "value" in each else each
-    return own, internal

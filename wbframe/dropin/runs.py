@@ -5,19 +5,20 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from wbframe.core.model import STEP, Match, RunPath, Stream
+from wbframe.core.model import STEP, Match, OnError, RunPath, Stream
+from wbframe.core.paths import name_of
 from wbframe.dropin import reading
-from wbframe.dropin.asked import RowsAsked
+from wbframe.dropin.asked import RowsAsked, check_rows_options, whole_number, wrong_keys
 from wbframe.dropin.columns import Columns
 from wbframe.dropin.pages import UNORDERED, RunPages
 from wbframe.dropin.pandas_frame import pandas_frame
 from wbframe.dropin.polars_frame import polars_frame
-from wbframe.dropin.run import AS_DICTS, check_keys, size_of, text_keys
-from wbframe.errors import (
-    UsageError,
-    one_of,
-)
+from wbframe.dropin.run import AS_DICTS, say, size_of, text_keys
+from wbframe.dropin.sdk import as_sdk
+from wbframe.errors import UsageError
 from wbframe.io.read.outcome import Outcome, warn_imprecise
+from wbframe.io.read.parts import SKIPPED
+from wbframe.report import LeftOut
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +36,8 @@ Rows = list[dict[str, Any]]
 class Runs(RunPages):
     """The runs of a project that fit filters, loaded page by page while they are looked at.
 
-    Takes the place of ``wandb.apis.public.Runs``; nothing is asked before the first run is.
+    Takes the place of ``wandb.apis.public.Runs``; nothing is asked before the first run is. Runs that come, go
+    or change places while pages are loaded are noticed: each comes once, and what pages missed comes at the end.
 
     Parameters
     ----------
@@ -50,10 +52,14 @@ class Runs(RunPages):
     per_page
         Runs a request; from 50 on, `histories` loads up to 200 at once.
     include_sweeps
-        Whether the runs' sweeps are loaded as well, each once.
+        Whether the runs' sweeps are loaded as well, each once, rather than when they are looked at.
     lazy
         Whether config, summary, system metrics and history keys stay out of the pages; they are then
         asked for run by run when they are looked at, or all at once by `upgrade_to_full`.
+    api_key
+        The key to use in place of the client's.
+    service_api
+        What newer releases of the SDK call the client.
 
     Attributes
     ----------
@@ -91,6 +97,7 @@ class Runs(RunPages):
         stream: Stream = ...,
         *,
         match: Match = ...,
+        on_error: OnError = ...,
     ) -> Rows: ...
 
     @overload
@@ -103,6 +110,7 @@ class Runs(RunPages):
         format: Literal["pandas"],
         stream: Stream = ...,
         match: Match = ...,
+        on_error: OnError = ...,
     ) -> pd.DataFrame: ...
 
     @overload
@@ -115,8 +123,10 @@ class Runs(RunPages):
         format: Literal["polars"],
         stream: Stream = ...,
         match: Match = ...,
+        on_error: OnError = ...,
     ) -> pl.DataFrame: ...
 
+    @as_sdk
     def histories(
         self,
         samples: int = 500,
@@ -126,6 +136,7 @@ class Runs(RunPages):
         stream: Stream = "default",
         *,
         match: Match = "all",
+        on_error: OnError = "raise",
     ) -> Rows | pd.DataFrame | pl.DataFrame:
         """Read sampled rows of all runs, many runs a request; loads every page of runs.
 
@@ -143,6 +154,9 @@ class Runs(RunPages):
             ``"default"`` for what was logged, ``"system"`` for machine metrics.
         match
             ``"any"`` for the rows that hold any of `keys`, with `_step`.
+        on_error
+            ``"skip"`` to leave out what cannot be read, with a `LeftOutWarning`: a run that was deleted since
+            it was listed, one that the server fails at, or the pages behind one that cannot be listed.
 
         Returns
         -------
@@ -155,9 +169,13 @@ class Runs(RunPages):
         Raises
         ------
         UsageError
-            If `format` or `match` is none of these; a ValueError.
+            If `samples`, `format`, `match` or `on_error` is none of these; a ValueError.
         ProjectNotFoundError
             If there is no such project; a ValueError.
+        RunNotFoundError
+            If a run was deleted since it was listed, unless it may be left out; a ValueError.
+        IncompleteError
+            If runs move each time that they are listed.
 
         Examples
         --------
@@ -172,39 +190,51 @@ class Runs(RunPages):
             raise UsageError(
                 f"Invalid format: {format}. Must be one of 'default', 'pandas', 'polars'"
             )
-        if match not in {"all", "any"}:
-            raise one_of("match", match, ("all", "any"))
+        check_rows_options(match, on_error)
+        if samples is not None:
+            samples = whole_number("samples", samples, least=1)
         asked = None
-        if check_keys(keys, stream):
+        if (problem := wrong_keys(keys, stream)) is not None:
+            say(problem)
+        else:
             asked = RowsAsked(
                 samples=samples, keys=tuple(keys or ()), x_axis=x_axis, stream=stream, match=match
             )
-        return self._rows(asked) if format == "default" else self._frame(asked, format)
+        if format == "default":
+            return self._rows(asked, on_error)
+        return self._frame(asked, format, on_error)
 
-    def _rows(self, asked: RowsAsked | None) -> Rows:
+    def _rows(self, asked: RowsAsked | None, on_error: OnError) -> Rows:
         """Give all rows, each with its `run_id`; none if nothing is asked."""
         found: Rows = []
         if asked is None:
             return found
         path = self._path_known
         with Outcome.of_rows(self.client, path, asked.samples) as outcome:
+            losses = None if on_error == "raise" else outcome.losses
+            pages = self._sized(asked, losses)
             # In the order of the runs, as from wandb 0.19 on: https://github.com/wandb/wandb/issues/8969
-            for run_id, rows in reading.read_rows(self.client, path, asked, self._sized(asked)):
+            for run_id, rows in reading.read_rows(self.client, path, asked, pages, losses):
                 for row in rows:
                     # Also over a metric of that name, as in the SDK.
                     row["run_id"] = run_id
                 found += rows
-            outcome.runs, outcome.rows = len(self.objects), len(found)
+                outcome.runs, outcome.rows = outcome.runs + 1, len(found)
         return found
 
-    def _frame(self, asked: RowsAsked | None, kind: str) -> pd.DataFrame | pl.DataFrame:
+    def _frame(
+        self, asked: RowsAsked | None, kind: str, on_error: OnError
+    ) -> pd.DataFrame | pl.DataFrame:
         """Give all rows as a frame whose columns are sorted by name; none if nothing is asked."""
         columns = Columns()
         if asked is not None:
             path = self._path_known
             with Outcome.of_rows(self.client, path, asked.samples) as outcome:
-                columns = reading.read_columns(self.client, path, asked, self._sized(asked))
-                outcome.runs, outcome.rows = len(self.objects), columns.height
+                losses = None if on_error == "raise" else outcome.losses
+                pages = self._sized(asked, losses)
+                columns = reading.read_columns(self.client, path, asked, pages, losses)
+                lost = {each.what for each in outcome.losses} - {name_of(path)}
+                outcome.runs, outcome.rows = len(self.objects) - len(lost), columns.height
         text = text_keys(self.objects)
         frame: pd.DataFrame | pl.DataFrame
         if kind == "pandas":
@@ -222,10 +252,21 @@ class Runs(RunPages):
             self.entity = self.variables["entity"] = self.client.default_entity()
         return self._path
 
-    def _sized(self, asked: RowsAsked) -> Iterator[list[tuple[str, int]]]:
+    def _sized(
+        self, asked: RowsAsked, losses: list[LeftOut] | None
+    ) -> Iterator[list[tuple[str, int]]]:
         """Give all runs, a page at a time, with the cells that each is estimated to give."""
         done = 0
-        while done < len(self.objects) or self._load_page(wide=True):
+        while True:
+            try:
+                if done >= len(self.objects) and not self._load_page(wide=True):
+                    break
+            except SKIPPED as error:
+                if losses is None:
+                    raise
+                why = f"no runs behind the first {done}: {error}"
+                losses.append(LeftOut(name_of(self._path), why))
+                break
             page = self.objects[done:]
             done += len(page)
             yield [(run.id, size_of(run, asked)) for run in page]

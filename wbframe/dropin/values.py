@@ -166,7 +166,12 @@ def united(parts: Iterable[list[Row]]) -> list[Row]:
         seen: dict[Any, int] = {}
         # One step may have several rows, of which the specs say no more than their order.
         for row in rows:
-            step = row[STEP]
+            step = row.get(STEP)
+            if step is None:
+                raise AnswerError(
+                    "rows came without `_step`, by which those of several keys are put together;"
+                    " ask with match='all'"
+                )
             seen[step] = seen.get(step, -1) + 1
             found.setdefault((step, seen[step]), {}).update(row)
     return [found[place] for place in sorted(found)]

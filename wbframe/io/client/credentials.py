@@ -161,7 +161,7 @@ def find_key(
         If it is no key, or may not be for this server.
     """
     host = urlsplit(base_url).netloc
-    named = "`api_key`" if api_key else "WANDB_API_KEY"
+    named = "the `api_key` of the call" if api_key else "WANDB_API_KEY"
     given = api_key or Secret(os.environ.get("WANDB_API_KEY", ""))
     if given and folder:
         raise not_for(host, named, folder)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from wbframe.io.client.client import Client
     from wbframe.io.read.outcome import Read
 
-__all__ = ["Listed", "fresh_runs", "list_runs", "pages_of", "read_pages", "resolved"]
+__all__ = ["Listed", "Met", "fresh_runs", "list_runs", "pages_of", "read_pages", "resolved"]
 
 Listed = Iterator[tuple[Listing, Page]]
 # A project whose runs move each time that they are listed is given up.
@@ -47,7 +47,7 @@ _NAMES_A_FILTER = 500
 
 
 @dataclass(slots=True)
-class _Met:
+class Met:
     """What the pages of one listing held, and whether these can be all its runs.
 
     Attributes
@@ -123,7 +123,7 @@ def pages_of(
     IncompleteError
         If the server still counts more runs than it gives, or they never stand still.
     """
-    met = _Met()
+    met = Met()
     # How many pages are wanted is not known where some of their runs are left out here.
     foretell = selection.limit is None or selection.predicate is None
     with closing(_pages(client, listing, met, selection.limit, foretell=foretell)) as pages:
@@ -133,7 +133,7 @@ def pages_of(
 
 
 def _pages(
-    client: Client, listing: Listing, met: _Met, most: int | None = None, *, foretell: bool = True
+    client: Client, listing: Listing, met: Met, most: int | None = None, *, foretell: bool = True
 ) -> Generator[tuple[Listing, Page]]:
     """Read pages; where the cursors of further ones can be foretold, side by side.
 
@@ -228,12 +228,12 @@ def _judged(
     return projected
 
 
-def _missed(client: Client, listing: ProjectListing, met: _Met) -> Iterator[tuple[Listing, Page]]:
+def _missed(client: Client, listing: ProjectListing, met: Met) -> Iterator[tuple[Listing, Page]]:
     """Read the runs that the pages missed."""
     # Ids alone come in few large pages, between which less can change.
     names = replace(listing, fields=NodeFields(), per_page=MOST_PER_PAGE - 1)
     for _ in range(_MOST_LISTINGS):
-        there = _Met()
+        there = Met()
         for _ in _pages(client, names, there):
             pass
         if not there.moved:
@@ -242,7 +242,7 @@ def _missed(client: Client, listing: ProjectListing, met: _Met) -> Iterator[tupl
     for start in range(0, len(missed), _NAMES_A_FILTER):
         only = flt.parse({"name": {"$in": missed[start : start + _NAMES_A_FILTER]}})
         late = replace(listing, filters=flt.conjoin(only, listing.filters))
-        yield from _pages(client, late, _Met())
+        yield from _pages(client, late, Met())
     counted = there.counts[-1] if there.counts else 0
     if there.moved:
         raise IncompleteError(

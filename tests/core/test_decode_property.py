@@ -7,7 +7,7 @@ import math
 import re
 import struct
 from datetime import datetime, timedelta, timezone
-from decimal import Decimal
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 
 import polars as pl
 import pytest
@@ -52,11 +52,31 @@ def loads(text):
     )
 
 
+EXACT = Context(prec=5000, Emax=MAX_EMAX, Emin=MIN_EMIN)
+
+
+def number(text):
+    """Spell a number as RFC 8785 does, with all its digits."""
+    if text.lstrip("-").isdigit():
+        return text if int(text) else "0"
+    if len(text.lower().partition("e")[2]) > 18:
+        return text
+    value = EXACT.create_decimal(text).normalize(EXACT)
+    if not value:
+        return "0"
+    if -7 < value.adjusted() < 21:
+        return f"{value:f}"
+    sign, digits, _ = value.as_tuple()
+    first, *rest = map(str, digits)
+    return f"{'-' * sign}{first}{'.' * bool(rest)}{''.join(rest)}e{value.adjusted():+d}"
+
+
 def dumps(value):
     if isinstance(value, Number):
-        return str(value)
+        return number(value)
     if isinstance(value, Pairs):
-        return "{" + ",".join(f"{dumps(key)}:{dumps(each)}" for key, each in value) + "}"
+        members = sorted({whole(key): each for key, each in value}.items())
+        return "{" + ",".join(f"{dumps(key)}:{dumps(each)}" for key, each in members) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(dumps, value)) + "]"
     return json.dumps(whole(value) if isinstance(value, str) else value, ensure_ascii=False)

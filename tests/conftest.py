@@ -32,6 +32,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "ignore::wbframe.errors.CollisionWarning")
 
 
+@pytest.fixture(autouse=True)
+def app(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The web app of every server, whatever its port, so that frames of two servers can be equal."""
+    monkeypatch.setenv("WANDB_APP_URL", "http://app.test")
+    return "http://app.test"
+
+
 @pytest.fixture(scope="session")
 def ragged_project() -> Project:
     """The project of hard cases, made once: it cannot change."""

@@ -55,7 +55,7 @@ def read_runs(
     Returns
     -------
     polars.DataFrame
-        One row a run, in the order asked for: ``entity, project, run_id, name, state, created_at,
+        One row a run, in the order asked for: ``entity, project, run_id, name, url, state, created_at,
         heartbeat_at, user, group, job_type, sweep, tags, notes, commit, history_line_count``, then
         ``config.*``, then ``summary.*``, each sorted; or `columns` as given. Nested dicts are flattened with
         dots. Times are Datetime(us, UTC), numbers Float64, `tags` a list of text; lists and media are JSON

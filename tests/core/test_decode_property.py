@@ -7,13 +7,14 @@ import math
 import re
 import struct
 from datetime import datetime, timedelta, timezone
-from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
+from decimal import Decimal
 
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.spelling import number
 from wbframe.core.decode.rows import decode_rows, infer_types, join_texts
 from wbframe.errors import AnswerError, SchemaMismatchError
 
@@ -50,25 +51,6 @@ def loads(text):
         parse_constant=str,
         object_pairs_hook=Pairs,
     )
-
-
-EXACT = Context(prec=5000, Emax=MAX_EMAX, Emin=MIN_EMIN)
-
-
-def number(text):
-    """Spell a number as RFC 8785 does, with all its digits."""
-    if text.lstrip("-").isdigit():
-        return text if int(text) else "0"
-    if len(text.lower().partition("e")[2]) > 18:
-        return text
-    value = EXACT.create_decimal(text).normalize(EXACT)
-    if not value:
-        return "0"
-    if -7 < value.adjusted() < 21:
-        return f"{value:f}"
-    sign, digits, _ = value.as_tuple()
-    first, *rest = map(str, digits)
-    return f"{'-' * sign}{first}{'.' * bool(rest)}{''.join(rest)}e{value.adjusted():+d}"
 
 
 def dumps(value):

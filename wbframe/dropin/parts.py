@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
-from wbframe.dropin.clients import app_url
 from wbframe.errors import UsageError
+from wbframe.io.client.credentials import app_url
 
 if TYPE_CHECKING:
     from wbframe.io.client.client import Client

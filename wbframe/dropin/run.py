@@ -12,13 +12,14 @@ from urllib.parse import quote_plus
 from wbframe.core.model import ENDED, STEP, RunPath
 from wbframe.dropin import reading
 from wbframe.dropin.asked import RowsAsked, StepWindows, known_size, rows_holding
-from wbframe.dropin.clients import app_url, client_of
+from wbframe.dropin.clients import client_of
 from wbframe.dropin.columns import Columns
 from wbframe.dropin.documents import HEAVY_FIELDS
 from wbframe.dropin.pandas_frame import pandas_frame
 from wbframe.dropin.parts import Node, Summary, Sweep, User
 from wbframe.dropin.values import RowShape, from_json, objects
 from wbframe.errors import AnswerError, IncompleteHistoryError
+from wbframe.io.client.credentials import app_url
 from wbframe.io.read.outcome import Outcome, warn_imprecise
 
 if TYPE_CHECKING:

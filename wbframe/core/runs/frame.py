@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import msgspec
 import polars as pl
@@ -209,7 +210,8 @@ def runs_frame(buffer: RunsBuffer, schema: RunsSchema) -> tuple[pl.DataFrame, fr
         whole = pl.concat([each.frame for each in decoded])
         found = {name: whole[name] for name in leaves}
         imprecise = frozenset().union(*(each.imprecise for each in decoded))
-    found |= _meta_columns([name for name in schema.columns if name in RUN_COLUMNS], buffer)
+    names = [name for name in schema.columns if name in RUN_COLUMNS]
+    found |= _meta_columns(names, buffer, schema.app)
     for name, dtype in schema.columns.items():
         if found[name].dtype != dtype:  # an override of metadata
             found[name] = found[name].cast(dtype)
@@ -224,7 +226,7 @@ def leaf_types(buffer: RunsBuffer) -> Index:
     return found
 
 
-def _meta_columns(names: Sequence[str], buffer: RunsBuffer) -> dict[str, pl.Series]:
+def _meta_columns(names: Sequence[str], buffer: RunsBuffer, app: str) -> dict[str, pl.Series]:
     """Build metadata columns."""
     found: dict[str, pl.Series] = {}
     times: dict[str, Sequence[object]] = {}
@@ -232,6 +234,8 @@ def _meta_columns(names: Sequence[str], buffer: RunsBuffer) -> dict[str, pl.Seri
         if name in _ATTRIBUTES:
             take = _ATTRIBUTES[name]
             values: Sequence[object] = [take(node) for node in buffer.nodes]
+        elif name == "url":
+            values = _urls(buffer, app)
         else:
             values = buffer.entities if name == "entity" else buffer.projects
         dtype = RUN_COLUMNS[name][0]
@@ -244,6 +248,13 @@ def _meta_columns(names: Sequence[str], buffer: RunsBuffer) -> dict[str, pl.Seri
         else:
             found[name] = pl.Series(name, values, dtype=dtype)
     return found | (_times(times) if times else {})
+
+
+def _urls(buffer: RunsBuffer, app: str) -> list[str]:
+    """Give the address of each run in the web app."""
+    parts = zip(buffer.entities, buffer.projects, buffer.nodes, strict=True)
+    names = ([entity, project, "runs", node.name] for entity, project, node in parts)
+    return ["/".join([app, *(quote(each, safe="") for each in parts)]) for parts in names]
 
 
 _ATTRIBUTES: dict[str, Callable[[RunNode], object]] = {

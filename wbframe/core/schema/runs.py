@@ -24,6 +24,8 @@ RUN_COLUMNS: dict[str, tuple[pl.DataType, str]] = {
     "project": (pl.String(), ""),
     "run_id": (pl.String(), "name"),
     "name": (pl.String(), "displayName"),
+    # Made here, of the names before it and the address of the web app.
+    "url": (pl.String(), ""),
     "state": (pl.String(), "state"),
     "created_at": (UTC_TIME, "createdAt"),
     "heartbeat_at": (UTC_TIME, "heartbeatAt"),
@@ -55,11 +57,14 @@ class RunsSchema:
         Names and globs that take keys as well that no index named: ``*`` for all.
     parents
         Columns of which the index knows nothing within: where a run has an object there, its JSON is the value.
+    app
+        The address of the web app, which `url` begins with.
     """
 
     columns: Mapping[str, pl.DataType]
     open: tuple[str, ...] = ()
     parents: frozenset[str] = frozenset()
+    app: str = ""
 
     def takes(self, names: Iterable[str]) -> set[str]:
         """Give those of some names that are wanted, though they are no columns yet."""

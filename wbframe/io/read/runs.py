@@ -35,6 +35,7 @@ from wbframe.errors import (
     SchemaMismatchError,
     did_you_mean,
 )
+from wbframe.io.client.credentials import app_url
 from wbframe.io.read.outcome import (
     Outcome,
     Read,
@@ -88,9 +89,8 @@ def plan_runs(client: Client, scan: RunsScan, *, most: int | None = None) -> Run
     paths = resolved(client, scan.selection.paths)
     scan = replace(scan, selection=replace(scan.selection, paths=paths))
     columns = columns_of(scan)
-    plan = RunsPlan(
-        scan=scan, columns=columns, index=read_index(client, paths) if needs_index(columns) else {}
-    )
+    index = read_index(client, paths) if needs_index(columns) else {}
+    plan = RunsPlan(scan=scan, columns=columns, index=index, app=app_url(client.base_url))
     if plan.index is not None and needs_index(columns):
         index, unsure, complete = weighed(plan.index, columns)
         plan = replace(plan, index=index, unsure=unsure, sampled=not complete)

@@ -80,7 +80,8 @@ def test_docstrings_of_the_faces_are_filled_and_name_every_parameter(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_examples_run(name):
+def test_examples_run(name, monkeypatch):
+    monkeypatch.delenv("WANDB_APP_URL")
     module = importlib.import_module(name)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pyarrow as pa
 
-from wbframe.buckets import read_buckets as _read_buckets
+from wbframe.buckets import bucket_scan
 from wbframe.core.arguments import call_with, check_batch_size, history_scan, runs_scan
 from wbframe.core.model import DEFAULT_BINS, DEFAULT_ORDER, DEFAULT_SAMPLES
 from wbframe.docs import documented
 from wbframe.io.client.client import client_or_default
+from wbframe.io.read.buckets import read_buckets as _read_buckets
 from wbframe.io.read.histories import read_histories as _read_histories
 from wbframe.io.read.outcome import hook_of
 from wbframe.io.read.runs import read_runs as _read_runs
+from wbframe.scans.buckets import BucketSource
 from wbframe.scans.source import HistorySource, RunsSource
 
 if TYPE_CHECKING:
@@ -28,7 +30,14 @@ if TYPE_CHECKING:
     from wbframe.io.read.outcome import Hook
     from wbframe.report import ScanReport
 
-__all__ = ["histories_reader", "read_buckets", "read_histories", "read_runs", "runs_reader"]
+__all__ = [
+    "buckets_reader",
+    "histories_reader",
+    "read_buckets",
+    "read_histories",
+    "read_runs",
+    "runs_reader",
+]
 
 # Under this key of the schema's metadata: the `ScanReport` as JSON.
 METADATA_KEY = b"wbframe"
@@ -195,14 +204,19 @@ def read_buckets(
     *,
     keys: Sequence[str] | None = None,
     bins: int = DEFAULT_BINS,
+    grid: str = "run",
+    edges: Iterable[float] | None = None,
     x_axis: str | None = None,
     stream: str = "default",
     run_columns: Sequence[str] | None = None,
+    min_step: int | None = None,
+    max_step: int | None = None,
     filters: Filters = None,
     order: str = DEFAULT_ORDER,
     limit: int | None = None,
     on_error: str = "raise",
     client: Client | None = None,
+    progress: bool | Hook | None = None,
 ) -> pa.Table:
     """Read buckets as one Arrow table; columns, rows and cost as `wbframe.buckets.read_buckets`.
 
@@ -213,13 +227,60 @@ def read_buckets(
     Returns
     -------
     pyarrow.Table
-        See `wbframe.buckets.read_buckets`.
+        The schema's metadata has the `ScanReport` as JSON under ``wbframe``.
 
     Raises
     ------
     {raises}
     """
-    return to_arrow(call_with(_read_buckets, locals()))
+    scan, grid_of = bucket_scan(locals())
+    frame, report = _read_buckets(client_or_default(client), scan, grid_of, hook_of(progress))
+    return table_of(frame, report)
+
+
+@documented("buckets")
+def buckets_reader(
+    path: str | RunPath | Iterable[str | RunPath],
+    *,
+    keys: Sequence[str] | None = None,
+    bins: int = DEFAULT_BINS,
+    grid: str = "run",
+    edges: Iterable[float] | None = None,
+    x_axis: str | None = None,
+    stream: str = "default",
+    run_columns: Sequence[str] | None = None,
+    min_step: int | None = None,
+    max_step: int | None = None,
+    filters: Filters = None,
+    order: str = DEFAULT_ORDER,
+    limit: int | None = None,
+    on_error: str = "raise",
+    batch_size: int | None = None,
+    client: Client | None = None,
+) -> pa.RecordBatchReader:
+    """Read buckets batch by batch, a batch a request, while later ones are on their way.
+
+    The schema is known before this returns. With ``grid="shared"`` the first batch comes when all rows have.
+
+    Parameters
+    ----------
+    {parameters}
+    batch_size
+        Rows of a batch at the most; None for as many as a request gives.
+
+    Returns
+    -------
+    pyarrow.RecordBatchReader
+        For DuckDB and everything else that takes the Arrow C stream. Errors of later requests are raised
+        while it is read.
+
+    Raises
+    ------
+    {raises}
+    """
+    size = check_batch_size(batch_size)
+    source = BucketSource(*bucket_scan(locals()), client_or_default(client))
+    return _reader(source.schema(), source(None, None, None, size))
 
 
 def to_arrow(frame: pl.DataFrame) -> pa.Table:

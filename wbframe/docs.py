@@ -85,24 +85,37 @@ _BUCKETS = """
 keys
     Logged keys (or globs) that hold numbers, in the order wanted; None for all of these.
 bins
-    Buckets a run and key at the most.
+    Buckets a run at the most, of equal width.
+grid
+    ``"run"``: the buckets of each run and key reach from its least to its greatest x. ``"shared"``: all runs
+    and keys have the same, from the least to the greatest x of all, or along `_step` from `min_step` to
+    `max_step` where both are given; so runs can be averaged by `bucket`. They are made of every row.
+edges
+    The same for all runs, from edges of your own: ``[0, 10, 100]`` are two buckets, each with its first edge
+    (inclusive) and without its second (exclusive); what lies beyond the edges is left out.
 x_axis
     The key along which they lie; None for `_step`, or `_timestamp` of machine metrics.
 stream
     ``"default"`` for what was logged, ``"system"`` for machine metrics.
 run_columns
     Columns of the runs frame to repeat beside each row.
+min_step, max_step
+    Steps to sum up: `min_step` is inclusive, `max_step` exclusive. No server is known to cut buckets so: they
+    are made of every row of these steps.
 """
 
 _CLIENT = """
 client
     The connection; default: one for the environment's server and key, found as the official SDK does it.
+progress
+    True for a tqdm bar, or a function that gets a `Progress`.
 """
 
 PARAMETERS = {
     "runs": _RUNS_WHICH + _COLUMNS + _WHICH + _PER_PAGE + _ON_ERROR + _HOW,
     "histories": _RUNS_WHICH + _ROWS + _WHICH + _ON_ERROR + _HOW,
     "rows": _ROWS + _ON_ERROR + _HOW,
+    "buckets of a frame": _BUCKETS + _ON_ERROR + _CLIENT,
     "buckets": _RUNS_WHICH + _BUCKETS + _WHICH + _ON_ERROR + _CLIENT,
 }
 

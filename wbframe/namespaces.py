@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from wbframe.buckets import read_buckets, scan_buckets
+from wbframe.buckets import bucket_scan, read_buckets, scan_buckets
 from wbframe.core.arguments import (
     INFER_SCHEMA_RUNS,
     call_with,
@@ -14,13 +14,13 @@ from wbframe.core.arguments import (
     history_scan,
     runs_scan,
 )
-from wbframe.core.model import DEFAULT_SAMPLES, RunPaths
+from wbframe.core.model import DEFAULT_BINS, DEFAULT_SAMPLES, RunPaths
 from wbframe.core.paths import paths_of
 from wbframe.docs import documented
 from wbframe.polars import read_histories, read_runs, report_of, scan_histories, scan_runs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from wbframe.core.arguments import Overrides
     from wbframe.io.client.client import Client
@@ -81,6 +81,41 @@ class FrameNamespace:
         {raises}
         """
         return call_with(read_histories, locals(), path=self._paths(path))
+
+    @documented("buckets of a frame")
+    def buckets(
+        self,
+        *,
+        path: str | None = None,
+        keys: Sequence[str] | None = None,
+        bins: int = DEFAULT_BINS,
+        grid: str = "run",
+        edges: Iterable[float] | None = None,
+        x_axis: str | None = None,
+        stream: str = "default",
+        run_columns: Sequence[str] | None = None,
+        min_step: int | None = None,
+        max_step: int | None = None,
+        on_error: str = "raise",
+        client: Client | None = None,
+        progress: bool | Hook | None = None,
+    ) -> pl.DataFrame:
+        """Read the buckets of exactly the runs in this frame, in its order.
+
+        Needs the columns `entity`, `project` and `run_id`, or `run_id` and `path`. Costs and returns as
+        `read_buckets`.
+
+        Parameters
+        ----------
+        path
+            ``"entity/project"`` for a frame that has `run_id` alone.
+        {parameters}
+
+        Raises
+        ------
+        {raises}
+        """
+        return call_with(read_buckets, locals(), path=self._paths(path))
 
     def runs(
         self,
@@ -153,6 +188,50 @@ class LazyFrameNamespace:
         scan = call_with(history_scan, locals(), path=RunPaths())
         options = check_scan_options(infer_schema_runs=infer_schema_runs, on_new_key=on_new_key)
         return registered(LeftSource(self._frame, path, HistorySource(scan, client, *options)))
+
+    @documented("buckets of a frame")
+    def buckets(
+        self,
+        *,
+        path: str | None = None,
+        keys: Sequence[str] | None = None,
+        bins: int = DEFAULT_BINS,
+        grid: str = "run",
+        edges: Iterable[float] | None = None,
+        x_axis: str | None = None,
+        stream: str = "default",
+        run_columns: Sequence[str] | None = None,
+        min_step: int | None = None,
+        max_step: int | None = None,
+        on_error: str = "raise",
+        infer_schema_runs: int = INFER_SCHEMA_RUNS,
+        on_new_key: str = "ignore",
+        client: Client | None = None,
+    ) -> pl.LazyFrame:
+        """Scan the buckets of exactly the runs in this frame, in its order.
+
+        Needs the columns `entity`, `project` and `run_id`, or `run_id` and `path`. Costs and returns as
+        `scan_buckets`.
+
+        Parameters
+        ----------
+        path
+            ``"entity/project"`` for a frame that has `run_id` alone.
+        {parameters}
+        infer_schema_runs, on_new_key
+            As of `scan_histories`.
+
+        Raises
+        ------
+        {raises}
+        """
+        from wbframe.scans.buckets import BucketSource
+        from wbframe.scans.source import LeftSource, registered
+
+        scan, grid_of = bucket_scan({**locals(), "path": RunPaths()})
+        options = check_scan_options(infer_schema_runs=infer_schema_runs, on_new_key=on_new_key)
+        source = BucketSource(scan, grid_of, client, *options)
+        return registered(LeftSource(self._frame, path, source))
 
     def runs(
         self,

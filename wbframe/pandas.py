@@ -9,14 +9,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wbframe.arrow import histories_reader, to_arrow
-from wbframe.arrow import read_buckets as _read_buckets
+from wbframe.arrow import buckets_reader, histories_reader, to_arrow
+from wbframe.buckets import bucket_scan
 from wbframe.core.arguments import call_with, history_scan, runs_scan
 from wbframe.core.model import DEFAULT_BINS, DEFAULT_ORDER, DEFAULT_SAMPLES
 from wbframe.core.paths import paths_of
 from wbframe.docs import documented
 from wbframe.errors import one_of
 from wbframe.io.client.client import client_or_default
+from wbframe.io.read.buckets import read_buckets as _read_buckets
 from wbframe.io.read.histories import read_histories as _read_histories
 from wbframe.io.read.outcome import hook_of
 from wbframe.io.read.runs import read_runs as _read_runs
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from wbframe.io.read.outcome import Hook
     from wbframe.report import ScanReport
 
-__all__ = ["iter_histories", "read_buckets", "read_histories", "read_runs"]
+__all__ = ["iter_buckets", "iter_histories", "read_buckets", "read_histories", "read_runs"]
 
 DtypeBackend = Literal["numpy", "numpy_nullable", "pyarrow"]
 
@@ -178,15 +179,20 @@ def read_buckets(
     *,
     keys: Sequence[str] | None = None,
     bins: int = DEFAULT_BINS,
+    grid: str = "run",
+    edges: Iterable[float] | None = None,
     x_axis: str | None = None,
     stream: str = "default",
     run_columns: Sequence[str] | None = None,
+    min_step: int | None = None,
+    max_step: int | None = None,
     filters: Filters = None,
     order: str = DEFAULT_ORDER,
     limit: int | None = None,
     on_error: str = "raise",
     dtype_backend: str = "numpy",
     client: Client | None = None,
+    progress: bool | Hook | None = None,
 ) -> pd.DataFrame:
     """Read buckets as one pandas frame; columns, rows and cost as `wbframe.buckets.read_buckets`.
 
@@ -201,15 +207,64 @@ def read_buckets(
     Returns
     -------
     pandas.DataFrame
-        With a fresh RangeIndex; see `wbframe.buckets.read_buckets`.
+        With a fresh RangeIndex. ``frame.attrs["wbframe"]`` is the `ScanReport` as a dict.
+
+    Raises
+    ------
+    {raises}
+    """
+    scan, grid_of = bucket_scan(locals())
+    backend = check_backend(dtype_backend)
+    return frame_of(
+        *_read_buckets(client_or_default(client), scan, grid_of, hook_of(progress)), backend
+    )
+
+
+@documented("buckets")
+def iter_buckets(
+    path: str | RunPath | Iterable[str | RunPath],
+    *,
+    keys: Sequence[str] | None = None,
+    bins: int = DEFAULT_BINS,
+    grid: str = "run",
+    edges: Iterable[float] | None = None,
+    x_axis: str | None = None,
+    stream: str = "default",
+    run_columns: Sequence[str] | None = None,
+    min_step: int | None = None,
+    max_step: int | None = None,
+    filters: Filters = None,
+    order: str = DEFAULT_ORDER,
+    limit: int | None = None,
+    on_error: str = "raise",
+    batch_size: int | None = None,
+    dtype_backend: str = "numpy",
+    client: Client | None = None,
+) -> Iterator[pd.DataFrame]:
+    """Read buckets frame by frame, in bounded memory, while later ones are on their way.
+
+    With ``grid="shared"`` the first comes when all rows have, unless `min_step` and `max_step` tell the grid.
+
+    Parameters
+    ----------
+    {parameters}
+    batch_size
+        Rows of a frame at the most; None for as many as a request gives.
+    dtype_backend
+        As of `read_histories`.
+
+    Yields
+    ------
+    pandas.DataFrame
+        The frame of `read_buckets` in parts, each with a fresh RangeIndex.
 
     Raises
     ------
     {raises}
     """
     backend = check_backend(dtype_backend)
-    table = call_with(_read_buckets, locals())
-    return to_pandas(table, backend)
+    reader = call_with(buckets_reader, locals())
+    return (to_pandas(pa.Table.from_batches([batch]), backend) for batch in reader)
 
 
 # ---------------------------------------------------------------- dtypes
@@ -334,6 +389,44 @@ class _Accessor:
         {raises}
         """
         return call_with(read_histories, locals(), path=self._paths(path))
+
+    @documented("buckets of a frame")
+    def buckets(
+        self,
+        *,
+        path: str | None = None,
+        keys: Sequence[str] | None = None,
+        bins: int = DEFAULT_BINS,
+        grid: str = "run",
+        edges: Iterable[float] | None = None,
+        x_axis: str | None = None,
+        stream: str = "default",
+        run_columns: Sequence[str] | None = None,
+        min_step: int | None = None,
+        max_step: int | None = None,
+        on_error: str = "raise",
+        dtype_backend: str = "numpy",
+        client: Client | None = None,
+        progress: bool | Hook | None = None,
+    ) -> pd.DataFrame:
+        """Read the buckets of exactly the runs in this frame, in its order.
+
+        Needs the columns `entity`, `project` and `run_id`, or `run_id` and `path`. Costs and returns as
+        `read_buckets`.
+
+        Parameters
+        ----------
+        path
+            ``"entity/project"`` for a frame that has `run_id` alone.
+        {parameters}
+        dtype_backend
+            As of `read_histories`.
+
+        Raises
+        ------
+        {raises}
+        """
+        return call_with(read_buckets, locals(), path=self._paths(path))
 
     def runs(
         self,

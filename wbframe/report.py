@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
+
+_Frame = TypeVar("_Frame")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class ScanReport:
     bytes_received
         Bytes of answers, after decompression.
     replaced
-        Server features that were refused and replaced by older queries.
+        Server features that were refused, or could not give what was asked, and were replaced by older queries.
     seconds
         Wall time.
     waited
@@ -122,3 +125,20 @@ class Progress:
     total: int | None = None
     rows: int = 0
     report: ScanReport | None = None
+
+
+# polars frames carry no metadata of their own, so reports wait here while their frames live.
+_reports: dict[int, ScanReport] = {}
+
+
+def reported(frame: _Frame, report: ScanReport) -> _Frame:
+    """Keep the report of a fresh frame."""
+    _reports[id(frame)] = report
+    # Or the next frame that gets this id would have this report.
+    weakref.finalize(frame, _reports.pop, id(frame), None)
+    return frame
+
+
+def report_of(frame: object) -> ScanReport | None:
+    """Say how a frame was read; None for a frame that no reader returned as it is."""
+    return _reports.get(id(frame))

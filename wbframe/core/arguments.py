@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
+from itertools import pairwise
 from operator import and_, index
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -12,11 +14,14 @@ import polars as pl
 
 from wbframe.core import filters as flt
 from wbframe.core.model import (
+    DEFAULT_BINS,
     DEFAULT_ORDER,
     DEFAULT_SAMPLES,
     MOST_PER_PAGE,
     MOST_SAMPLES,
     STEP,
+    Grid,
+    GridOf,
     HistoryScan,
     Match,
     OnError,
@@ -160,9 +165,51 @@ def check_batch_size(batch_size: int | None) -> int | None:
     return None if batch_size is None else _whole_number("batch_size", batch_size, least=1)
 
 
-def check_bins(bins: int) -> int:
-    """Check the number of buckets."""
-    return _whole_number("bins", bins, least=1, most=MOST_SAMPLES)
+def check_grid(
+    *,
+    bins: int = DEFAULT_BINS,
+    grid: str = "run",
+    edges: Iterable[float] | None = None,
+    x_axis: str = STEP,
+    min_step: int | None = None,
+    max_step: int | None = None,
+) -> Grid:
+    """Check where buckets shall lie.
+
+    Raises
+    ------
+    UsageError
+        If one of the arguments is wrong, or two say different things.
+    """
+    if grid not in get_args(GridOf):
+        raise one_of("grid", grid, get_args(GridOf))
+    bins = _whole_number("bins", bins, least=1, most=MOST_SAMPLES)
+    if edges is None:
+        if x_axis == STEP and grid == "shared" and min_step is not None and max_step is not None:
+            # Known beforehand, so that runs are cut as they come.
+            width = (max_step - min_step) / bins
+            edges = (*(min_step + i * width for i in range(bins)), max_step)
+            return Grid(bins=bins, edges=tuple(map(float, edges)))
+        return Grid(bins=bins, x_axis=x_axis, shared=grid == "shared")
+    found = _edges(edges)
+    if bins not in {DEFAULT_BINS, len(found) - 1}:
+        raise UsageError(
+            f"`bins` and `edges` say different things: {bins} and {len(found) - 1} buckets"
+        )
+    return Grid(bins=len(found) - 1, x_axis=x_axis, edges=found)
+
+
+def _edges(edges: Iterable[float]) -> tuple[float, ...]:
+    """Check the edges of buckets."""
+    told = f"`edges` must be two numbers or more, each above the one before it; got {edges!r:.200}"
+    try:
+        found = tuple(map(float, edges)) if not isinstance(edges, str) else ()
+    except (TypeError, ValueError):
+        raise UsageError(told) from None
+    rising = all(low < high for low, high in pairwise(found))
+    if len(found) < 2 or not rising or not all(map(math.isfinite, found)):  # noqa: PLR2004
+        raise UsageError(told)
+    return found
 
 
 def selection(

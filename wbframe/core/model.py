@@ -19,6 +19,7 @@ Match = Literal["any", "all"]
 OnNewKey = Literal["raise", "ignore"]
 OnIncomplete = Literal["raise", "warn"]
 OnError = Literal["raise", "skip"]
+GridOf = Literal["run", "shared"]
 
 # Cursors are offsets: newest first, each run that begins while pages are read pushes another onto the next page.
 # W&B's SDK went over to this order for it: https://github.com/wandb/wandb/pull/7675
@@ -28,6 +29,9 @@ DEFAULT_SAMPLES = 500
 # Far larger numbers are answered by HTTP 500: https://github.com/wandb/wandb/issues/8291
 MOST_SAMPLES = 10_000
 DEFAULT_BINS = 500
+STEP = "_step"
+# The column that numbers buckets.
+BUCKET = "bucket"
 # The states in which a run logs no more.
 # Not `preempted`: such a run may be queued again, and then goes on under its id.
 ENDED = frozenset({"finished", "crashed", "failed", "killed"})
@@ -143,4 +147,31 @@ class HistoryScan:
     unlisted: tuple[str, ...] = ()
 
 
-STEP = "_step"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """Where buckets lie along an axis.
+
+    Attributes
+    ----------
+    bins, x_axis
+        So many of equal width, along this key, from its least to its greatest value.
+    shared
+        Whether all runs and keys have the same buckets; else each run and key has its own.
+    edges
+        Where the buckets begin and end, in place of `bins`: each holds its first edge, and not its second.
+    """
+
+    bins: int = DEFAULT_BINS
+    x_axis: str = STEP
+    shared: bool = False
+    edges: tuple[float, ...] | None = None
+
+    @property
+    def is_one(self) -> bool:
+        """Whether all runs and keys have the same buckets."""
+        return self.shared or self.edges is not None
+
+    @property
+    def axis(self) -> str:
+        """The column of the axis."""
+        return f"history.{BUCKET}" if self.x_axis == BUCKET else self.x_axis

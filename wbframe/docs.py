@@ -49,7 +49,9 @@ progress
 _COLUMNS = """
 columns
     Names and globs, in the order wanted: ``["name", "config.lr", "summary.*"]``; None for all. The server
-    is asked for these alone.
+    is asked for these alone. ``"varying"`` reads all, and leaves out config and summary columns that are the
+    same in all runs read (a key that some of them lack differs); ``"used"`` those that are null in all. Scans
+    and readers of batches, whose columns are known beforehand, take neither.
 """
 
 _PER_PAGE = """
@@ -59,8 +61,9 @@ per_page
 
 _ROWS = """
 keys
-    Logged keys (or globs), in the order wanted; None for all. For ``stream="system"`` any of the spellings
-    ``"cpu"``, ``"system.cpu"``, ``"system/cpu"``.
+    Logged keys (or globs), in the order wanted; None for all; ``"scalars"`` for all that hold nothing but
+    numbers, text and booleans: no media, histograms, tables, lists and objects. For ``stream="system"`` any of
+    the spellings ``"cpu"``, ``"system.cpu"``, ``"system/cpu"``.
 samples
     Rows of a run at the most. More are sampled down by the server, evenly: of named keys each group that
     is logged together by itself, of all keys whole rows, so that rare keys lose more. The frame's metadata
@@ -83,7 +86,7 @@ on_incomplete
 
 _BUCKETS = """
 keys
-    Logged keys (or globs) that hold numbers, in the order wanted; None for all of these.
+    Logged keys (or globs) that hold numbers, in the order wanted; None or ``"scalars"`` for all of these.
 bins
     Buckets a run at the most, of equal width.
 grid

@@ -20,9 +20,11 @@ from wbframe.core.model import (
     MOST_PER_PAGE,
     MOST_SAMPLES,
     STEP,
+    ColumnsKept,
     Grid,
     GridOf,
     HistoryScan,
+    KeysChosen,
     Match,
     OnError,
     OnIncomplete,
@@ -61,7 +63,8 @@ def runs_scan(
     UsageError
         If one of them is wrong: `PathError`, `FilterError` and `ColumnError` where it is of that kind.
     """
-    checked = check_columns(columns)
+    kept = _word(columns, ColumnsKept)
+    checked = None if kept else check_columns(columns)
     return RunsScan(
         selection=selection(
             path,
@@ -72,6 +75,7 @@ def runs_scan(
             on_error=on_error,
         ),
         columns=checked,
+        kept=kept,  # type: ignore[arg-type]
         overrides=overrides(schema_overrides, runs=True),
     )
 
@@ -99,7 +103,8 @@ def history_scan(
         raise one_of("stream", stream, get_args(Stream))
     if match not in get_args(Match):
         raise one_of("match", match, get_args(Match))
-    asked = _keys(keys)
+    scalars = _word(keys, KeysChosen) is not None
+    asked = None if scalars else _keys(keys)
     if match == "all" and asked is None:
         raise UsageError("`match='all'` asks for rows that hold all `keys`; name the keys")
     if on_incomplete not in get_args(OnIncomplete):
@@ -129,6 +134,7 @@ def history_scan(
             on_error=on_error,
         ),
         keys=asked,
+        scalars=scalars,
         samples=samples,
         x_axis=x_axis,
         stream=stream,  # type: ignore[arg-type]
@@ -315,13 +321,34 @@ def _window(min_step: int | None, max_step: int | None) -> tuple[int | None, int
     return min_step, max_step
 
 
+def _word(given: object, words: Any) -> str | None:
+    """Give the word that stands in place of names, if it is one."""
+    return given if isinstance(given, str) and given in get_args(words) else None
+
+
+def check_promised(scan: RunsScan) -> RunsScan:
+    """Refuse a scan whose columns cannot be promised before its rows.
+
+    Raises
+    ------
+    UsageError
+        If only the values of all runs tell the columns.
+    """
+    if scan.kept is not None:
+        raise UsageError(
+            f"`columns={scan.kept!r}` is told by the values of all runs, and a scan promises its columns"
+            " before it reads them: read the runs whole, or scan with the `columns` of a frame that was read so"
+        )
+    return scan
+
+
 def _keys(keys: Sequence[str] | str | None) -> tuple[str, ...] | None:
     """Check the keys."""
     if keys is None:
         return None
     if isinstance(keys, str):
         raise UsageError(
-            f"`keys` must be a list of names; got the text {keys!r}: write keys=[{keys!r}]"
+            f"`keys` must be a list of names, or 'scalars'; got the text {keys!r}: write keys=[{keys!r}]"
         )
     found = tuple(dict.fromkeys(keys)) if isinstance(keys, Iterable) else ()
     if not found or not all(isinstance(key, str) and key for key in found):

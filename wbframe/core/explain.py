@@ -138,7 +138,9 @@ def describe_scan(scan: RunsScan | HistoryScan) -> str:
     if selection.limit is not None:
         parts.append(f"limit {selection.limit} runs")
     if isinstance(scan, HistoryScan):
-        parts.append(f"keys {_some(scan.keys) if scan.keys else 'all'} ({scan.match})")
+        parts.append(
+            f"keys {_some(scan.keys) if scan.keys else 'scalars' if scan.scalars else 'all'} ({scan.match})"
+        )
         if scan.stream != "default":
             parts.append(f"stream {scan.stream}")
         if scan.min_step is not None or scan.max_step is not None:

@@ -20,6 +20,10 @@ OnNewKey = Literal["raise", "ignore"]
 OnIncomplete = Literal["raise", "warn"]
 OnError = Literal["raise", "skip"]
 GridOf = Literal["run", "shared"]
+# Words in place of names: columns of runs that differ between them, or that any has; keys that hold no more than
+# a number, text or a flag.
+ColumnsKept = Literal["varying", "used"]
+KeysChosen = Literal["scalars"]
 
 # Cursors are offsets: newest first, each run that begins while pages are read pushes another onto the next page.
 # W&B's SDK went over to this order for it: https://github.com/wandb/wandb/pull/7675
@@ -117,10 +121,11 @@ class Selection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunsScan:
-    """A read of the runs frame: which runs, and which columns (None for all)."""
+    """A read of the runs frame: which runs, and which columns (None for all); `kept` says which of these stay."""
 
     selection: Selection
     columns: tuple[str, ...] | None = None
+    kept: ColumnsKept | None = None
     overrides: Mapping[str, pl.DataType] = field(default_factory=dict)
 
 
@@ -129,7 +134,8 @@ class HistoryScan:
     """A read of the histories frame; `min_step` is inclusive, `max_step` exclusive.
 
     `keys` make the rows; `narrowed` says that not all of their columns are wanted. `samples` is None for
-    every row. `unlisted` are keys that no run lists, and rows hold.
+    every row. `unlisted` are keys that no run lists, and rows hold. `scalars` says that of all keys those are
+    wanted that hold no objects and no lists.
     """
 
     selection: Selection
@@ -145,6 +151,7 @@ class HistoryScan:
     on_incomplete: OnIncomplete = "raise"
     overrides: Mapping[str, pl.DataType] = field(default_factory=dict)
     unlisted: tuple[str, ...] = ()
+    scalars: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

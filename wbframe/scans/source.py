@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from wbframe.core.arguments import INFER_SCHEMA_RUNS
+from wbframe.core.arguments import INFER_SCHEMA_RUNS, check_promised
 from wbframe.core.explain import describe_scan
 from wbframe.core.paths import paths_of
 from wbframe.core.pushdown.query import Wanted, narrow_histories, narrow_runs
@@ -131,7 +131,7 @@ class RunsSource(Source["RunsPromise"]):
 
     def __init__(self, scan: RunsScan, *options: Any, **named: Any) -> None:
         super().__init__(*options, **named)
-        self.scan = scan
+        self.scan = check_promised(scan)
 
     def detail(self) -> str:
         """Describe the scan as it was made."""

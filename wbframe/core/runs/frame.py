@@ -22,7 +22,7 @@ from wbframe.errors import AnswerError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from wbframe.core.model import RunPath
+    from wbframe.core.model import ColumnsKept, RunPath
     from wbframe.core.protocol.runs import RunNode
 
 _ROWS_AT_ONCE = 100
@@ -216,6 +216,20 @@ def runs_frame(buffer: RunsBuffer, schema: RunsSchema) -> tuple[pl.DataFrame, fr
         if found[name].dtype != dtype:  # an override of metadata
             found[name] = found[name].cast(dtype)
     return pl.DataFrame([found[name] for name in schema.columns]), imprecise
+
+
+def kept_columns(frame: pl.DataFrame, kept: ColumnsKept | None) -> pl.DataFrame:
+    """Leave out the config and summary columns that do not tell runs apart, or that no run has.
+
+    Null is a value: what one run has and another has not differs. NaN is equal to NaN.
+    """
+    leaves = [name for name in frame.columns if name not in RUN_COLUMNS]
+    if kept is None or not leaves:
+        return frame
+    each = pl.col(leaves)
+    told = each.is_not_null().any() if kept == "used" else each.n_unique() > 1
+    stays = frame.select(told).row(0, named=True)
+    return frame.select(name for name in frame.columns if stays.get(name, True))
 
 
 def leaf_types(buffer: RunsBuffer) -> Index:

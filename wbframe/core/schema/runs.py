@@ -135,7 +135,10 @@ def check_columns(
         return None
     listed = isinstance(columns, Iterable) and not isinstance(columns, str)
     if not listed or not all(isinstance(each, str) for each in columns):
-        raise UsageError(f"`{argument}` must be a list of column names or globs; got {columns!r}")
+        words = ", or 'varying' or 'used'" if argument == "columns" else ""
+        raise UsageError(
+            f"`{argument}` must be a list of column names or globs{words}; got {columns!r}"
+        )
     if not columns and argument == "columns":
         raise UsageError("`columns` must name a column at the least, or be None for all; got []")
     for name in columns:

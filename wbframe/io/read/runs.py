@@ -15,7 +15,7 @@ from wbframe.core.model import RunsScan, Selection
 from wbframe.core.paths import describe, projects_of, run_of
 from wbframe.core.protocol.runs import pushed_feature
 from wbframe.core.pushdown.query import predicate_columns, with_own_predicate
-from wbframe.core.runs.frame import RunsBuffer, leaf_types, run_leaves
+from wbframe.core.runs.frame import RunsBuffer, kept_columns, leaf_types, run_leaves
 from wbframe.core.runs.listing import RunsTaken, rows_where
 from wbframe.core.runs.pages import GrowingPages, PromisedPages, RunsPage
 from wbframe.core.runs.plan import RunsPlan, columns_of
@@ -182,6 +182,7 @@ def read_runs(
         plan = plan_runs(client, scan)
         outcome.selection = plan.scan.selection
         frame = collect_runs(outcome.read, plan, keep=False, listed=listed).frame
+        frame = kept_columns(frame, scan.kept)
         outcome.runs = outcome.rows = frame.height
     return frame, outcome.report()
 

@@ -101,7 +101,8 @@ def read_buckets(
     Also `pl.read_wandb_buckets`. Costs a request a page of runs, and one for each 60,000 numbers. Where a server
     has no buckets, and with `grid`, `edges`, `min_step` or `max_step`, rows are read whole and summed up here, as
     with ``samples=None``; `replaced` of the report says so. A server's buckets come without the number of values
-    in each, so that they are not put together to larger ones: means would be wrong.
+    in each, so that they are not put together to larger ones: means would be wrong. Rows of machine metrics come
+    thinned out where there are many; `sampled_runs` of the report says of how many runs.
 
     Parameters
     ----------

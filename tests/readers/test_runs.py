@@ -620,19 +620,19 @@ def test_each_run_has_its_address_in_the_web_app(ragged_project, client, monkeyp
     assert META[3:5] == ["name", "url"]
 
 
-def test_addresses_cost_nothing_lazily_and_stand_beside_rows(web, client, app):
+def test_addresses_cost_nothing_lazily_and_stand_beside_rows(web, client):
     lazy = pl.scan_wandb_runs(RAGGED, client=client).select("url")
     lazy.collect_schema()
     web.clear()
     found = lazy.filter(pl.col("url").str.ends_with("/cadence1")).collect()
-    assert found["url"].to_list() == [f"{app}/wbframe/ragged/runs/cadence1"]
+    assert found["url"].to_list() == ["http://app.test/wbframe/ragged/runs/cadence1"]
     documents = [each.document for each in web.requests]
     assert len(documents) == 1
     assert "url" not in documents[0]
     rows = pl.read_wandb_histories(
         f"{RAGGED}/cadence1", samples=3, run_columns=["url"], client=client
     )
-    assert set(rows["url"]) == {f"{app}/wbframe/ragged/runs/cadence1"}
+    assert set(rows["url"]) == {"http://app.test/wbframe/ragged/runs/cadence1"}
 
 
 @pytest.mark.parametrize(

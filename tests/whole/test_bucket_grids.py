@@ -334,3 +334,39 @@ def test_wrong_grids_are_refused_before_any_request(options, message):
     for read in (pl.read_wandb_buckets, pl.scan_wandb_buckets, wbframe.arrow.buckets_reader):
         with pytest.raises(UsageError, match=message):
             read("e/p", client=client, **options)
+
+
+def test_a_key_that_no_run_lists_is_summed_up(serving):
+    run = RunRecord(
+        name="r",
+        history=History([{"_step": i, "a": i, "b": i / 2} for i in range(10)]),
+        history_keys={
+            "lastStep": 9,
+            "keys": {"a": {"typeCounts": [{"type": "number", "count": 10}]}},
+        },
+    )
+    for features in (Features(), Features(bucketed_history=False)):
+        _, client = serving(project_of(run), features=features)
+        for grid in ({"bins": 2}, {"edges": [0, 5, 10]}):
+            options = {"keys": ["b"], "client": client, **grid}
+            got = pl.read_wandb_buckets(PATH, **options)
+            assert got["b.max"].to_list() == [2.0, 4.5]
+            assert pl.scan_wandb_buckets(PATH, **options).collect().equals(got)
+
+
+@pytest.mark.parametrize(
+    "options", [{"grid": "shared", "bins": 2}, {"edges": [1.7e9, 1.7e9 + 49.5, 1.7e9 + 100]}]
+)
+def test_machine_metrics_share_a_grid(serving, options):
+    def events(count):
+        rows = [{"_timestamp": 1.7e9 + i, "_runtime": i, "system.cpu": i / 2} for i in range(count)]
+        return History(rows, stepped=False)
+
+    runs = [
+        RunRecord(name=f"r{count}", history=History([{"a": 1}]), events=events(count))
+        for count in (100, 60)
+    ]
+    _, client = serving(project_of(*runs))
+    got = pl.read_wandb_buckets(PATH, stream="system", client=client, **options)
+    found = got.select("run_id", "bucket", "system.cpu.max").rows()
+    assert found == [("r100", 0, 24.5), ("r100", 1, 49.5), ("r60", 0, 24.5), ("r60", 1, 29.5)]

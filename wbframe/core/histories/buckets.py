@@ -122,7 +122,7 @@ def bucket_tasks(
 ) -> Iterator[BucketTask]:
     """Cut runs into tasks, in their order."""
     system = scan.stream == "system"
-    there = ((entry, _held(entry, keys, system=system)) for entry in entries)
+    there = ((entry, _held(entry, keys, scan)) for entry in entries)
     for batch in batches(
         (each for each in there if each[1]),
         lambda each: grid.bins * (len(STATISTICS) + 1) * len(each[1]),
@@ -140,9 +140,9 @@ def runs_per_request(grid: Grid, keys: int) -> int:
     return max(min(_RUNS_PER_REQUEST, _POINTS_PER_REQUEST // points), 1)
 
 
-def _held(entry: RunEntry, keys: Sequence[str], *, system: bool) -> tuple[str, ...]:
+def _held(entry: RunEntry, keys: Sequence[str], scan: HistoryScan) -> tuple[str, ...]:
     """Give the keys that a run may hold."""
-    there = entry.types(system=system)
+    there = {*entry.types(system=scan.stream == "system"), *scan.unlisted}
     return tuple(key for key in keys if entry.keys is None or key in there)
 
 

@@ -58,7 +58,8 @@ def read_runs(
         heartbeat_at, user, group, job_type, sweep, tags, notes, commit, history_line_count``, then
         ``config.*``, then ``summary.*``, each sorted; or `columns` as given. Nested dicts are flattened with
         dots. Times are Datetime(us, UTC), numbers Float64, `tags` a list of text; lists and media are JSON
-        text, as is a key that is text in some runs and a number in others.
+        text, as is a key that is text in some runs and a number in others. `url` is the run's page.
+        Lists and objects that are equal are equal as text: keys are sorted, and numbers spelled alike.
 
     Raises
     ------
@@ -117,9 +118,10 @@ def read_histories(
     polars.DataFrame
         `run_id`, `_step`, the keys (in the order asked, else sorted), `run_columns`. Runs in the order of
         the query, rows of a run by `_step`. Numbers are Float64 (also NaN and infinities), booleans
-        Boolean, text String; lists, histograms and media are JSON text. A logged key whose name is taken by
-        another column is called ``history.<key>``. Machine metrics have `_runtime` and `_timestamp` in
-        place of `_step`.
+        Boolean, text String; lists, histograms and media are JSON text, keys sorted, so that equal ones are
+        equal; those of exported files are without members that are null, which files do not tell from
+        missing ones. A logged key whose name is taken by another column is called ``history.<key>``. Machine
+        metrics have `_runtime` and `_timestamp` in place of `_step`.
 
     Raises
     ------

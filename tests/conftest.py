@@ -30,6 +30,8 @@ def pytest_configure(config: pytest.Config) -> None:
     Said here and not in the settings, which would import the package before its coverage is measured.
     """
     config.addinivalue_line("filterwarnings", "ignore::wbframe.errors.CollisionWarning")
+    # The web app of every server, whatever its port, so that frames of two servers can be equal.
+    os.environ["WANDB_APP_URL"] = "http://app.test"
 
 
 @pytest.fixture(scope="session")

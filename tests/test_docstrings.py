@@ -16,6 +16,7 @@ import wbframe
 from tests.test_imports import MODULES, ROOT
 from tests.test_signatures import (
     BUCKETS,
+    BUCKETS_OF_FRAME,
     HISTORIES,
     PLACES,
     READERS,
@@ -133,13 +134,15 @@ def test_what_is_offered_says_what_it_takes_and_gives_and_raises(name):
 
 
 # What is said of these is another thing for runs, histories and buckets, or where a frame says which runs.
-OF_A_KIND = {"path", "keys", "x_axis", "infer_schema_runs", "on_new_key"}
+OF_A_KIND = {
+    "path", "keys", "x_axis", "min_step", "max_step", "infer_schema_runs", "on_new_key",
+}  # fmt: skip
 
 
 def test_what_is_said_of_a_parameter_is_the_same_everywhere():
     kinds = {
         "runs": RUNS, "histories": HISTORIES, "buckets": BUCKETS, "runs of a frame": RUNS_OF_FRAME,
-        "histories of a frame": ROWS_OF_FRAME,
+        "histories of a frame": ROWS_OF_FRAME, "buckets of a frame": BUCKETS_OF_FRAME,
     }  # fmt: skip
     said = defaultdict(lambda: defaultdict(list))
     for name, (given, _) in READERS.items():
@@ -167,7 +170,8 @@ def test_docstrings_stand_in_the_source_as_they_are_read():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_examples_run(name):
+def test_examples_run(name, monkeypatch):
+    monkeypatch.delenv("WANDB_APP_URL")
     module = importlib.import_module(name)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -52,7 +52,7 @@ samples: few        ok       asked for 501 of 1400 rows, came 501
 rows a window       ok       asked for 2000, came 1409 of 1409
 exports             ok       5 files of 5 runs; liveData has 0 rows
 exported files      ok       a range of bytes comes, and is Parquet
-read: runs          ok       20 rows of 20 runs, 49 columns in * s, * requests
+read: runs          ok       20 rows of 20 runs, 50 columns in * s, * requests
 read: sampled       ok       5388 rows of 20 runs, 4 columns in * s, * requests
 read: whole run     ok       700 rows of 1 runs, 16 columns in * s, * requests
 rate limits         ok       no header tells one; of * answers 0 were 429, 0 5xx

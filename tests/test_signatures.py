@@ -61,14 +61,20 @@ RUNS = parameters(runs_scan)
 HISTORIES = fit(parameters(history_scan), keys=[KEYS])
 BUCKETS = fit(
     HISTORIES,
-    without="samples match min_step max_step schema_overrides on_incomplete",
-    keys=[KEYS, option("bins", "int", DEFAULT_BINS)],
+    without="samples match schema_overrides on_incomplete",
+    keys=[
+        KEYS,
+        option("bins", "int", DEFAULT_BINS),
+        option("grid", "GridOf", "run"),
+        option("edges", "Iterable[float] | None"),
+    ],
     x_axis=[option("x_axis", "str | None")],
 )
 # The frame says which runs.
 OF_FRAME = [option("path", "str | None")]
 RUNS_OF_FRAME = fit(RUNS, without="filters order limit per_page", path=OF_FRAME)
 ROWS_OF_FRAME = fit(HISTORIES, without="filters order limit", path=OF_FRAME)
+BUCKETS_OF_FRAME = fit(BUCKETS, without="filters order limit", path=OF_FRAME)
 
 # What comes after the lists, in this order: how the result is handed out.
 BESIDE = {
@@ -96,10 +102,15 @@ READERS = {
     "arrow.histories_reader": (HISTORIES, "batch_size client"),
     "pandas.read_histories": (HISTORIES, "convert_integer dtype_backend client progress"),
     "pandas.iter_histories": (HISTORIES, "batch_size dtype_backend client"),
-    "buckets.read_buckets": (BUCKETS, "client"),
-    "buckets.scan_buckets": (BUCKETS, "client"),
-    "arrow.read_buckets": (BUCKETS, "client"),
-    "pandas.read_buckets": (BUCKETS, "dtype_backend client"),
+    "buckets.read_buckets": (BUCKETS, "client progress"),
+    "buckets.scan_buckets": (BUCKETS, "infer_schema_runs on_new_key client"),
+    "arrow.read_buckets": (BUCKETS, "client progress"),
+    "arrow.buckets_reader": (BUCKETS, "batch_size client"),
+    "pandas.read_buckets": (BUCKETS, "dtype_backend client progress"),
+    "pandas.iter_buckets": (BUCKETS, "batch_size dtype_backend client"),
+    "FrameNamespace.buckets": (BUCKETS_OF_FRAME, "client progress"),
+    "LazyFrameNamespace.buckets": (BUCKETS_OF_FRAME, "infer_schema_runs on_new_key client"),
+    "pandas.FrameAccessor.buckets": (BUCKETS_OF_FRAME, "dtype_backend client progress"),
     "FrameNamespace.runs": (RUNS_OF_FRAME, "convert_integer client progress"),
     "LazyFrameNamespace.runs": (RUNS_OF_FRAME, "infer_schema_runs on_new_key client"),
     "pandas.FrameAccessor.runs": (RUNS_OF_FRAME, "convert_integer dtype_backend client progress"),
@@ -153,7 +164,7 @@ def test_no_reader_is_left_out():
         for name in getattr(holder, "__all__", vars(holder))
         if not name.startswith("_") and inspect.isfunction(getattr(holder, name))
     }
-    assert found - {"polars.report_of"} == READERS.keys()
+    assert found - {"polars.report_of", "buckets.bucket_scan"} == READERS.keys()
 
 
 @pytest.mark.parametrize(
@@ -178,6 +189,8 @@ WRONG = {
     "keys": 3,
     "samples": 0,
     "bins": 0,
+    "grid": "x",
+    "edges": [1],
     "x_axis": 3,
     "stream": "x",
     "match": "x",

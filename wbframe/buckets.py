@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from wbframe.core.arguments import call_with, check_bins, history_scan
+from wbframe.core.arguments import (
+    INFER_SCHEMA_RUNS,
+    call_with,
+    check_grid,
+    check_scan_options,
+    history_scan,
+)
 from wbframe.core.model import DEFAULT_BINS, DEFAULT_ORDER
+from wbframe.report import reported
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -13,10 +20,18 @@ if TYPE_CHECKING:
     import polars as pl
 
     from wbframe.core.arguments import Filters
-    from wbframe.core.model import OnError, RunPath, Stream
+    from wbframe.core.model import (
+        Grid,
+        GridOf,
+        HistoryScan,
+        OnError,
+        OnNewKey,
+        RunPath,
+        Stream,
+    )
     from wbframe.dropin.api import Api
     from wbframe.io.client.client import Client
-    from wbframe.scans.buckets import BucketSource
+    from wbframe.io.read.outcome import Hook
 
 __all__ = ["read_buckets", "scan_buckets"]
 
@@ -26,18 +41,25 @@ def scan_buckets(
     *,
     keys: Sequence[str] | None = None,
     bins: int = DEFAULT_BINS,
+    grid: GridOf = "run",
+    edges: Iterable[float] | None = None,
     x_axis: str | None = None,
     stream: Stream = "default",
     run_columns: Sequence[str] | None = None,
+    min_step: int | None = None,
+    max_step: int | None = None,
     filters: Filters = None,
     order: str = DEFAULT_ORDER,
     limit: int | None = None,
     on_error: OnError = "raise",
+    infer_schema_runs: int = INFER_SCHEMA_RUNS,
+    on_new_key: OnNewKey = "ignore",
     client: Client | Api | None = None,
 ) -> pl.LazyFrame:
     """Scan buckets lazily: the frame of `read_buckets`, read when it is collected.
 
-    Also `pl.scan_wandb_buckets`. Filters on `run_id` and `run_columns` become the server's.
+    Also `pl.scan_wandb_buckets`. Filters on `run_id` and `run_columns` become the server's, but where all
+    runs make one grid (``grid="shared"`` without both `min_step` and `max_step`): there all runs are read.
 
     Parameters
     ----------
@@ -46,27 +68,42 @@ def scan_buckets(
         ``"entity/project/runs/<id>"`` or ``"entity/project/<id>"``, the ``https://`` address of any of these in
         the web app, or a list of any of these.
     keys
-        Logged keys (or globs) that hold numbers, in the order wanted; None for all of these.
+        Logged keys (or globs) that hold numbers, in the order wanted; None or ``"scalars"`` for all of these.
     bins
-        Buckets a run and key at the most.
+        Buckets a run at the most, of equal width.
+    grid
+        ``"run"``: the buckets of each run and key reach from its least to its greatest x. ``"shared"``: all runs
+        and keys have the same, from the least to the greatest x of all, or along `_step` from `min_step` to
+        `max_step` where both are given; so runs can be averaged by `bucket`. They are made of every row.
+    edges
+        The same for all runs, from edges of your own: ``[0, 10, 100]`` are two buckets, each with its first edge
+        (inclusive) and without its second (exclusive); what lies beyond the edges is left out.
     x_axis
         The key along which they lie; None for `_step`, or `_timestamp` of machine metrics.
     stream
         ``"default"`` for what was logged, ``"system"`` for machine metrics.
     run_columns
         Columns of the runs frame to repeat beside each row.
+    min_step, max_step
+        Steps to sum up: `min_step` is inclusive, `max_step` exclusive. No server is known to cut buckets so: they
+        are made of every row of these steps.
     filters
-        Which of these runs: the server's Mongo-like dict (``{"state": "finished", "config.lr": {"$gt":
-        0.01}}``), or an expression (or a list, all of which must hold) over the columns of the runs frame.
-        The server filters as far as it provably can; an expression is applied here again, so it is exact.
+        Which of these runs: the server's Mongo-like dict (``{"state": "finished", "config.lr": {"$gt": 0.01}}``),
+        or an expression (or a list, all of which must hold) over the columns of the runs frame. The server
+        filters as far as it provably can; an expression is applied here again, so it is exact.
     order
         A sign and a field: ``"+created_at"``, ``"-heartbeat_at"``, ``"-summary.loss"``, ``"+config.lr"``.
     limit
         The most runs; exact, and counted after `filters`. None for all.
     on_error
-        What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them
-        out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know the
-        columns is never left out.
+        What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them out,
+        with a `LeftOutWarning` and a report that names each and says why. What it takes to know the columns is
+        never left out.
+    infer_schema_runs
+        Runs that are looked at for the keys where a server cannot tell those of all runs.
+    on_new_key
+        What to do, where all keys or a glob of them are read, with those that were logged since: ``"ignore"``
+        with a `NewKeyWarning`, or ``"raise"``. By name they can be read.
     client
         The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and key,
         found as the official SDK does it.
@@ -81,9 +118,11 @@ def scan_buckets(
     UsageError
         An argument is wrong; other errors come when it is collected.
     """
+    from wbframe.scans.buckets import BucketSource
     from wbframe.scans.source import registered
 
-    return registered(_source(locals()))
+    options = check_scan_options(infer_schema_runs=infer_schema_runs, on_new_key=on_new_key)
+    return registered(BucketSource(*bucket_scan(locals()), client, *options))
 
 
 def read_buckets(
@@ -91,19 +130,27 @@ def read_buckets(
     *,
     keys: Sequence[str] | None = None,
     bins: int = DEFAULT_BINS,
+    grid: GridOf = "run",
+    edges: Iterable[float] | None = None,
     x_axis: str | None = None,
     stream: Stream = "default",
     run_columns: Sequence[str] | None = None,
+    min_step: int | None = None,
+    max_step: int | None = None,
     filters: Filters = None,
     order: str = DEFAULT_ORDER,
     limit: int | None = None,
     on_error: OnError = "raise",
     client: Client | Api | None = None,
+    progress: bool | Hook | None = None,
 ) -> pl.DataFrame:
     """Read what every value of a key comes to in each of some buckets along an axis: plots that hide no peak.
 
-    Also `pl.read_wandb_buckets`. Costs a request for the keys, one a page of runs, and one for each 60,000
-    numbers; where a server has no buckets, rows are read whole and summed up here.
+    Also `pl.read_wandb_buckets`. Costs a request a page of runs, and one for each 60,000 numbers. Where a
+    server has no buckets, and with `grid`, `edges`, `min_step` or `max_step`, rows are read whole and summed
+    up here, as with ``samples=None``; `replaced` of the report says so. A server's buckets come without the
+    number of values in each, so that they are not put together to larger ones: means would be wrong. Rows of
+    machine metrics come thinned out where there are many; `sampled_runs` of the report says of how many runs.
 
     Parameters
     ----------
@@ -112,38 +159,52 @@ def read_buckets(
         ``"entity/project/runs/<id>"`` or ``"entity/project/<id>"``, the ``https://`` address of any of these in
         the web app, or a list of any of these.
     keys
-        Logged keys (or globs) that hold numbers, in the order wanted; None for all of these.
+        Logged keys (or globs) that hold numbers, in the order wanted; None or ``"scalars"`` for all of these.
     bins
-        Buckets a run and key at the most.
+        Buckets a run at the most, of equal width.
+    grid
+        ``"run"``: the buckets of each run and key reach from its least to its greatest x. ``"shared"``: all runs
+        and keys have the same, from the least to the greatest x of all, or along `_step` from `min_step` to
+        `max_step` where both are given; so runs can be averaged by `bucket`. They are made of every row.
+    edges
+        The same for all runs, from edges of your own: ``[0, 10, 100]`` are two buckets, each with its first edge
+        (inclusive) and without its second (exclusive); what lies beyond the edges is left out.
     x_axis
         The key along which they lie; None for `_step`, or `_timestamp` of machine metrics.
     stream
         ``"default"`` for what was logged, ``"system"`` for machine metrics.
     run_columns
         Columns of the runs frame to repeat beside each row.
+    min_step, max_step
+        Steps to sum up: `min_step` is inclusive, `max_step` exclusive. No server is known to cut buckets so: they
+        are made of every row of these steps.
     filters
-        Which of these runs: the server's Mongo-like dict (``{"state": "finished", "config.lr": {"$gt":
-        0.01}}``), or an expression (or a list, all of which must hold) over the columns of the runs frame.
-        The server filters as far as it provably can; an expression is applied here again, so it is exact.
+        Which of these runs: the server's Mongo-like dict (``{"state": "finished", "config.lr": {"$gt": 0.01}}``),
+        or an expression (or a list, all of which must hold) over the columns of the runs frame. The server
+        filters as far as it provably can; an expression is applied here again, so it is exact.
     order
         A sign and a field: ``"+created_at"``, ``"-heartbeat_at"``, ``"-summary.loss"``, ``"+config.lr"``.
     limit
         The most runs; exact, and counted after `filters`. None for all.
     on_error
-        What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them
-        out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know the
-        columns is never left out.
+        What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them out,
+        with a `LeftOutWarning` and a report that names each and says why. What it takes to know the columns is
+        never left out.
     client
         The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and key,
         found as the official SDK does it.
+    progress
+        True for a tqdm bar, or lines on stderr where that is no terminal; or a function that gets a `Progress`.
 
     Returns
     -------
     polars.DataFrame
-        `run_id`, the axis (the mean of it in the bucket, Float64), then ``<key>.min``, ``<key>.max``,
-        ``<key>.mean`` and ``<key>.last`` for each key (in the order asked, else sorted), then `run_columns`;
-        all Float64. Runs in the order of the query, buckets along the axis; empty ones are left out. Keys
-        that were not logged together have their buckets in rows of their own.
+        `run_id`, `bucket` (Int64), the axis (the mean of it in the bucket, Float64), then ``<key>.min``,
+        ``<key>.max``, ``<key>.mean`` and ``<key>.last`` for each key (in the order asked, else sorted; Float64),
+        then `run_columns`. Runs in the order of the query, buckets along the axis; empty ones are left out.
+        `bucket` counts from 0: on a grid that runs share it is the number of the grid's bucket, the same in all
+        runs; else that of the run's row, and keys that were not logged together have rows of their own. Values
+        that are not finite do not count.
 
     Raises
     ------
@@ -164,19 +225,18 @@ def read_buckets(
     ...     client = wbframe.Client(server.url, server.api_key)
     ...     rows = read_buckets("wbframe/demo", keys=["train/loss"], bins=3, limit=1, client=client)
     >>> rows.columns, rows.height
-    (['run_id', '_step', 'train/loss.min', 'train/loss.max', 'train/loss.mean', 'train/loss.last'], 3)
+    (['run_id', 'bucket', '_step', 'train/loss.min', 'train/loss.max', 'train/loss.mean', 'train/loss.last'], 3)
     """
-    import polars as pl
+    from wbframe.io.client.client import client_or_default
+    from wbframe.io.read.buckets import read_buckets as read
+    from wbframe.io.read.outcome import hook_of
 
-    source = _source(locals())
-    # Not by way of polars, whose errors would stand before ours.
-    return pl.concat([pl.DataFrame(schema=source.schema()), *source(None, None, None, None)])
+    scan, grid_of = bucket_scan(locals())
+    return reported(*read(client_or_default(client), scan, grid_of, hook_of(progress)))
 
 
-def _source(given: dict[str, Any]) -> BucketSource:
-    """Make what reads buckets."""
-    from wbframe.scans.buckets import BucketSource
-
+def bucket_scan(given: dict[str, Any]) -> tuple[HistoryScan, Grid]:
+    """Check the arguments of a reader of buckets, which may leave out those that it does not take."""
     system = given["stream"] == "system"
     axis = given["x_axis"] or ("_timestamp" if system else "_step")
     scan = call_with(
@@ -187,4 +247,4 @@ def _source(given: dict[str, Any]) -> BucketSource:
         x_axis="_step" if system else axis,
         on_incomplete="warn",
     )
-    return BucketSource(scan, check_bins(given["bins"]), axis, given["client"])
+    return scan, call_with(check_grid, given, x_axis=axis)

@@ -22,6 +22,9 @@ READS = [
     (["runs", "wbframe/demo", "--order", "-created_at", "--per-page", "5"], "read_runs", {"order": "-created_at", "per_page": 5}),
     (["runs", "wbframe/demo", "--convert-integer"], "read_runs", {"convert_integer": True}),
     (["runs", "wbframe/demo", "--override", "summary.train/loss=Float64"], "read_runs", {"schema_overrides": {"summary.train/loss": pl.Float64}}),
+    (["runs", "wbframe/demo", "-c", "varying"], "read_runs", {"columns": "varying"}),
+    (["runs", "wbframe/demo", "-c", "used"], "read_runs", {"columns": "used"}),
+    (["histories", "wbframe/demo", "-k", "scalars"], "read_histories", {"keys": "scalars"}),
     (["histories", RAGGED, "-k", "train/loss", "-k", "eval/loss"], "read_histories", {"keys": ["train/loss", "eval/loss"]}),
     (["histories", RAGGED, "-k", "train/loss", "-k", "eval/loss", "--match", "all"], "read_histories", {"keys": ["train/loss", "eval/loss"], "match": "all"}),
     (["histories", RAGGED, "-k", "train/loss", "--samples", "7"], "read_histories", {"keys": ["train/loss"], "samples": 7}),
@@ -45,6 +48,22 @@ def test_an_option_is_an_argument(run, args, reader, options):
     code, out, _ = run(*args, "--format", "parquet")
     assert code == 0
     assert_frame_equal(pl.read_parquet(out), getattr(wbframe.polars, reader)(args[1], **options))
+
+
+def test_the_grid_of_buckets_is_an_option(run):
+    options = ("-k", "train/loss", "--min-step", "10", "--max-step", "90", "--limit", "2")
+    for given, asked in (
+        (("--edges", "0,50,100"), {"edges": [0.0, 50.0, 100.0]}),
+        (("--grid", "shared", "--bins", "4"), {"grid": "shared", "bins": 4}),
+    ):
+        code, out, _ = run("buckets", "wbframe/demo", *options, *given, "--format", "parquet")
+        assert code == 0
+        asked |= {"keys": ["train/loss"], "min_step": 10, "max_step": 90, "limit": 2}
+        expected = wbframe.buckets.read_buckets("wbframe/demo", **asked)
+        assert_frame_equal(pl.read_parquet(out), expected)
+    code, _, err = run("buckets", "wbframe/demo", "--edges", "0,many")
+    assert code == 2
+    assert "0,many" in err
 
 
 CLIENT = {

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.spelling import number
 from wbframe.core.decode.rows import decode_rows, infer_types, join_texts
 from wbframe.errors import AnswerError, SchemaMismatchError
 
@@ -54,9 +55,10 @@ def loads(text):
 
 def dumps(value):
     if isinstance(value, Number):
-        return str(value)
+        return number(value)
     if isinstance(value, Pairs):
-        return "{" + ",".join(f"{dumps(key)}:{dumps(each)}" for key, each in value) + "}"
+        members = sorted({whole(key): each for key, each in value}.items())
+        return "{" + ",".join(f"{dumps(key)}:{dumps(each)}" for key, each in members) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(dumps, value)) + "]"
     return json.dumps(whole(value) if isinstance(value, str) else value, ensure_ascii=False)

@@ -200,3 +200,13 @@ def test_a_page_of_runs_does_not_wait_for_the_next():
     assert next(tasks).runs == ("a", "b")
     assert len(taken) == 1
     assert [task.runs for task in tasks] == [("c",)]
+
+
+def test_equal_objects_are_equal_as_text():
+    values = [
+        {"b": [1.0, math.nan], "a": {"d": 1, "c": 2}},
+        {"a": {"c": 2.0, "d": 1}, "b": [1, math.nan]},
+        "x",
+    ]
+    frame, _ = polars_frame([{"x": value} for value in values])
+    assert frame["x"].to_list() == ['{"a":{"c":2,"d":1},"b":[1,"NaN"]}'] * 2 + ["x"]

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from tests.spelling import alike
 from wbframe.core.schema.runs import RUN_COLUMNS
 from wbframe.server.projects.wire import encode
 
@@ -49,7 +50,9 @@ def column(values: list[Any]) -> tuple[pl.DataType, list[Any]]:
 
 
 def text(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else encode(value).decode().strip('"')
+    if value is None or isinstance(value, str):
+        return value
+    return alike(value) if isinstance(value, dict | list) else encode(value).decode().strip('"')
 
 
 def run_rows(project) -> list[dict[str, Any]]:

@@ -36,7 +36,7 @@ def no_client():
 WRONG_RUNS = [
     ({"columns": "state"}, UsageError, r"`columns` must be a list"),
     ({"columns": [1]}, UsageError, r"`columns` must be a list"),
-    ({"columns": 3}, UsageError, r"`columns` must be a list of column names or globs; got 3"),
+    ({"columns": 3}, UsageError, r"`columns` must be a list of column names or globs, or 'varying' or 'used'; got 3"),
     ({"columns": []}, UsageError, r"`columns` must name a column at the least, or be None for all"),
     ({"columns": ["stat"]}, ColumnError, r"no column 'stat'.*Did you mean 'state'"),
     ({"columns": ["learning_rate"]}, ColumnError, r"'config\.learning_rate' or 'summary\.learning_rate'"),

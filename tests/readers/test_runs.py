@@ -11,8 +11,10 @@ from polars.testing import assert_frame_equal
 
 import wbframe
 from tests.readers.plain import META, assert_column, run_columns, run_rows
+from wbframe.core.model import RunPath
 from wbframe.core.schema.runs import RUN_COLUMNS
 from wbframe.errors import CollisionWarning, PrecisionWarning, SchemaMismatchError
+from wbframe.io.client.credentials import app_url
 from wbframe.polars import read_runs, report_of
 from wbframe.server import Features, History, Project, RunRecord, serve, synthetic
 
@@ -602,3 +604,54 @@ def test_rows_of_a_run_are_not_read_for_the_runs_frame():
         assert not [
             r for r in server.requests if "istory(" in r.document or "historyKeys" in r.document
         ]
+
+
+# ---------------------------------------------------------------- the address of each
+
+
+def test_each_run_has_its_address_in_the_web_app(ragged_project, client, monkeypatch):
+    monkeypatch.delenv("WANDB_APP_URL")
+    frame = read_runs(RAGGED, columns=["url", "run_id"], client=client)
+    assert frame.columns == ["url", "run_id"]
+    wanted = [f"{client.base_url}/wbframe/ragged/runs/{each}" for each in frame["run_id"]]
+    assert frame["url"].to_list() == wanted
+    assert client.last_report.requests == 1
+    assert read_runs(RAGGED, client=client).columns[:5] == META[:5]
+    assert META[3:5] == ["name", "url"]
+
+
+def test_addresses_cost_nothing_lazily_and_stand_beside_rows(web, client):
+    lazy = pl.scan_wandb_runs(RAGGED, client=client).select("url")
+    lazy.collect_schema()
+    web.clear()
+    found = lazy.filter(pl.col("url").str.ends_with("/cadence1")).collect()
+    assert found["url"].to_list() == ["http://app.test/wbframe/ragged/runs/cadence1"]
+    documents = [each.document for each in web.requests]
+    assert len(documents) == 1
+    assert "url" not in documents[0]
+    rows = pl.read_wandb_histories(
+        f"{RAGGED}/cadence1", samples=3, run_columns=["url"], client=client
+    )
+    assert set(rows["url"]) == {"http://app.test/wbframe/ragged/runs/cadence1"}
+
+
+@pytest.mark.parametrize(
+    ("address", "found"),
+    [
+        ("https://api.wandb.ai", "https://wandb.ai"),
+        ("https://corp.example/wandb/", "https://corp.example/wandb"),
+        ("http://localhost:8080", "http://localhost:8080"),
+    ],
+)
+def test_the_app_of_a_server_is_where_the_sdk_finds_it(address, found, monkeypatch):
+    monkeypatch.delenv("WANDB_APP_URL")
+    assert app_url(wbframe.Client(address, "k" * 40).base_url) == found
+
+
+def test_names_in_addresses_are_encoded():
+    run = RunRecord(name="a/b ä", history=History([]))
+    project = Project(entity="wbframe", name="my project?", runs=(run,))
+    with serve(project) as server, wbframe.Client(server.url, server.api_key) as client:
+        path = RunPath(entity="wbframe", project="my project?")
+        frame = read_runs(path, columns=["url"], client=client)
+    assert frame.item() == "http://app.test/wbframe/my%20project%3F/runs/a%2Fb%20%C3%A4"

@@ -58,7 +58,7 @@ def test_the_columns_of_many_runs_and_keys_take_a_request_or_two():
         for i in range(5000)
     ]
     with serve(made(*runs)) as server, client_of(server) as client:
-        assert len(scan_runs(PATH, client=client).collect_schema()) == 15 + 300 + 1
+        assert len(scan_runs(PATH, client=client).collect_schema()) == 16 + 300 + 1
         # The index may lag, so the last runs are looked at too.
         assert operations(server) == ["Fields", "Runs"]
         assert server.requests[-1].variables["first"] == 20
@@ -80,7 +80,7 @@ def test_the_columns_of_many_runs_and_keys_take_a_request_or_two():
 def test_the_index_is_paged():
     config = {f"param_{i}": i for i in range(2500)}
     with serve(made(run("a", config))) as server, client_of(server) as client:
-        assert len(scan_runs(PATH, client=client).collect_schema()) == 15 + 2500
+        assert len(scan_runs(PATH, client=client).collect_schema()) == 16 + 2500
         # Nothing of the summary is named, so a run is looked at.
         assert operations(server) == [*["Fields"] * 3, "Runs"]
 

@@ -62,7 +62,8 @@ def test_they_are_what_a_hand_adds_up(served, axis, key):
     path = f"{PATH}/r"
     got = pl.read_wandb_buckets(path, keys=[key], bins=20, x_axis=axis, client=client)
     names = [f"{key}.{each}" for each in ("min", "max", "mean", "last")]
-    assert got.columns == ["run_id", axis, *names]
+    assert got.columns == ["run_id", "bucket", axis, *names]
+    assert got["bucket"].to_list() == list(range(got.height))
     for row, want in zip(got.select(axis, *names).rows(), by_hand(key, axis, 20), strict=True):
         assert row == pytest.approx(want, rel=1e-12)
 
@@ -138,6 +139,7 @@ def test_machine_metrics_without_buckets_of_the_server(serving):
         found.append(pl.read_wandb_buckets(PATH, stream="system", bins=5, client=client))
     assert found[0].columns == [
         "run_id",
+        "bucket",
         "_timestamp",
         *(f"system.cpu.{each}" for each in ("min", "max", "mean", "last")),
     ]

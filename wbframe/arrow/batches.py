@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wbframe.arrow.tables import reader_of
+from wbframe.buckets import bucket_scan
 from wbframe.core.arguments import call_with, check_batch_size, history_scan, runs_scan
-from wbframe.core.model import DEFAULT_ORDER, DEFAULT_SAMPLES
+from wbframe.core.model import DEFAULT_BINS, DEFAULT_ORDER, DEFAULT_SAMPLES
 from wbframe.io.client.client import client_or_default
+from wbframe.scans.buckets import BucketSource
 from wbframe.scans.source import HistorySource, RunsSource
 
 if TYPE_CHECKING:
@@ -16,11 +18,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from wbframe.core.arguments import Filters, Overrides
-    from wbframe.core.model import Match, OnError, OnIncomplete, RunPath, Stream
+    from wbframe.core.model import GridOf, Match, OnError, OnIncomplete, RunPath, Stream
     from wbframe.dropin.api import Api
     from wbframe.io.client.client import Client
 
-__all__ = ["histories_reader", "runs_reader"]
+__all__ = ["buckets_reader", "histories_reader", "runs_reader"]
 
 
 def runs_reader(
@@ -45,7 +47,9 @@ def runs_reader(
         the web app, or a list of any of these.
     columns
         Names and globs, in the order wanted: ``["name", "config.lr", "summary.*"]``; None for all. The server
-        is asked for these alone.
+        is asked for these alone. ``"varying"`` reads all, and leaves out config and summary columns that are
+        the same in all runs read (a key that some of them lack differs); ``"used"`` those that are null in
+        all. Scans and readers of batches, whose columns are known beforehand, take neither.
     filters
         Which of these runs: the server's Mongo-like dict (``{"state": "finished", "config.lr": {"$gt":
         0.01}}``), or an expression (or a list, all of which must hold) over the columns of the runs frame.
@@ -123,8 +127,9 @@ def histories_reader(
         ``"entity/project/runs/<id>"`` or ``"entity/project/<id>"``, the ``https://`` address of any of these in
         the web app, or a list of any of these.
     keys
-        Logged keys (or globs), in the order wanted; None for all. For ``stream="system"`` any of the spellings
-        ``"cpu"``, ``"system.cpu"``, ``"system/cpu"``.
+        Logged keys (or globs), in the order wanted; None for all; ``"scalars"`` for all that hold nothing but
+        numbers, text and booleans: no media, histograms, tables, lists and objects. For ``stream="system"``
+        any of the spellings ``"cpu"``, ``"system.cpu"``, ``"system/cpu"``.
     samples
         Rows of a run at the most. More are sampled down by the server, evenly: of named keys each group that
         is logged together by itself, of all keys whole rows, so that rare keys lose more. The frame's metadata
@@ -187,4 +192,94 @@ def histories_reader(
     scan = call_with(history_scan, locals())
     size = check_batch_size(batch_size)
     source = HistorySource(scan, client_or_default(client))
+    return reader_of(source.schema(), source(None, None, None, size))
+
+
+def buckets_reader(
+    path: str | RunPath | Iterable[str | RunPath],
+    *,
+    keys: Sequence[str] | None = None,
+    bins: int = DEFAULT_BINS,
+    grid: GridOf = "run",
+    edges: Iterable[float] | None = None,
+    x_axis: str | None = None,
+    stream: Stream = "default",
+    run_columns: Sequence[str] | None = None,
+    min_step: int | None = None,
+    max_step: int | None = None,
+    filters: Filters = None,
+    order: str = DEFAULT_ORDER,
+    limit: int | None = None,
+    on_error: OnError = "raise",
+    batch_size: int | None = None,
+    client: Client | Api | None = None,
+) -> pa.RecordBatchReader:
+    """Read buckets batch by batch, a batch a request, while later ones are on their way.
+
+    The schema is known before this returns. With ``grid="shared"`` the first batch comes when all rows have.
+
+    Parameters
+    ----------
+    path
+        Which runs: ``"entity/project"``, ``"project"`` (default entity), ``"entity/project/sweeps/<id>"``,
+        ``"entity/project/runs/<id>"`` or ``"entity/project/<id>"``, the ``https://`` address of any of these in
+        the web app, or a list of any of these.
+    keys
+        Logged keys (or globs) that hold numbers, in the order wanted; None or ``"scalars"`` for all of these.
+    bins
+        Buckets a run at the most, of equal width.
+    grid
+        ``"run"``: the buckets of each run and key reach from its least to its greatest x. ``"shared"``: all runs
+        and keys have the same, from the least to the greatest x of all, or along `_step` from `min_step` to
+        `max_step` where both are given; so runs can be averaged by `bucket`. They are made of every row.
+    edges
+        The same for all runs, from edges of your own: ``[0, 10, 100]`` are two buckets, each with its first edge
+        (inclusive) and without its second (exclusive); what lies beyond the edges is left out.
+    x_axis
+        The key along which they lie; None for `_step`, or `_timestamp` of machine metrics.
+    stream
+        ``"default"`` for what was logged, ``"system"`` for machine metrics.
+    run_columns
+        Columns of the runs frame to repeat beside each row.
+    min_step, max_step
+        Steps to sum up: `min_step` is inclusive, `max_step` exclusive. No server is known to cut buckets so: they
+        are made of every row of these steps.
+    filters
+        Which of these runs: the server's Mongo-like dict (``{"state": "finished", "config.lr": {"$gt": 0.01}}``),
+        or an expression (or a list, all of which must hold) over the columns of the runs frame. The server
+        filters as far as it provably can; an expression is applied here again, so it is exact.
+    order
+        A sign and a field: ``"+created_at"``, ``"-heartbeat_at"``, ``"-summary.loss"``, ``"+config.lr"``.
+    limit
+        The most runs; exact, and counted after `filters`. None for all.
+    on_error
+        What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them out,
+        with a `LeftOutWarning` and a report that names each and says why. What it takes to know the columns is
+        never left out.
+    batch_size
+        Rows that come at once, at the most; None for as many as a request gives.
+    client
+        The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and key,
+        found as the official SDK does it.
+
+    Returns
+    -------
+    pyarrow.RecordBatchReader
+        For DuckDB and everything else that takes the Arrow C stream. Errors of later requests are raised while it
+        is read.
+
+    Raises
+    ------
+    UsageError
+        An argument is wrong; found before any request where it can be known.
+    CredentialsError, AccessError, NotFoundError
+        No or a refused key; no permission; no such project, run or sweep.
+    IncompleteError
+        Runs came and went each time that they were listed.
+    RequestError, QueryError, AnswerError
+        The server could not be reached, refused the query, or answered something else; after the retries. The
+        error's `report` says what had been done until then.
+    """
+    size = check_batch_size(batch_size)
+    source = BucketSource(*bucket_scan(locals()), client_or_default(client))
     return reader_of(source.schema(), source(None, None, None, size))

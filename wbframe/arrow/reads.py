@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wbframe.arrow.tables import table_of, to_arrow
-from wbframe.buckets import read_buckets as _read_buckets
+from wbframe.arrow.tables import table_of
+from wbframe.buckets import bucket_scan
 from wbframe.core.arguments import call_with, check_flag, history_scan, runs_scan
 from wbframe.core.decode.integers import with_integers
 from wbframe.core.model import DEFAULT_BINS, DEFAULT_ORDER, DEFAULT_SAMPLES
 from wbframe.io.client.client import client_or_default
+from wbframe.io.read.buckets import read_buckets as _read_buckets
 from wbframe.io.read.histories import read_histories as _read_histories
 from wbframe.io.read.outcome import hook_of
 from wbframe.io.read.runs import read_runs as _read_runs
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from wbframe.core.arguments import Filters, Overrides
-    from wbframe.core.model import Match, OnError, OnIncomplete, RunPath, Stream
+    from wbframe.core.model import GridOf, Match, OnError, OnIncomplete, RunPath, Stream
     from wbframe.dropin.api import Api
     from wbframe.io.client.client import Client
     from wbframe.io.read.outcome import Hook
@@ -52,7 +53,9 @@ def read_runs(
         the web app, or a list of any of these.
     columns
         Names and globs, in the order wanted: ``["name", "config.lr", "summary.*"]``; None for all. The server
-        is asked for these alone.
+        is asked for these alone. ``"varying"`` reads all, and leaves out config and summary columns that are
+        the same in all runs read (a key that some of them lack differs); ``"used"`` those that are null in
+        all. Scans and readers of batches, whose columns are known beforehand, take neither.
     filters
         Which of these runs: the server's Mongo-like dict (``{"state": "finished", "config.lr": {"$gt":
         0.01}}``), or an expression (or a list, all of which must hold) over the columns of the runs frame.
@@ -135,8 +138,9 @@ def read_histories(
         ``"entity/project/runs/<id>"`` or ``"entity/project/<id>"``, the ``https://`` address of any of these in
         the web app, or a list of any of these.
     keys
-        Logged keys (or globs), in the order wanted; None for all. For ``stream="system"`` any of the spellings
-        ``"cpu"``, ``"system.cpu"``, ``"system/cpu"``.
+        Logged keys (or globs), in the order wanted; None for all; ``"scalars"`` for all that hold nothing but
+        numbers, text and booleans: no media, histograms, tables, lists and objects. For ``stream="system"``
+        any of the spellings ``"cpu"``, ``"system.cpu"``, ``"system/cpu"``.
     samples
         Rows of a run at the most. More are sampled down by the server, evenly: of named keys each group that
         is logged together by itself, of all keys whole rows, so that rare keys lose more. The frame's metadata
@@ -211,14 +215,19 @@ def read_buckets(
     *,
     keys: Sequence[str] | None = None,
     bins: int = DEFAULT_BINS,
+    grid: GridOf = "run",
+    edges: Iterable[float] | None = None,
     x_axis: str | None = None,
     stream: Stream = "default",
     run_columns: Sequence[str] | None = None,
+    min_step: int | None = None,
+    max_step: int | None = None,
     filters: Filters = None,
     order: str = DEFAULT_ORDER,
     limit: int | None = None,
     on_error: OnError = "raise",
     client: Client | Api | None = None,
+    progress: bool | Hook | None = None,
 ) -> pa.Table:
     """Read buckets as one Arrow table; columns, rows and cost as `wbframe.buckets.read_buckets`.
 
@@ -229,35 +238,47 @@ def read_buckets(
         ``"entity/project/runs/<id>"`` or ``"entity/project/<id>"``, the ``https://`` address of any of these in
         the web app, or a list of any of these.
     keys
-        Logged keys (or globs) that hold numbers, in the order wanted; None for all of these.
+        Logged keys (or globs) that hold numbers, in the order wanted; None or ``"scalars"`` for all of these.
     bins
-        Buckets a run and key at the most.
+        Buckets a run at the most, of equal width.
+    grid
+        ``"run"``: the buckets of each run and key reach from its least to its greatest x. ``"shared"``: all runs
+        and keys have the same, from the least to the greatest x of all, or along `_step` from `min_step` to
+        `max_step` where both are given; so runs can be averaged by `bucket`. They are made of every row.
+    edges
+        The same for all runs, from edges of your own: ``[0, 10, 100]`` are two buckets, each with its first edge
+        (inclusive) and without its second (exclusive); what lies beyond the edges is left out.
     x_axis
         The key along which they lie; None for `_step`, or `_timestamp` of machine metrics.
     stream
         ``"default"`` for what was logged, ``"system"`` for machine metrics.
     run_columns
         Columns of the runs frame to repeat beside each row.
+    min_step, max_step
+        Steps to sum up: `min_step` is inclusive, `max_step` exclusive. No server is known to cut buckets so: they
+        are made of every row of these steps.
     filters
-        Which of these runs: the server's Mongo-like dict (``{"state": "finished", "config.lr": {"$gt":
-        0.01}}``), or an expression (or a list, all of which must hold) over the columns of the runs frame.
-        The server filters as far as it provably can; an expression is applied here again, so it is exact.
+        Which of these runs: the server's Mongo-like dict (``{"state": "finished", "config.lr": {"$gt": 0.01}}``),
+        or an expression (or a list, all of which must hold) over the columns of the runs frame. The server
+        filters as far as it provably can; an expression is applied here again, so it is exact.
     order
         A sign and a field: ``"+created_at"``, ``"-heartbeat_at"``, ``"-summary.loss"``, ``"+config.lr"``.
     limit
         The most runs; exact, and counted after `filters`. None for all.
     on_error
-        What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them
-        out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know the
-        columns is never left out.
+        What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them out,
+        with a `LeftOutWarning` and a report that names each and says why. What it takes to know the columns is
+        never left out.
     client
         The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and key,
         found as the official SDK does it.
+    progress
+        True for a tqdm bar, or lines on stderr where that is no terminal; or a function that gets a `Progress`.
 
     Returns
     -------
     pyarrow.Table
-        See `wbframe.buckets.read_buckets`.
+        The schema's metadata has the `ScanReport` as JSON under ``wbframe``.
 
     Raises
     ------
@@ -271,4 +292,6 @@ def read_buckets(
         The server could not be reached, refused the query, or answered something else; after the retries. The
         error's `report` says what had been done until then.
     """
-    return to_arrow(call_with(_read_buckets, locals()))
+    scan, grid_of = bucket_scan(locals())
+    frame, report = _read_buckets(client_or_default(client), scan, grid_of, hook_of(progress))
+    return table_of(frame, report)

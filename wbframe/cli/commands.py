@@ -107,6 +107,7 @@ def histories(
 @opt.BUCKETS
 @opt.WHICH
 @opt.ON_ERROR
+@opt.PROGRESS
 @opt.CLIENT
 @opt.OUTPUT
 def buckets(paths: tuple[str, ...], form: str | None, output: Path | None, **options: Any) -> None:

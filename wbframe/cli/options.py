@@ -187,6 +187,16 @@ SAMPLES = click.option(
     show_default=True,
     help="Rows of a run at the most, of each group of keys that is logged together.",
 )
+
+
+def _numbers(_context: Any, _option: Any, text: str | None) -> list[float] | None:
+    """Read numbers between commas."""
+    try:
+        return None if text is None else [float(each) for each in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no list of numbers like 0,100,1000") from None
+
+
 STREAM = click.option(
     "--stream",
     type=click.Choice(["default", "system"]),
@@ -200,6 +210,10 @@ RUN_COLUMNS = click.option(
     callback=_names(),
     metavar="NAMES",
     help=f"Columns of the runs to repeat beside each row. {_LISTED}",
+)
+_WINDOW = (
+    click.option("--min-step", type=int, help="The first step to read."),
+    click.option("--max-step", type=int, help="The step to stop before."),
 )
 ROWS = options(
     KEYS,
@@ -226,8 +240,7 @@ ROWS = options(
         help="Rows with any of the keys, or with all.",
     ),
     RUN_COLUMNS,
-    click.option("--min-step", type=int, help="The first step to read."),
-    click.option("--max-step", type=int, help="The step to stop before."),
+    *_WINDOW,
 )
 BUCKETS = options(
     KEYS,
@@ -236,7 +249,20 @@ BUCKETS = options(
         type=int,
         default=DEFAULT_BINS,
         show_default=True,
-        help="Buckets of a run and key at the most.",
+        help="Buckets of a run at the most.",
+    ),
+    click.option(
+        "--grid",
+        type=click.Choice(["run", "shared"]),
+        default="run",
+        show_default=True,
+        help="Buckets of each run and key by itself, or the same for all.",
+    ),
+    click.option(
+        "--edges",
+        callback=_numbers,
+        metavar="NUMBERS",
+        help="The same buckets for all runs, by their edges: 0,100,1000 are two.",
     ),
     click.option(
         "--x-axis",
@@ -244,6 +270,7 @@ BUCKETS = options(
     ),
     STREAM,
     RUN_COLUMNS,
+    *_WINDOW,
 )
 OVERRIDES = click.option(
     "--override",

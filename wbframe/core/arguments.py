@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from functools import reduce
+from itertools import pairwise
 from operator import and_, index
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -13,12 +15,17 @@ import polars as pl
 
 from wbframe.core import filters as flt
 from wbframe.core.model import (
+    DEFAULT_BINS,
     DEFAULT_ORDER,
     DEFAULT_SAMPLES,
     MOST_PER_PAGE,
     MOST_SAMPLES,
     STEP,
+    ColumnsKept,
+    Grid,
+    GridOf,
     HistoryScan,
+    KeysChosen,
     Match,
     OnError,
     OnIncomplete,
@@ -58,7 +65,8 @@ def runs_scan(
     UsageError
         If one of them is wrong: `PathError`, `FilterError` and `ColumnError` where it is of that kind.
     """
-    checked = check_columns(columns)
+    kept = _word(columns, ColumnsKept)
+    checked = None if kept else check_columns(columns)
     return RunsScan(
         selection=selection(
             path,
@@ -69,6 +77,7 @@ def runs_scan(
             on_error=on_error,
         ),
         columns=checked,
+        kept=kept,  # type: ignore[arg-type]
         overrides=overrides(schema_overrides, runs=True),
     )
 
@@ -96,7 +105,8 @@ def history_scan(
         raise one_of("stream", stream, get_args(Stream))
     if match not in get_args(Match):
         raise one_of("match", match, get_args(Match))
-    asked = _keys(keys)
+    scalars = _word(keys, KeysChosen) is not None
+    asked = None if scalars else _keys(keys)
     if match == "all" and asked is None:
         raise UsageError("`match='all'` asks for rows that hold all `keys`; name the keys")
     if on_incomplete not in get_args(OnIncomplete):
@@ -126,6 +136,7 @@ def history_scan(
             on_error=on_error,
         ),
         keys=asked,
+        scalars=scalars,
         samples=samples,
         x_axis=x_axis,
         stream=stream,
@@ -169,9 +180,51 @@ def check_flag(name: str, value: bool) -> bool:  # noqa: FBT001
     return value
 
 
-def check_bins(bins: int) -> int:
-    """Check the number of buckets."""
-    return _whole_number("bins", bins, least=1, most=MOST_SAMPLES)
+def check_grid(
+    *,
+    bins: int = DEFAULT_BINS,
+    grid: str = "run",
+    edges: Iterable[float] | None = None,
+    x_axis: str = STEP,
+    min_step: int | None = None,
+    max_step: int | None = None,
+) -> Grid:
+    """Check where buckets shall lie.
+
+    Raises
+    ------
+    UsageError
+        If one of the arguments is wrong, or two say different things.
+    """
+    if grid not in get_args(GridOf):
+        raise one_of("grid", grid, get_args(GridOf))
+    bins = _whole_number("bins", bins, least=1, most=MOST_SAMPLES)
+    if edges is None:
+        if x_axis == STEP and grid == "shared" and min_step is not None and max_step is not None:
+            # Known beforehand, so that runs are cut as they come.
+            width = (max_step - min_step) / bins
+            edges = (*(min_step + i * width for i in range(bins)), max_step)
+            return Grid(bins=bins, edges=tuple(map(float, edges)))
+        return Grid(bins=bins, x_axis=x_axis, shared=grid == "shared")
+    found = _edges(edges)
+    if bins not in {DEFAULT_BINS, len(found) - 1}:
+        raise UsageError(
+            f"`bins` and `edges` say different things: {bins} and {len(found) - 1} buckets"
+        )
+    return Grid(bins=len(found) - 1, x_axis=x_axis, edges=found)
+
+
+def _edges(edges: Iterable[float]) -> tuple[float, ...]:
+    """Check the edges of buckets."""
+    told = f"`edges` must be two numbers or more, each above the one before it; got {edges!r:.200}"
+    try:
+        found = tuple(map(float, edges)) if not isinstance(edges, str) else ()
+    except (TypeError, ValueError):
+        raise UsageError(told) from None
+    rising = all(low < high for low, high in pairwise(found))
+    if len(found) < 2 or not rising or not all(map(math.isfinite, found)):  # noqa: PLR2004
+        raise UsageError(told)
+    return found
 
 
 def selection(
@@ -277,13 +330,34 @@ def _window(min_step: int | None, max_step: int | None) -> tuple[int | None, int
     return min_step, max_step
 
 
+def _word(given: object, words: Any) -> str | None:
+    """Give the word that stands in place of names, if it is one."""
+    return given if isinstance(given, str) and given in get_args(words) else None
+
+
+def check_promised(scan: RunsScan) -> RunsScan:
+    """Refuse a scan whose columns cannot be promised before its rows.
+
+    Raises
+    ------
+    UsageError
+        If only the values of all runs tell the columns.
+    """
+    if scan.kept is not None:
+        raise UsageError(
+            f"`columns={scan.kept!r}` is told by the values of all runs, and a scan promises its columns"
+            " before it reads them: read the runs whole, or scan with the `columns` of a frame that was read so"
+        )
+    return scan
+
+
 def _keys(keys: Sequence[str] | str | None) -> tuple[str, ...] | None:
     """Check the keys."""
     if keys is None:
         return None
     if isinstance(keys, str):
         raise UsageError(
-            f"`keys` must be a list of names; got the text {keys!r}: write keys=[{keys!r}]"
+            f"`keys` must be a list of names, or 'scalars'; got the text {keys!r}: write keys=[{keys!r}]"
         )
     found = tuple(dict.fromkeys(keys)) if isinstance(keys, Iterable) else ()
     if not found or not all(isinstance(key, str) and key for key in found):

@@ -140,7 +140,8 @@ def describe_scan(scan: RunsScan | HistoryScan) -> str:
     if selection.limit is not None:
         parts.append(f"limit {selection.limit} runs")
     if isinstance(scan, HistoryScan):
-        parts.append(f"keys {listed(scan.keys, _SHOWN) if scan.keys else 'all'} ({scan.match})")
+        every = "scalars" if scan.scalars else "all"
+        parts.append(f"keys {listed(scan.keys, _SHOWN) if scan.keys else every} ({scan.match})")
         if scan.stream != "default":
             parts.append(f"stream {scan.stream}")
         if scan.min_step is not None or scan.max_step is not None:

@@ -87,6 +87,7 @@ _HINTS: Final = {
     "summary_metrics": " Name a key: `summary_metrics.<key>`.",
     "project": " A query reads one project; the path names it.",
     "commit": " The server cannot filter by it; filter the frame.",
+    "url": " The server cannot filter by it; filter the frame.",
     "history_line_count": " The server cannot filter by it; filter the frame.",
 }
 # Stored as lists, or possibly so; yet to a list for `tags` W&B has answered HTTP 500:

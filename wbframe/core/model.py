@@ -21,6 +21,11 @@ OnNewKey = Literal["raise", "ignore"]
 OnIncomplete = Literal["raise", "warn"]
 OnError = Literal["raise", "skip"]
 DtypeBackend = Literal["numpy", "numpy_nullable", "pyarrow"]
+GridOf = Literal["run", "shared"]
+# Words in place of names: columns of runs that differ between them, or that any has; keys that hold no more than
+# a number, text or a flag.
+ColumnsKept = Literal["varying", "used"]
+KeysChosen = Literal["scalars"]
 
 # Cursors are offsets: newest first, each run that begins while pages are read pushes another onto the next page.
 # W&B's SDK went over to this order for it: https://github.com/wandb/wandb/pull/7675
@@ -30,6 +35,9 @@ DEFAULT_SAMPLES = 500
 # Far larger numbers are answered by HTTP 500: https://github.com/wandb/wandb/issues/8291
 MOST_SAMPLES = 10_000
 DEFAULT_BINS = 500
+STEP = "_step"
+# The column that numbers buckets.
+BUCKET = "bucket"
 # The states in which a run logs no more.
 # Not `preempted`: such a run may be queued again, and then goes on under its id.
 ENDED = frozenset({"finished", "crashed", "failed", "killed"})
@@ -118,10 +126,11 @@ class Selection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunsScan:
-    """A read of the runs frame: which runs, and which columns (None for all)."""
+    """A read of the runs frame: which runs, and which columns (None for all); `kept` says which of these stay."""
 
     selection: Selection
     columns: tuple[str, ...] | None = None
+    kept: ColumnsKept | None = None
     overrides: Mapping[str, pl.DataType] = field(default_factory=dict)
 
 
@@ -130,7 +139,8 @@ class HistoryScan:
     """A read of the histories frame; `min_step` is inclusive, `max_step` exclusive.
 
     `keys` make the rows; `narrowed` says that not all of their columns are wanted. `samples` is None for
-    every row. `unlisted` are keys that no run lists, and rows hold.
+    every row. `unlisted` are keys that no run lists, and rows hold. `scalars` says that of all keys those are
+    wanted that hold no objects and no lists.
     """
 
     selection: Selection
@@ -146,6 +156,34 @@ class HistoryScan:
     on_incomplete: OnIncomplete = "raise"
     overrides: Mapping[str, pl.DataType] = field(default_factory=dict)
     unlisted: tuple[str, ...] = ()
+    scalars: bool = False
 
 
-STEP = "_step"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """Where buckets lie along an axis.
+
+    Attributes
+    ----------
+    bins, x_axis
+        So many of equal width, along this key, from its least to its greatest value.
+    shared
+        Whether all runs and keys have the same buckets; else each run and key has its own.
+    edges
+        Where the buckets begin and end, in place of `bins`: each holds its first edge, and not its second.
+    """
+
+    bins: int = DEFAULT_BINS
+    x_axis: str = STEP
+    shared: bool = False
+    edges: tuple[float, ...] | None = None
+
+    @property
+    def is_one(self) -> bool:
+        """Whether all runs and keys have the same buckets."""
+        return self.shared or self.edges is not None
+
+    @property
+    def axis(self) -> str:
+        """The column of the axis."""
+        return f"history.{BUCKET}" if self.x_axis == BUCKET else self.x_axis

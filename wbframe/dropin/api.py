@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from wbframe.core.paths import name_of, parse_path
-from wbframe.dropin.clients import app_url
 from wbframe.dropin.parts import as_html
 from wbframe.dropin.run import Run
 from wbframe.dropin.runs import Runs
@@ -19,7 +18,7 @@ from wbframe.errors import (
     UsageError,
 )
 from wbframe.io.client.client import Client
-from wbframe.io.client.credentials import find_default
+from wbframe.io.client.credentials import app_url, find_default
 from wbframe.io.read.paging import resolved
 
 if TYPE_CHECKING:

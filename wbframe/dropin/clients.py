@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import Any
-from urllib.parse import urlsplit
 
 from wbframe.errors import UsageError
 from wbframe.io.client.client import Client, client_or_default
 
-__all__ = ["app_url", "client_of"]
-
-_SAAS_APIS = {
-    "api.wandb.ai": "https://wandb.ai",
-    "api.forge.coreweave.com": "https://forge.coreweave.com/wandb",
-}
+__all__ = ["client_of"]
 
 _made: dict[tuple[str, str | None], Client] = {}
 _made_lock = threading.Lock()
@@ -78,20 +71,3 @@ def _server_and_key(given: Any) -> tuple[str, str | None] | None:
         auth = getattr(getattr(transport, "session", None), "auth", None)
         return str(url).removesuffix("/graphql"), auth[1] if isinstance(auth, tuple) else None
     return None
-
-
-def app_url(base_url: str) -> str:
-    """Give the address of the web app of a server, without a slash at its end.
-
-    ``WANDB_APP_URL`` wins.
-
-    Examples
-    --------
-    >>> app_url("https://api.wandb.ai"), app_url("http://api.example.org")
-    ('https://wandb.ai', 'http://app.example.org')
-    """
-    named = os.environ.get("WANDB_APP_URL")
-    if named:
-        return named.rstrip("/")
-    found = _SAAS_APIS.get(urlsplit(base_url).netloc)
-    return found or base_url.replace("://api.", "://app.", 1)

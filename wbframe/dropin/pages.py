@@ -17,12 +17,13 @@ from wbframe.core.protocol.request import COUNT
 from wbframe.core.protocol.runs import NodeFields, Page, RunNode, is_offset, one_earlier
 from wbframe.dropin import reading
 from wbframe.dropin.asked import whole_number
-from wbframe.dropin.clients import app_url, client_of
+from wbframe.dropin.clients import client_of
 from wbframe.dropin.documents import LIGHT_RUNS, RUNS, runs_page, without_count
 from wbframe.dropin.parts import Sweep, as_html, in_address
 from wbframe.dropin.run import Run
 from wbframe.dropin.sdk import absent, as_sdk
 from wbframe.errors import AnswerError, ProjectNotFoundError, RunNotFoundError, UsageError
+from wbframe.io.client.credentials import app_url
 from wbframe.io.read.outcome import Read
 from wbframe.io.read.paging import Met, list_runs
 from wbframe.io.read.parts import halves_of, optionally, send_in_parts

@@ -9,10 +9,10 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from wbframe.dropin.clients import app_url
 from wbframe.dropin.sdk import WRITTEN, absent, read_only
 from wbframe.dropin.values import from_json
 from wbframe.errors import AnswerError, UsageError, did_you_mean
+from wbframe.io.client.credentials import app_url
 
 if TYPE_CHECKING:
     from wbframe.io.client.client import Client

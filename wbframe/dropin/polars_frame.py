@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import polars as pl
 
 from wbframe.core.decode.cells import NON_FINITE
+from wbframe.core.decode.json import decode_any
+from wbframe.core.decode.spelling import one_spelling
 from wbframe.core.model import EXACT
 from wbframe.dropin.columns import (
     ABSENT,
@@ -31,6 +34,7 @@ _INT64 = range(-(2**63), 2**63)
 _UINT64 = range(2**64)
 _NULL = pl.Null()
 _FLOAT = pl.Float64()
+_raw = msgspec.json.Decoder(msgspec.Raw)
 _TEXT = pl.String()
 
 
@@ -195,6 +199,14 @@ def float_or_none(value: Any) -> float | None:
         return float("inf") if value > 0 else float("-inf")
 
 
+def _json(value: Any) -> str:
+    """Spell a value as JSON; lists and objects as in every other frame, so that equal ones are equal."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if not isinstance(value, dict | list):
+        return text
+    return one_spelling(bytes(decode_any(_raw, text.encode(), where="")))
+
+
 def _fit(value: Any, dtype: pl.DataType) -> Any:
     """Turn a value into what a column of the dtype takes."""
     if value is None:
@@ -202,11 +214,7 @@ def _fit(value: Any, dtype: pl.DataType) -> Any:
     if dtype == pl.Float64:
         return float_or_none(value)
     if dtype == pl.String:
-        return (
-            value
-            if type(value) is str
-            else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        )
+        return value if type(value) is str else _json(value)
     if isinstance(dtype, pl.List):
         inner: Any = dtype.inner
         return [_fit(item, inner) for item in value]

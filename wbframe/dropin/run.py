@@ -20,7 +20,7 @@ from wbframe.dropin.asked import (
     whole_number,
     wrong_keys,
 )
-from wbframe.dropin.clients import app_url, client_of
+from wbframe.dropin.clients import client_of
 from wbframe.dropin.columns import Columns
 from wbframe.dropin.documents import HEAVY_FIELDS
 from wbframe.dropin.pandas_frame import pandas_frame
@@ -38,6 +38,7 @@ from wbframe.dropin.scan import HistoryScan
 from wbframe.dropin.sdk import as_sdk
 from wbframe.dropin.values import RowShape
 from wbframe.errors import UsageError, WbframeError
+from wbframe.io.client.credentials import app_url
 from wbframe.io.read.outcome import Outcome, warn_imprecise
 from wbframe.io.read.parts import SKIPPED
 from wbframe.report import LeftOut

@@ -5,10 +5,17 @@ from __future__ import annotations
 import pandas as pd
 
 from wbframe.pandas.accessor import FrameAccessor
-from wbframe.pandas.parts import iter_histories
+from wbframe.pandas.parts import iter_buckets, iter_histories
 from wbframe.pandas.reads import read_buckets, read_histories, read_runs
 
-__all__ = ["FrameAccessor", "iter_histories", "read_buckets", "read_histories", "read_runs"]
+__all__ = [
+    "FrameAccessor",
+    "iter_buckets",
+    "iter_histories",
+    "read_buckets",
+    "read_histories",
+    "read_runs",
+]
 
 
 def register() -> None:

@@ -6,17 +6,25 @@ from typing import TYPE_CHECKING
 
 from wbframe.core.arguments import call_with
 from wbframe.core.explain import describe_namespace
-from wbframe.core.model import DEFAULT_SAMPLES
+from wbframe.core.model import DEFAULT_BINS, DEFAULT_SAMPLES
 from wbframe.core.paths import paths_of
-from wbframe.pandas.reads import read_histories, read_runs
+from wbframe.pandas.reads import read_buckets, read_histories, read_runs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import pandas as pd
 
     from wbframe.core.arguments import Overrides
-    from wbframe.core.model import DtypeBackend, Match, OnError, OnIncomplete, RunPaths, Stream
+    from wbframe.core.model import (
+        DtypeBackend,
+        GridOf,
+        Match,
+        OnError,
+        OnIncomplete,
+        RunPaths,
+        Stream,
+    )
     from wbframe.dropin.api import Api
     from wbframe.io.client.client import Client
     from wbframe.io.read.outcome import Hook
@@ -78,8 +86,9 @@ class FrameAccessor:
         path
             ``"entity/project"`` for a frame that has `run_id` alone.
         keys
-            Logged keys (or globs), in the order wanted; None for all. For ``stream="system"`` any of the
-            spellings ``"cpu"``, ``"system.cpu"``, ``"system/cpu"``.
+            Logged keys (or globs), in the order wanted; None for all; ``"scalars"`` for all that hold nothing
+            but numbers, text and booleans: no media, histograms, tables, lists and objects. For
+            ``stream="system"`` any of the spellings ``"cpu"``, ``"system.cpu"``, ``"system/cpu"``.
         samples
             Rows of a run at the most. More are sampled down by the server, evenly: of named keys each group
             that is logged together by itself, of all keys whole rows, so that rare keys lose more. The
@@ -138,6 +147,83 @@ class FrameAccessor:
         """
         return call_with(read_histories, locals(), path=self._paths(path))
 
+    def buckets(
+        self,
+        *,
+        path: str | None = None,
+        keys: Sequence[str] | None = None,
+        bins: int = DEFAULT_BINS,
+        grid: GridOf = "run",
+        edges: Iterable[float] | None = None,
+        x_axis: str | None = None,
+        stream: Stream = "default",
+        run_columns: Sequence[str] | None = None,
+        min_step: int | None = None,
+        max_step: int | None = None,
+        on_error: OnError = "raise",
+        dtype_backend: DtypeBackend = "numpy",
+        client: Client | Api | None = None,
+        progress: bool | Hook | None = None,
+    ) -> pd.DataFrame:
+        """Read the buckets of exactly the runs in this frame, in its order.
+
+        Needs the columns `entity`, `project` and `run_id`, or `run_id` and `path`. Costs and returns as
+        `read_buckets`.
+
+        Parameters
+        ----------
+        path
+            ``"entity/project"`` for a frame that has `run_id` alone.
+        keys
+            Logged keys (or globs) that hold numbers, in the order wanted; None or ``"scalars"`` for all of these.
+        bins
+            Buckets a run at the most, of equal width.
+        grid
+            ``"run"``: the buckets of each run and key reach from its least to its greatest x. ``"shared"``: all
+            runs and keys have the same, from the least to the greatest x of all, or along `_step` from `min_step`
+            to `max_step` where both are given; so runs can be averaged by `bucket`. They are made of every row.
+        edges
+            The same for all runs, from edges of your own: ``[0, 10, 100]`` are two buckets, each with its first
+            edge (inclusive) and without its second (exclusive); what lies beyond the edges is left out.
+        x_axis
+            The key along which they lie; None for `_step`, or `_timestamp` of machine metrics.
+        stream
+            ``"default"`` for what was logged, ``"system"`` for machine metrics.
+        run_columns
+            Columns of the runs frame to repeat beside each row.
+        min_step, max_step
+            Steps to sum up: `min_step` is inclusive, `max_step` exclusive. No server is known to cut buckets so:
+            they are made of every row of these steps.
+        on_error
+            What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them
+            out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know the
+            columns is never left out.
+        dtype_backend
+            ``"numpy"``, ``"numpy_nullable"`` or ``"pyarrow"``, as pandas' own readers have it.
+        client
+            The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and key,
+            found as the official SDK does it.
+        progress
+            True for a tqdm bar, or lines on stderr where that is no terminal; or a function that gets a
+            `Progress`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The frame of `wbframe.pandas.read_buckets`.
+
+        Raises
+        ------
+        UsageError
+            An argument is wrong; found before any request where it can be known.
+        CredentialsError, AccessError, NotFoundError
+            No or a refused key; no permission; no such project or run.
+        RequestError, QueryError, AnswerError
+            The server could not be reached, refused the query, or answered something else; after the retries. The
+            error's `report` says what had been done until then.
+        """
+        return call_with(read_buckets, locals(), path=self._paths(path))
+
     def runs(
         self,
         *,
@@ -158,7 +244,10 @@ class FrameAccessor:
             ``"entity/project"`` for a frame that has `run_id` alone.
         columns
             Names and globs, in the order wanted: ``["name", "config.lr", "summary.*"]``; None for all. The
-            server is asked for these alone.
+            server is asked for these alone. ``"varying"`` reads all, and leaves out config and summary
+            columns that are the same in all runs read (a key that some of them lack differs); ``"used"``
+            those that are null in all. Scans and readers of batches, whose columns are known beforehand, take
+            neither.
         schema_overrides
             Column to dtype, where the default does not suit: ``{"tokens": pl.Int64}`` keeps every digit,
             ``{"bins": pl.List(pl.Float64)}`` opens lists. Python's types (``int``, ``date``, ``list[float]``)

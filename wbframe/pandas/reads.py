@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wbframe.arrow import read_buckets as _read_buckets
+from wbframe.buckets import bucket_scan
 from wbframe.core.arguments import call_with, check_flag, history_scan, runs_scan
-from wbframe.core.model import DEFAULT_BINS, DEFAULT_ORDER, DEFAULT_SAMPLES
+from wbframe.core.model import DEFAULT_BINS, DEFAULT_ORDER, DEFAULT_SAMPLES, GridOf
 from wbframe.io.client.client import client_or_default
+from wbframe.io.read.buckets import read_buckets as _read_buckets
 from wbframe.io.read.histories import read_histories as _read_histories
 from wbframe.io.read.outcome import hook_of
 from wbframe.io.read.runs import read_runs as _read_runs
-from wbframe.pandas.frames import check_backend, frame_of, to_pandas
+from wbframe.pandas.frames import check_backend, frame_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -54,7 +55,9 @@ def read_runs(
         the web app, or a list of any of these.
     columns
         Names and globs, in the order wanted: ``["name", "config.lr", "summary.*"]``; None for all. The server
-        is asked for these alone.
+        is asked for these alone. ``"varying"`` reads all, and leaves out config and summary columns that are
+        the same in all runs read (a key that some of them lack differs); ``"used"`` those that are null in
+        all. Scans and readers of batches, whose columns are known beforehand, take neither.
     filters
         Which of these runs: the server's Mongo-like dict (``{"state": "finished", "config.lr": {"$gt":
         0.01}}``), or an expression (or a list, all of which must hold) over the columns of the runs frame.
@@ -145,8 +148,9 @@ def read_histories(
         ``"entity/project/runs/<id>"`` or ``"entity/project/<id>"``, the ``https://`` address of any of these in
         the web app, or a list of any of these.
     keys
-        Logged keys (or globs), in the order wanted; None for all. For ``stream="system"`` any of the spellings
-        ``"cpu"``, ``"system.cpu"``, ``"system/cpu"``.
+        Logged keys (or globs), in the order wanted; None for all; ``"scalars"`` for all that hold nothing but
+        numbers, text and booleans: no media, histograms, tables, lists and objects. For ``stream="system"``
+        any of the spellings ``"cpu"``, ``"system.cpu"``, ``"system/cpu"``.
     samples
         Rows of a run at the most. More are sampled down by the server, evenly: of named keys each group that
         is logged together by itself, of all keys whole rows, so that rare keys lose more. The frame's metadata
@@ -226,19 +230,22 @@ def read_buckets(
     *,
     keys: Sequence[str] | None = None,
     bins: int = DEFAULT_BINS,
+    grid: GridOf = "run",
+    edges: Iterable[float] | None = None,
     x_axis: str | None = None,
     stream: Stream = "default",
     run_columns: Sequence[str] | None = None,
+    min_step: int | None = None,
+    max_step: int | None = None,
     filters: Filters = None,
     order: str = DEFAULT_ORDER,
     limit: int | None = None,
     on_error: OnError = "raise",
     dtype_backend: DtypeBackend = "numpy",
     client: Client | Api | None = None,
+    progress: bool | Hook | None = None,
 ) -> pd.DataFrame:
     """Read buckets as one pandas frame; columns, rows and cost as `wbframe.buckets.read_buckets`.
-
-    Also `pd.read_wandb_buckets`.
 
     Parameters
     ----------
@@ -247,37 +254,49 @@ def read_buckets(
         ``"entity/project/runs/<id>"`` or ``"entity/project/<id>"``, the ``https://`` address of any of these in
         the web app, or a list of any of these.
     keys
-        Logged keys (or globs) that hold numbers, in the order wanted; None for all of these.
+        Logged keys (or globs) that hold numbers, in the order wanted; None or ``"scalars"`` for all of these.
     bins
-        Buckets a run and key at the most.
+        Buckets a run at the most, of equal width.
+    grid
+        ``"run"``: the buckets of each run and key reach from its least to its greatest x. ``"shared"``: all runs
+        and keys have the same, from the least to the greatest x of all, or along `_step` from `min_step` to
+        `max_step` where both are given; so runs can be averaged by `bucket`. They are made of every row.
+    edges
+        The same for all runs, from edges of your own: ``[0, 10, 100]`` are two buckets, each with its first edge
+        (inclusive) and without its second (exclusive); what lies beyond the edges is left out.
     x_axis
         The key along which they lie; None for `_step`, or `_timestamp` of machine metrics.
     stream
         ``"default"`` for what was logged, ``"system"`` for machine metrics.
     run_columns
         Columns of the runs frame to repeat beside each row.
+    min_step, max_step
+        Steps to sum up: `min_step` is inclusive, `max_step` exclusive. No server is known to cut buckets so: they
+        are made of every row of these steps.
     filters
-        Which of these runs: the server's Mongo-like dict (``{"state": "finished", "config.lr": {"$gt":
-        0.01}}``), or an expression (or a list, all of which must hold) over the columns of the runs frame.
-        The server filters as far as it provably can; an expression is applied here again, so it is exact.
+        Which of these runs: the server's Mongo-like dict (``{"state": "finished", "config.lr": {"$gt": 0.01}}``),
+        or an expression (or a list, all of which must hold) over the columns of the runs frame. The server
+        filters as far as it provably can; an expression is applied here again, so it is exact.
     order
         A sign and a field: ``"+created_at"``, ``"-heartbeat_at"``, ``"-summary.loss"``, ``"+config.lr"``.
     limit
         The most runs; exact, and counted after `filters`. None for all.
     on_error
-        What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them
-        out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know the
-        columns is never left out.
+        What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them out,
+        with a `LeftOutWarning` and a report that names each and says why. What it takes to know the columns is
+        never left out.
     dtype_backend
         ``"numpy"``, ``"numpy_nullable"`` or ``"pyarrow"``, as pandas' own readers have it.
     client
         The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and key,
         found as the official SDK does it.
+    progress
+        True for a tqdm bar, or lines on stderr where that is no terminal; or a function that gets a `Progress`.
 
     Returns
     -------
     pandas.DataFrame
-        With a fresh RangeIndex; see `wbframe.buckets.read_buckets`.
+        With a fresh RangeIndex. ``frame.attrs["wbframe"]`` is the `ScanReport` as a dict.
 
     Raises
     ------
@@ -291,6 +310,7 @@ def read_buckets(
         The server could not be reached, refused the query, or answered something else; after the retries. The
         error's `report` says what had been done until then.
     """
+    scan, grid_of = bucket_scan(locals())
     backend = check_backend(dtype_backend)
-    table = call_with(_read_buckets, locals())
-    return to_pandas(table, backend)
+    found = _read_buckets(client_or_default(client), scan, grid_of, hook_of(progress))
+    return frame_of(*found, backend)

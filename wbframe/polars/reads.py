@@ -49,7 +49,9 @@ def read_runs(
         the web app, or a list of any of these.
     columns
         Names and globs, in the order wanted: ``["name", "config.lr", "summary.*"]``; None for all. The server
-        is asked for these alone.
+        is asked for these alone. ``"varying"`` reads all, and leaves out config and summary columns that are
+        the same in all runs read (a key that some of them lack differs); ``"used"`` those that are null in
+        all. Scans and readers of batches, whose columns are known beforehand, take neither.
     filters
         Which of these runs: the server's Mongo-like dict (``{"state": "finished", "config.lr": {"$gt":
         0.01}}``), or an expression (or a list, all of which must hold) over the columns of the runs frame.
@@ -82,7 +84,7 @@ def read_runs(
     Returns
     -------
     polars.DataFrame
-        One row a run, in the order asked for: ``entity, project, run_id, name, state, created_at,
+        One row a run, in the order asked for: ``entity, project, run_id, name, url, state, created_at,
         heartbeat_at, user, group, job_type, sweep, tags, notes, commit, history_line_count``, then
         ``config.*``, then ``summary.*``, each sorted; or `columns` as given. Nested dicts are flattened with
         dots. Times are Datetime(us, UTC), numbers Float64, `tags` a list of text; lists and media are JSON
@@ -154,8 +156,9 @@ def read_histories(
         ``"entity/project/runs/<id>"`` or ``"entity/project/<id>"``, the ``https://`` address of any of these in
         the web app, or a list of any of these.
     keys
-        Logged keys (or globs), in the order wanted; None for all. For ``stream="system"`` any of the spellings
-        ``"cpu"``, ``"system.cpu"``, ``"system/cpu"``.
+        Logged keys (or globs), in the order wanted; None for all; ``"scalars"`` for all that hold nothing but
+        numbers, text and booleans: no media, histograms, tables, lists and objects. For ``stream="system"``
+        any of the spellings ``"cpu"``, ``"system.cpu"``, ``"system/cpu"``.
     samples
         Rows of a run at the most. More are sampled down by the server, evenly: of named keys each group that
         is logged together by itself, of all keys whole rows, so that rare keys lose more. The frame's metadata

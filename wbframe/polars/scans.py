@@ -62,7 +62,9 @@ def scan_runs(
         the web app, or a list of any of these.
     columns
         Names and globs, in the order wanted: ``["name", "config.lr", "summary.*"]``; None for all. The server
-        is asked for these alone.
+        is asked for these alone. ``"varying"`` reads all, and leaves out config and summary columns that are
+        the same in all runs read (a key that some of them lack differs); ``"used"`` those that are null in
+        all. Scans and readers of batches, whose columns are known beforehand, take neither.
     filters
         Which of these runs: the server's Mongo-like dict (``{"state": "finished", "config.lr": {"$gt":
         0.01}}``), or an expression (or a list, all of which must hold) over the columns of the runs frame.
@@ -161,8 +163,9 @@ def scan_histories(
         ``"entity/project/runs/<id>"`` or ``"entity/project/<id>"``, the ``https://`` address of any of these in
         the web app, or a list of any of these.
     keys
-        Logged keys (or globs), in the order wanted; None for all. For ``stream="system"`` any of the spellings
-        ``"cpu"``, ``"system.cpu"``, ``"system/cpu"``.
+        Logged keys (or globs), in the order wanted; None for all; ``"scalars"`` for all that hold nothing but
+        numbers, text and booleans: no media, histograms, tables, lists and objects. For ``stream="system"``
+        any of the spellings ``"cpu"``, ``"system.cpu"``, ``"system/cpu"``.
     samples
         Rows of a run at the most. More are sampled down by the server, evenly: of named keys each group that
         is logged together by itself, of all keys whole rows, so that rare keys lose more. The frame's metadata

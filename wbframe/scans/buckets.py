@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from wbframe.core.explain import describe_scan
-from wbframe.core.histories.buckets import bucket_schema, bucket_tasks, numeric_keys
+from wbframe.core.histories.buckets import bucket_schema
 from wbframe.core.histories.frame import assemble
+from wbframe.core.pushdown.conjuncts import Conjunct
 from wbframe.core.pushdown.query import NarrowedHistories, Wanted, narrow_histories
-from wbframe.io.read.buckets import BucketReader
-from wbframe.io.read.outcome import Outcome, tell_short
-from wbframe.io.threads import side_by_side
+from wbframe.io.read.buckets import BucketReader, instead_of
+from wbframe.io.read.outcome import Outcome, tell_short, warn_new_keys
 from wbframe.scans.source import Source
 from wbframe.scans.stream import entries_of, promise_histories
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from wbframe.core.model import HistoryScan
+    from wbframe.core.model import Grid, HistoryScan
     from wbframe.core.schema.histories import HistorySchema
-    from wbframe.io.client.client import Client
     from wbframe.scans.stream import HistoryPromise
 
 
@@ -40,25 +39,19 @@ class BucketSource(Source["BucketPromise"]):
 
     label = "WANDB BUCKETS"
 
-    def __init__(
-        self, scan: HistoryScan, bins: int, x_axis: str, client: Client | None = None
-    ) -> None:
-        super().__init__(client)
+    def __init__(self, scan: HistoryScan, grid: Grid, *options: Any, **named: Any) -> None:
+        super().__init__(*options, **named)
         self.scan = scan
-        self.bins = bins
-        self.x_axis = x_axis
-
-    def _plain(self) -> dict[str, object]:
-        return {"scan": self.scan, "bins": self.bins, "x_axis": self.x_axis, "client": self.client}
+        self.grid = grid
 
     def detail(self) -> str:
         """Describe the scan as it was made."""
-        return f"{describe_scan(self.scan)}; {self.bins} buckets along {self.x_axis}"
+        return f"{describe_scan(self.scan)}; {self.grid.bins} buckets along {self.grid.x_axis}"
 
     def make_promise(self) -> BucketPromise:
         """Ask for the keys of all runs."""
         base = promise_histories(self.connection(), self.scan, self.infer_schema_runs)
-        return BucketPromise(base, bucket_schema(base.schema, self.x_axis, self.scan.keys))
+        return BucketPromise(base, bucket_schema(base.schema, self.grid, self.scan.keys))
 
     def schema(self) -> pl.Schema:
         """Give the columns."""
@@ -69,36 +62,48 @@ class BucketSource(Source["BucketPromise"]):
         promise = self.promise()
         runs = Wanted(predicate=wanted.predicate, n_rows=wanted.n_rows)
         narrowed = narrow_histories(promise.base.scan, promise.schema, runs)
-        # Conditions on the axis are of buckets, not of the rows that they sum up.
-        scan = replace(narrowed.scan, narrowed=True, min_step=None, max_step=None)
-        return replace(narrowed, scan=scan, empty=False)
+        conjuncts = tuple(map(_of_buckets, narrowed.conjuncts))
+        if self.grid.shared and self.grid.edges is None:
+            # Of fewer runs the grid would be another.
+            narrowed = narrow_histories(promise.base.scan, promise.schema, Wanted())
+            conjuncts = tuple(_local(each, "all runs make the grid") for each in conjuncts)
+        low, high = self.scan.min_step, self.scan.max_step
+        scan = replace(narrowed.scan, narrowed=True, min_step=low, max_step=high)
+        return replace(narrowed, scan=scan, conjuncts=conjuncts, empty=False)
 
     def frames(self, wanted: Wanted) -> Iterable[pl.DataFrame]:
         """Read batches of buckets, runs in order."""
         client, promise = self.connection(), self.promise()
-        scan = self.narrowed(wanted).scan
+        narrowed = self.narrowed(wanted)
+        scan = narrowed.scan
         entries = entries_of(client, promise.base, scan, self.on_new_key)
-        keys = numeric_keys(promise.base.schema)
-        tasks = bucket_tasks(
-            entries, keys, bins=self.bins, x_axis=self.x_axis, system=scan.stream == "system"
-        )
-        work = BucketReader(client, scan, promise.base.schema, keys, self.bins, self.x_axis)
         outcome = Outcome(
             client,
             scan.selection,
             "histories",
+            scan=scan,
             entries=entries.listed,
             losses=entries.losses,
-            seen=work.seen,
+            conjuncts=narrowed.conjuncts,
+            instead=instead_of(scan, self.grid),
         )
-        with (
-            outcome,
-            closing(side_by_side(client.concurrency, work.read_or_leave_out, tasks)) as results,
-        ):
+        work = BucketReader(client, scan, promise.base.schema, self.grid, outcome.seen)
+        with outcome, closing(work.read_all(entries)) as results:
             for frames in results:
                 run_ids = {entry.ordinal: entry.run_id for entry in entries.listed}
                 part = assemble(frames, run_ids, promise.schema, entries.beside())
                 outcome.rows += part.height
-                outcome.runs += len(frames)
                 yield part
-            tell_short(work.seen, entries.listed, scan.on_incomplete)
+            tell_short(outcome.seen, entries.listed, scan.on_incomplete)
+            warn_new_keys({key: len(runs) for key, runs in entries.new.items()}, "runs")
+
+
+def _of_buckets(conjunct: Conjunct) -> Conjunct:
+    """Keep a condition on the axis here: it is of buckets, not of the rows that they sum up."""
+    of_rows = {"_step", "_timestamp"} & set(conjunct.pushed or ())
+    return _local(conjunct, "it is of buckets, not of their rows") if of_rows else conjunct
+
+
+def _local(conjunct: Conjunct, reason: str) -> Conjunct:
+    """Say that a condition is applied here."""
+    return Conjunct(text=conjunct.text, status="local", reason=reason)

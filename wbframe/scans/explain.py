@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -19,17 +19,20 @@ from wbframe.core.explain import (
     tasks_until,
     with_exports,
 )
+from wbframe.core.histories.buckets import numeric_keys, runs_per_request, takes_rows
 from wbframe.core.histories.tasks import history_tasks, rows_asked
-from wbframe.core.protocol.request import EXPORTS
+from wbframe.core.protocol.request import BUCKETS, EXPORTS
 from wbframe.core.protocol.runs import NodeFields
 from wbframe.core.pushdown.reader import is_row_separable
 from wbframe.core.runs.listing import page_size
 from wbframe.errors import UsageError
+from wbframe.io.read.buckets import instead_of
 from wbframe.io.read.exports import read_exports
 from wbframe.io.read.histories import ENTRY_FIELDS
 from wbframe.io.read.project import count_runs, read_keys
+from wbframe.scans.buckets import BucketSource
 from wbframe.scans.probe import probe
-from wbframe.scans.source import HistorySource, LeftSource
+from wbframe.scans.source import HistorySource, LeftSource, RunsSource
 from wbframe.scans.stream import entries_of
 
 if TYPE_CHECKING:
@@ -41,7 +44,7 @@ if TYPE_CHECKING:
     from wbframe.core.protocol.exports import Export
     from wbframe.core.pushdown.query import NarrowedHistories, Wanted
     from wbframe.io.client.client import Client
-    from wbframe.scans.source import RunsSource
+    from wbframe.scans.source import Source
 
 __all__ = ["Explanation", "explain"]
 
@@ -121,12 +124,14 @@ def explain(frame: pl.LazyFrame) -> Explanation:
     return Explanation(tuple(_explained(source, wanted) for source, wanted in asked))  # type: ignore[arg-type]
 
 
-def _explained(source: RunsSource | HistorySource | LeftSource, wanted: Wanted) -> ScanExplanation:
+def _explained(given: Source[Any], wanted: Wanted) -> ScanExplanation:
     """Explain one scan."""
-    if isinstance(source, LeftSource):
-        source = source.promise()
+    source: Source[Any] = given.promise() if isinstance(given, LeftSource) else given
     if isinstance(source, HistorySource):
         return _histories(source, wanted)
+    if isinstance(source, BucketSource):
+        return _buckets(source, wanted)
+    assert isinstance(source, RunsSource)
     client = source.connection()
     narrowed = source.narrowed(wanted)
     selection = narrowed.scan.selection
@@ -171,6 +176,35 @@ def _histories(source: HistorySource, wanted: Wanted) -> ScanExplanation:
         stream=scan.stream,
         requests=requests,
         replaced=tuple(sorted(client.refused)),
+    )
+
+
+def _buckets(source: BucketSource, wanted: Wanted) -> ScanExplanation:
+    """Explain a scan of buckets: the server's, or of whole histories."""
+    client, base, narrowed = source.connection(), source.promise().base, source.narrowed(wanted)
+    scan, keys = narrowed.scan, numeric_keys(base.schema)
+    if BUCKETS in client.refused or takes_rows(scan, source.grid):
+        rows = HistorySource(source.scan, client)
+        rows._promise = base  # noqa: SLF001 -- that of the same scan
+        requests = _whole_requests(rows, replace(narrowed, schema=base.schema), wanted.n_rows)
+    else:
+        counts = _count_runs(client, scan.selection)
+        tasks = sum(math.ceil(runs / runs_per_request(source.grid, len(keys))) for runs in counts)
+        requests = count_requests(counts, page_size(scan.selection, _ENTRY)) + tasks
+    return ScanExplanation(
+        kind="histories",
+        paths=tuple(map(path_text, scan.selection.paths)),
+        columns=tuple(wanted.needed(list(source.schema()))),
+        filters=flt.to_json(scan.selection.asked),
+        conjuncts=narrowed.conjuncts,
+        n_rows=wanted.n_rows,
+        min_step=scan.min_step,
+        max_step=scan.max_step,
+        keys=keys,
+        samples=scan.samples,
+        stream=scan.stream,
+        requests=requests,
+        replaced=tuple(sorted({*client.refused, *instead_of(scan, source.grid)})),
     )
 
 

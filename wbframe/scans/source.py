@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from wbframe.core.arguments import INFER_SCHEMA_RUNS
+from wbframe.core.arguments import INFER_SCHEMA_RUNS, check_promised
 from wbframe.core.explain import describe_scan
 from wbframe.core.paths import paths_of
 from wbframe.core.pushdown.query import Wanted, narrow_histories, narrow_runs
@@ -55,6 +55,7 @@ class Source(Generic[_Promise]):
     """
 
     label = ""
+    scan: Any
 
     def __init__(
         self,
@@ -130,7 +131,7 @@ class RunsSource(Source["RunsPromise"]):
 
     def __init__(self, scan: RunsScan, *options: Any, **named: Any) -> None:
         super().__init__(*options, **named)
-        self.scan = scan
+        self.scan = check_promised(scan)
 
     def detail(self) -> str:
         """Describe the scan as it was made."""
@@ -188,12 +189,10 @@ class HistorySource(Source["HistoryPromise"]):
         return stream_histories(client, self.promise(), narrowed, self.on_new_key, wanted.n_rows)
 
 
-class LeftSource(Source["RunsSource | HistorySource"]):
+class LeftSource(Source["Source[Any]"]):
     """A scan of exactly the runs that a lazy frame names; the frame is collected when they are needed."""
 
-    def __init__(
-        self, left: pl.LazyFrame, path: str | None, inner: RunsSource | HistorySource
-    ) -> None:
+    def __init__(self, left: pl.LazyFrame, path: str | None, inner: Source[Any]) -> None:
         super().__init__(inner.client, inner.on_new_key, inner.infer_schema_runs)
         self.left = left
         self.path = path
@@ -207,7 +206,7 @@ class LeftSource(Source["RunsSource | HistorySource"]):
         """Describe the scan as it was made."""
         return f"the runs of a lazy frame; {self.inner.detail()}"
 
-    def make_promise(self) -> RunsSource | HistorySource:
+    def make_promise(self) -> Source[Any]:
         """Collect the frame as far as its run ids."""
         there = self.left.collect_schema().names()
         names = [each for each in ("entity", "project", "run_id") if each in there]

@@ -20,6 +20,7 @@ from wbframe.core.schema.histories import (
     unlisted_of,
     unsure_of,
 )
+from wbframe.core.schema.types import is_scalar
 from wbframe.errors import SchemaMismatchError
 from wbframe.io.read.histories import (
     ENTRY_FIELDS,
@@ -138,7 +139,7 @@ def promise_histories(client: Client, scan: HistoryScan, infer_schema_runs: int)
         where=describe(scan.selection.paths),
         complete=complete,
     )
-    if asked is not None:
+    if asked is not None or scan.scalars:
         scan = replace(scan, keys=tuple(schema.keys))
     return HistoryPromise(scan, schema, runs.plan, asked)
 
@@ -153,6 +154,7 @@ class Entries:
     system: bool
     asked: tuple[str, ...] | None
     on_new_key: OnNewKey
+    scalars: bool = False
     listed: list[RunEntry] = field(default_factory=list)
     frames: list[pl.DataFrame] = field(default_factory=list)
     new: dict[str, set[int]] = field(default_factory=dict)
@@ -172,6 +174,8 @@ class Entries:
     def meet(self, ordinal: int, keys: Mapping[str, Types]) -> None:
         """Take note of keys of one run that are wanted, all or by a glob, and were not promised."""
         new = keys.keys() - self.known.keys.keys() - self.known.lead.keys()
+        if self.scalars:
+            new = {key for key in new if is_scalar(keys[key])}
         if not new:
             return
         for key in new.intersection(choose_keys(self.asked, new, where="", strict=False)):
@@ -204,6 +208,7 @@ def entries_of(
         system=scan.stream == "system",
         asked=() if scan.narrowed else promise.asked,
         on_new_key=on_new_key,
+        scalars=scan.scalars,
     )
 
 

@@ -13,6 +13,7 @@ import msgspec
 import polars as pl
 
 from wbframe.core.decode.json import decode_any
+from wbframe.core.decode.spelling import one_spelling
 from wbframe.errors import AnswerError, UsageError
 
 if TYPE_CHECKING:
@@ -59,7 +60,6 @@ TYPES: dict[str, Any] = {
     "text": str | None,
     RAW: msgspec.Raw,
 }
-_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 # Servers differ by version: with `Z`, without, with fractions of a second.
 _ISO = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(\.\d+)?)?)?"
@@ -187,15 +187,10 @@ def _bool(cell: bytes) -> bool:
 
 
 def _string(cell: bytes) -> str:
-    """Read text as it is, a list or an object as compact JSON, anything else in its spelling."""
+    """Read text as it is, a list or an object as JSON in one spelling, anything else in its own."""
     if cell[:1] == b'"':
         return _text(cell)
-    if cell[:1] not in b"{[":
-        return cell.decode()
-    compact = msgspec.json.format(cell, indent=-1).decode()
-    if "\\" not in compact:
-        return compact
-    return _TEXT.sub(lambda match: msgspec.json.encode(_text(match[0])).decode(), compact)
+    return one_spelling(cell) if cell[:1] in b"{[" else cell.decode()
 
 
 def _time(cell: bytes) -> datetime:

@@ -13,6 +13,7 @@ import pyarrow.types as pat
 
 from wbframe.core.decode.exact import fits_float, narrow
 from wbframe.core.decode.rows import decode_rows
+from wbframe.core.decode.spelling import without_nulls
 from wbframe.core.model import STEP
 from wbframe.errors import SchemaMismatchError
 
@@ -141,13 +142,27 @@ def _json_cells(series: pl.Series) -> pl.Series:
         for cell, there in zip(cells[1:], held[1:], strict=True):
             chosen = cell.zip_with(there, chosen)
         return chosen
-    if series.dtype.is_nested() and _has_non_finite(series):
-        return pl.Series(name, [as_json({name: value}).decode() for value in series.to_list()])
     if series.dtype.is_float():
         quoted = msgspec.json.encode(name).decode()
         numbers = series.cast(pl.String).replace(_NON_FINITE_JSON).fill_null("null")
         return "{" + quoted + ":" + numbers + "}"
-    return series.to_frame().select(pl.struct(pl.col(name)).struct.json_encode()).to_series()
+    if not series.dtype.is_nested():
+        return _spelled_by_polars(series)
+    if _has_non_finite(series):
+        spelled_here = [as_json({name: value}).decode() for value in series.to_list()]
+        return _as_logged(pl.Series(name, spelled_here))
+    return _as_logged(_spelled_by_polars(series))
+
+
+def _spelled_by_polars(series: pl.Series) -> pl.Series:
+    return series.to_frame().select(pl.struct(pl.col(series.name)).struct.json_encode()).to_series()
+
+
+def _as_logged(cells: pl.Series) -> pl.Series:
+    """Leave out members that are null: a struct has one for each that some other row holds."""
+    if not cells.str.contains(":null", literal=True).any():
+        return cells
+    return pl.Series(cells.name, [without_nulls(each.encode()).decode() for each in cells])
 
 
 def _has_non_finite(series: pl.Series) -> bool:

@@ -109,7 +109,8 @@ def decode_rows(
         Integers take any spelling of an integer within the bounds of the dtype (``12``, ``12.0``,
         ``1.2e1``); below 2**53, a number with a point or an exponent is the Float64 nearest to it.
         String takes everything: text as it is, a number in its own spelling, a list or an object
-        as compact JSON, in which bare ``NaN`` is quoted. Datetime takes seconds since 1970, and
+        as compact JSON with sorted keys, in which bare ``NaN`` is quoted, and equal values are
+        spelled alike. Datetime takes seconds since 1970, and
         ISO 8601 text, each rounded to the microsecond. List and Struct also take JSON text.
         A lone surrogate in text becomes U+FFFD.
 

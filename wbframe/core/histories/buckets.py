@@ -10,6 +10,9 @@ import polars as pl
 
 from wbframe.core.batches import batches
 from wbframe.core.decode.rows import decode_rows
+from wbframe.core.histories.cutting import STATISTICS, merged, numbered
+from wbframe.core.histories.tasks import WHOLE_RUNS_PER_TASK
+from wbframe.core.model import BUCKET
 from wbframe.core.paths import name_of
 from wbframe.core.protocol.answers import json_texts
 from wbframe.core.protocol.rows import RowsOf, row_lists, rows_answer, rows_request
@@ -22,11 +25,9 @@ if TYPE_CHECKING:
     import msgspec
 
     from wbframe.core.histories.entries import RunEntry
-    from wbframe.core.model import RunPath
+    from wbframe.core.model import Grid, HistoryScan, RunPath
     from wbframe.core.protocol.request import Request
 
-# What is told of each bucket: the wire's suffix -> ours, in the order of the frame.
-STATISTICS = {"Min": "min", "Max": "max", "Avg": "mean", "Last": "last"}
 _POINTS_PER_REQUEST = 60_000
 _RUNS_PER_REQUEST = 100
 
@@ -37,8 +38,7 @@ class BucketTask:
 
     path: RunPath
     runs: tuple[tuple[RunEntry, tuple[str, ...]], ...]
-    bins: int
-    x_axis: str
+    grid: Grid
     system: bool = False
 
     def rows_of(self) -> list[RowsOf]:
@@ -58,12 +58,12 @@ class BucketTask:
         # https://github.com/wandb/wandb/pull/12739
         asked = f"system/{key.removeprefix('system.')}" if self.system else key
         # One key each, as W&B's own apps ask: what several in one spec come to is not documented.
-        content = {"keys": [asked], "bins": self.bins, "xAxis": self.x_axis}
+        content = {"keys": [asked], "bins": self.grid.bins, "xAxis": self.grid.x_axis}
         return json.dumps(content, separators=(",", ":"), ensure_ascii=False)
 
     def request(self) -> Request:
         """Build the request."""
-        return rows_request(self.path, self.rows_of(), samples=self.bins)
+        return rows_request(self.path, self.rows_of(), samples=self.grid.bins)
 
     def halves(self) -> list[BucketTask]:
         """Cut the task in two; nothing if it is of one run."""
@@ -72,13 +72,23 @@ class BucketTask:
         return [replace(self, runs=runs) for runs in parts]
 
 
-def bucket_schema(base: HistorySchema, x_axis: str, asked: Sequence[str] | None) -> HistorySchema:
+def takes_rows(scan: HistoryScan, grid: Grid) -> bool:
+    """Tell whether buckets are made here, of rows: where they are not those that a server would make.
+
+    A server's are of each run and key from its least to its greatest x; whether it takes a window of steps is
+    not documented, and without the number of values in each, several cannot be joined to one.
+    """
+    return grid.is_one or scan.min_step is not None or scan.max_step is not None
+
+
+def bucket_schema(base: HistorySchema, grid: Grid, asked: Sequence[str] | None) -> HistorySchema:
     """Give the columns of buckets, from those of the histories that they sum up.
 
     Returns
     -------
     HistorySchema
-        The axis, then ``<key>.min``, ``<key>.max``, ``<key>.mean`` and ``<key>.last`` of each numeric key.
+        `bucket`, the axis, then ``<key>.min``, ``<key>.max``, ``<key>.mean`` and ``<key>.last`` of each numeric
+        key.
 
     Raises
     ------
@@ -92,10 +102,11 @@ def bucket_schema(base: HistorySchema, x_axis: str, asked: Sequence[str] | None)
                 f"buckets are of numbers, and {key!r} is {base.keys[key]}; leave it out"
             )
     found = {f"{key}.{each}": pl.Float64() for key in keys for each in STATISTICS.values()}
-    taken = {"run_id", x_axis, *base.run_columns}
+    lead = {BUCKET: pl.Int64(), grid.axis: pl.Float64()}
+    taken = {"run_id", *lead, *base.run_columns}
     return HistorySchema(
         keys=found,
-        lead={x_axis: pl.Float64()},
+        lead=lead,
         run_columns=base.run_columns,
         names={name: f"history.{name}" for name in found if name in taken},
     )
@@ -107,24 +118,31 @@ def numeric_keys(base: HistorySchema) -> tuple[str, ...]:
 
 
 def bucket_tasks(
-    entries: Iterable[RunEntry], keys: Sequence[str], *, bins: int, x_axis: str, system: bool
+    entries: Iterable[RunEntry], keys: Sequence[str], scan: HistoryScan, grid: Grid
 ) -> Iterator[BucketTask]:
     """Cut runs into tasks, in their order."""
-    there = ((entry, _held(entry, keys, system=system)) for entry in entries)
+    system = scan.stream == "system"
+    there = ((entry, _held(entry, keys, scan)) for entry in entries)
     for batch in batches(
         (each for each in there if each[1]),
-        lambda each: bins * (len(STATISTICS) + 1) * len(each[1]),
+        lambda each: grid.bins * (len(STATISTICS) + 1) * len(each[1]),
         lambda: _POINTS_PER_REQUEST,
-        count=_RUNS_PER_REQUEST,
+        count=WHOLE_RUNS_PER_TASK if takes_rows(scan, grid) else _RUNS_PER_REQUEST,
         apart=lambda each: each[0].path,
     ):
         path = batch[0][0].path
-        yield BucketTask(path=path, runs=tuple(batch), bins=bins, x_axis=x_axis, system=system)
+        yield BucketTask(path=path, runs=tuple(batch), grid=grid, system=system)
 
 
-def _held(entry: RunEntry, keys: Sequence[str], *, system: bool) -> tuple[str, ...]:
+def runs_per_request(grid: Grid, keys: int) -> int:
+    """Give about how many runs of so many keys a request asks for."""
+    points = grid.bins * (len(STATISTICS) + 1) * max(keys, 1)
+    return max(min(_RUNS_PER_REQUEST, _POINTS_PER_REQUEST // points), 1)
+
+
+def _held(entry: RunEntry, keys: Sequence[str], scan: HistoryScan) -> tuple[str, ...]:
     """Give the keys that a run may hold."""
-    there = entry.types(system=system)
+    there = {*entry.types(system=scan.stream == "system"), *scan.unlisted}
     return tuple(key for key in keys if entry.keys is None or key in there)
 
 
@@ -139,7 +157,7 @@ def read_bucket_answer(
         frames = [
             _of_key(task, key, rows, where) for key, rows in zip(keys, row_lists(raw), strict=True)
         ]
-        found[entry.ordinal] = merged(frames, task.x_axis)
+        found[entry.ordinal] = numbered(merged(frames, task.grid.x_axis), task.grid)
     return found
 
 
@@ -149,62 +167,12 @@ def _of_key(task: BucketTask, key: str, rows: msgspec.Raw, where: str) -> pl.Dat
     texts = json_texts(rows, where=where)
     spellings = [f"system/{key.removeprefix('system.')}", key] if task.system else [key]
     wire = {f"{name}{suffix}": pl.Float64() for name in spellings for suffix in STATISTICS}
-    axis = [f"{task.x_axis}Avg", f"{task.x_axis}Last"]
+    axis = [f"{task.grid.x_axis}Avg", f"{task.grid.x_axis}Last"]
     frame = decode_rows(texts, {**dict.fromkeys(axis, pl.Float64()), **wire}, where=where).frame
     return frame.select(
-        pl.coalesce(axis).alias(task.x_axis),
+        pl.coalesce(axis).alias(task.grid.x_axis),
         *(
             pl.coalesce(f"{name}{suffix}" for name in spellings).alias(f"{key}.{ours}")
             for suffix, ours in STATISTICS.items()
         ),
     )
-
-
-def merged(frames: Sequence[pl.DataFrame], x_axis: str) -> pl.DataFrame:
-    """Join the buckets of several keys where they stand at the same place of the axis."""
-    whole = frames[0]
-    for frame in frames[1:]:
-        whole = whole.join(frame, on=x_axis, how="full", coalesce=True, nulls_equal=True)
-    return whole.sort(x_axis, nulls_last=True)
-
-
-def cut_into_buckets(
-    rows: pl.DataFrame, keys: Sequence[str], bins: int, x_axis: str
-) -> pl.DataFrame:
-    """Sum up the rows of one run as a server does: buckets of equal width from the least to the greatest x.
-
-    For servers that have no buckets themselves. Only pairs of finite numbers count.
-
-    Parameters
-    ----------
-    rows
-        The rows of one run, by step.
-    keys
-        Numeric columns.
-    bins
-        Buckets at the most; empty ones are left out.
-    x_axis
-        A numeric column.
-    """
-    frames = []
-    for key in keys:
-        pair = rows.select(pl.col(x_axis).cast(pl.Float64), pl.col(key)).drop_nulls()
-        pair = pair.filter(pl.all_horizontal(pl.all().is_finite()))
-        low, high = pl.col(x_axis).min(), pl.col(x_axis).max()
-        # Where all rows have one x, this is 0/0, which is not a number.
-        place = (
-            ((pl.col(x_axis) - low) / ((high - low) / bins)).fill_nan(0.0).floor().clip(0, bins - 1)
-        )
-        frames.append(
-            pair.group_by(place.alias("\0bucket"), maintain_order=True)
-            .agg(
-                pl.col(x_axis).mean(),
-                pl.col(key).min().alias(f"{key}.min"),
-                pl.col(key).max().alias(f"{key}.max"),
-                pl.col(key).mean().alias(f"{key}.mean"),
-                pl.col(key).last().alias(f"{key}.last"),
-            )
-            .sort("\0bucket")
-            .drop("\0bucket")
-        )
-    return merged(frames, x_axis)

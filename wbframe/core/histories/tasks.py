@@ -376,7 +376,7 @@ def group_keys(scan: HistoryScan, entry: RunEntry, keys: Sequence[str]) -> tuple
         return ()
     if not keys:
         # Nothing beside the steps (and the axis) is asked, unless a glob matched no key.
-        only_lead = set(scan.keys or ()) <= {STEP, scan.x_axis}
+        only_lead = set(scan.keys or ()) <= {STEP, scan.x_axis} and not scan.scalars
         known = entry.line_count if scan.x_axis == STEP else None
         return (Group(keys=(), known=known),) if only_lead and not entry.is_empty else ()
     if entry.is_empty:

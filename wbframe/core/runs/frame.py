@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import msgspec
 import polars as pl
@@ -21,7 +22,7 @@ from wbframe.errors import AnswerError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from wbframe.core.model import RunPath
+    from wbframe.core.model import ColumnsKept, RunPath
     from wbframe.core.protocol.runs import RunNode
 
 _ROWS_AT_ONCE = 100
@@ -209,11 +210,26 @@ def runs_frame(buffer: RunsBuffer, schema: RunsSchema) -> tuple[pl.DataFrame, fr
         whole = pl.concat([each.frame for each in decoded])
         found = {name: whole[name] for name in leaves}
         imprecise = frozenset().union(*(each.imprecise for each in decoded))
-    found |= _meta_columns([name for name in schema.columns if name in RUN_COLUMNS], buffer)
+    names = [name for name in schema.columns if name in RUN_COLUMNS]
+    found |= _meta_columns(names, buffer, schema.app)
     for name, dtype in schema.columns.items():
         if found[name].dtype != dtype:  # an override of metadata
             found[name] = found[name].cast(dtype)
     return pl.DataFrame([found[name] for name in schema.columns]), imprecise
+
+
+def kept_columns(frame: pl.DataFrame, kept: ColumnsKept | None) -> pl.DataFrame:
+    """Leave out the config and summary columns that do not tell runs apart, or that no run has.
+
+    Null is a value: what one run has and another has not differs. NaN is equal to NaN.
+    """
+    leaves = [name for name in frame.columns if name not in RUN_COLUMNS]
+    if kept is None or not leaves:
+        return frame
+    each = pl.col(leaves)
+    told = each.is_not_null().any() if kept == "used" else each.n_unique() > 1
+    stays = frame.select(told).row(0, named=True)
+    return frame.select(name for name in frame.columns if stays.get(name, True))
 
 
 def leaf_types(buffer: RunsBuffer) -> Index:
@@ -224,7 +240,7 @@ def leaf_types(buffer: RunsBuffer) -> Index:
     return found
 
 
-def _meta_columns(names: Sequence[str], buffer: RunsBuffer) -> dict[str, pl.Series]:
+def _meta_columns(names: Sequence[str], buffer: RunsBuffer, app: str) -> dict[str, pl.Series]:
     """Build metadata columns."""
     found: dict[str, pl.Series] = {}
     times: dict[str, Sequence[object]] = {}
@@ -232,6 +248,8 @@ def _meta_columns(names: Sequence[str], buffer: RunsBuffer) -> dict[str, pl.Seri
         if name in _ATTRIBUTES:
             take = _ATTRIBUTES[name]
             values: Sequence[object] = [take(node) for node in buffer.nodes]
+        elif name == "url":
+            values = _urls(buffer, app)
         else:
             values = buffer.entities if name == "entity" else buffer.projects
         dtype = RUN_COLUMNS[name][0]
@@ -244,6 +262,13 @@ def _meta_columns(names: Sequence[str], buffer: RunsBuffer) -> dict[str, pl.Seri
         else:
             found[name] = pl.Series(name, values, dtype=dtype)
     return found | (_times(times) if times else {})
+
+
+def _urls(buffer: RunsBuffer, app: str) -> list[str]:
+    """Give the address of each run in the web app."""
+    parts = zip(buffer.entities, buffer.projects, buffer.nodes, strict=True)
+    names = ([entity, project, "runs", node.name] for entity, project, node in parts)
+    return ["/".join([app, *(quote(each, safe="") for each in parts)]) for parts in names]
 
 
 _ATTRIBUTES: dict[str, Callable[[RunNode], object]] = {

@@ -34,6 +34,8 @@ class RunsPlan:
         Columns of the index that may stand for others, or for none.
     sampled
         Whether the index is that of some runs, or not wholly believed, so that runs may have more columns.
+    app
+        The address of the web app of the server.
     """
 
     scan: RunsScan
@@ -41,11 +43,12 @@ class RunsPlan:
     index: Index | None
     unsure: tuple[str, ...] = ()
     sampled: bool = False
+    app: str = ""
 
     def resolve(self, columns: tuple[str, ...] | None, index: Index | None) -> RunsSchema:
         """Give the columns that names and globs mean."""
         where = describe(self.scan.selection.paths)
-        return runs_schema(
+        schema = runs_schema(
             columns,
             index,
             self.scan.overrides,
@@ -53,6 +56,7 @@ class RunsPlan:
             complete=self.index is not None and not self.sampled,
             taken=self.index is None,
         )
+        return replace(schema, app=self.app)
 
     def of(self, scan: RunsScan) -> RunsPlan:
         """Give the plan for a scan of the same projects: what it reads is what it and its predicate look at."""

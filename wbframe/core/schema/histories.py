@@ -15,6 +15,7 @@ from wbframe.core.schema.types import (
     dtype_of,
     is_glob,
     is_mixed,
+    is_scalar,
     system_spelling,
 )
 from wbframe.errors import ColumnError, did_you_mean
@@ -91,6 +92,8 @@ def history_schema(
         asked = tuple(dict.fromkeys(system_spelling(key) for key in asked))
         asked = tuple(key for key in asked if key not in SYSTEM_LEAD)
     keys = choose_keys(asked, index, where=where, strict=strict)
+    if scan.scalars:
+        keys = tuple(key for key in keys if is_scalar(index.get(key, frozenset())))
 
     def dtype(key: str) -> pl.DataType:
         return scan.overrides.get(key, dtype_of(index.get(key, frozenset())))

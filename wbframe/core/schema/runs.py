@@ -24,6 +24,8 @@ RUN_COLUMNS: dict[str, tuple[pl.DataType, str]] = {
     "project": (pl.String(), ""),
     "run_id": (pl.String(), "name"),
     "name": (pl.String(), "displayName"),
+    # Made here, of the names before it and the address of the web app.
+    "url": (pl.String(), ""),
     "state": (pl.String(), "state"),
     "created_at": (UTC_TIME, "createdAt"),
     "heartbeat_at": (UTC_TIME, "heartbeatAt"),
@@ -81,11 +83,14 @@ class RunsSchema:
         Names and globs that take keys as well that no index named: ``*`` for all.
     parents
         Columns of which the index knows nothing within: where a run has an object there, its JSON is the value.
+    app
+        The address of the web app, which `url` begins with.
     """
 
     columns: Mapping[str, pl.DataType]
     open: tuple[str, ...] = ()
     parents: frozenset[str] = frozenset()
+    app: str = ""
 
     def takes(self, names: Iterable[str]) -> set[str]:
         """Give those of some names that are wanted, though they are no columns yet."""
@@ -156,7 +161,10 @@ def check_columns(
         return None
     listed = isinstance(columns, Iterable) and not isinstance(columns, str)
     if not listed or not all(isinstance(each, str) for each in columns):
-        raise UsageError(f"`{argument}` must be a list of column names or globs; got {columns!r}")
+        words = ", or 'varying' or 'used'" if argument == "columns" else ""
+        raise UsageError(
+            f"`{argument}` must be a list of column names or globs{words}; got {columns!r}"
+        )
     if not columns and argument == "columns":
         raise UsageError("`columns` must name a column at the least, or be None for all; got []")
     for name in columns:

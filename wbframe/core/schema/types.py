@@ -79,6 +79,11 @@ def is_mixed(types: Types) -> bool:
     return types - {"nil"} == _NUMBER | _TEXT
 
 
+def is_scalar(types: Types) -> bool:
+    """Tell whether a key was seen with nothing but numbers, text and booleans, as far as its types are known."""
+    return types <= _NUMBER | _TEXT | _BOOL | {"nil"}
+
+
 def merge_index(into: Index, more: Mapping[str, Iterable[str]]) -> None:
     """Add names and types to an index."""
     for name, types in more.items():

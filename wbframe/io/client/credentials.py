@@ -25,6 +25,11 @@ _APP_HOSTS = {
     "api.wandb.ai": ("wandb.ai", "www.wandb.ai", "forge.coreweave.com"),
     "api.forge.coreweave.com": ("wandb.ai", "www.wandb.ai", "forge.coreweave.com"),
 }
+# Where that app lives, of servers whose address does not tell.
+_APPS = {
+    "api.wandb.ai": "https://wandb.ai",
+    "api.forge.coreweave.com": "https://forge.coreweave.com/wandb",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +266,23 @@ def app_places(base_url: str) -> dict[str, str]:
     found = dict.fromkeys(_APP_HOSTS.get(netloc, ()), "")
     found |= {own: split.path, netloc: split.path, named.netloc.lower(): named.path}
     return {host: path for host, path in found.items() if host}
+
+
+def app_url(base_url: str) -> str:
+    """Give the address of the web app of a server, without a slash at its end.
+
+    ``WANDB_APP_URL`` wins.
+
+    Examples
+    --------
+    >>> app_url("https://api.wandb.ai"), app_url("http://api.example.org")
+    ('https://wandb.ai', 'http://app.example.org')
+    """
+    named = os.environ.get("WANDB_APP_URL")
+    if named:
+        return named.rstrip("/")
+    found = _APPS.get(urlsplit(base_url).netloc)
+    return found or base_url.replace("://api.", "://app.", 1)
 
 
 def above_0(name: str, given: float | None, variable: str) -> float | None:

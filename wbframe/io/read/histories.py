@@ -128,7 +128,7 @@ def plan_histories(read: Read, scan: HistoryScan, *, most: int | None = None) ->
     complete = told and (most is None or len(entries) < most)
     where = describe(selection.paths)
     schema = history_schema(scan, index, columns, where=where, complete=complete)
-    if scan.keys is not None:
+    if scan.keys is not None or scan.scalars:
         scan = replace(scan, keys=tuple(schema.keys))
     return HistoryPlan(
         scan=scan, entries=entries, index=index, schema=schema, beside=beside, complete=complete

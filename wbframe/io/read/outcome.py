@@ -90,6 +90,8 @@ class Outcome:
         The conditions of a lazy query.
     samples
         Of histories without a scan: rows a run at the most, None for all.
+    instead
+        Server features that could not give what was asked for, and were not used.
     """
 
     client: Client
@@ -104,6 +106,7 @@ class Outcome:
     seen: TaskRows = field(default_factory=TaskRows)
     conjuncts: Sequence[Conjunct] = ()
     samples: int | None = None
+    instead: Sequence[str] = ()
     _started: float = 0.0
     _before: Traffic | None = None
     _done: ScanReport | None = None
@@ -194,7 +197,7 @@ class Outcome:
             requests=traffic.requests,
             retries=traffic.retries,
             bytes_received=traffic.bytes_received,
-            replaced=tuple(sorted(self.client.refused)),
+            replaced=tuple(sorted({*self.client.refused, *self.instead})),
             seconds=time.perf_counter() - self._started,
             waited=traffic.waited,
             left_out=(*self.losses, *unread),

@@ -15,7 +15,7 @@ from wbframe.core.model import RunsScan, Selection
 from wbframe.core.paths import describe, projects_of, run_of
 from wbframe.core.protocol.runs import pushed_feature
 from wbframe.core.pushdown.query import predicate_columns, with_own_predicate
-from wbframe.core.runs.frame import RunsBuffer, leaf_types, run_leaves
+from wbframe.core.runs.frame import RunsBuffer, kept_columns, leaf_types, run_leaves
 from wbframe.core.runs.listing import RunsTaken, rows_where
 from wbframe.core.runs.pages import GrowingPages, PromisedPages, RunsPage
 from wbframe.core.runs.plan import RunsPlan, columns_of
@@ -35,6 +35,7 @@ from wbframe.errors import (
     SchemaMismatchError,
     did_you_mean,
 )
+from wbframe.io.client.credentials import app_url
 from wbframe.io.read.outcome import (
     Outcome,
     Read,
@@ -88,9 +89,8 @@ def plan_runs(client: Client, scan: RunsScan, *, most: int | None = None) -> Run
     paths = resolved(client, scan.selection.paths)
     scan = replace(scan, selection=replace(scan.selection, paths=paths))
     columns = columns_of(scan)
-    plan = RunsPlan(
-        scan=scan, columns=columns, index=read_index(client, paths) if needs_index(columns) else {}
-    )
+    index = read_index(client, paths) if needs_index(columns) else {}
+    plan = RunsPlan(scan=scan, columns=columns, index=index, app=app_url(client.base_url))
     if plan.index is not None and needs_index(columns):
         index, unsure, complete = weighed(plan.index, columns)
         plan = replace(plan, index=index, unsure=unsure, sampled=not complete)
@@ -182,6 +182,7 @@ def read_runs(
         plan = plan_runs(client, scan)
         outcome.selection = plan.scan.selection
         frame = collect_runs(outcome.read, plan, keep=False, listed=listed).frame
+        frame = kept_columns(frame, scan.kept)
         outcome.runs = outcome.rows = frame.height
     return frame, outcome.report()
 

@@ -266,7 +266,13 @@ def test_message_without_a_place():
 
 @pytest.mark.parametrize(
     "dtype",
-    [pl.Date(), pl.Datetime("ms"), pl.List(pl.Time()), pl.Struct({"a": pl.Binary()}), pl.Int128()],
+    [
+        pl.Date(),
+        pl.Datetime("ms"),
+        pl.List(pl.Time()),
+        pl.Struct({"a": pl.Binary()}),
+        pl.Duration(),
+    ],
 )
 def test_dtype_that_no_history_column_has(dtype):
     with pytest.raises(UsageError, match="key 'a' cannot be read as"):

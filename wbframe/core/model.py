@@ -144,3 +144,5 @@ class HistoryScan:
 
 
 STEP = "_step"
+# What columns of the runs frame that are keys begin with.
+KEY_PREFIXES = ("config.", "summary.")

@@ -205,7 +205,10 @@ def runs_frame(buffer: RunsBuffer, schema: RunsSchema) -> tuple[pl.DataFrame, fr
     found: dict[str, pl.Series] = {}
     imprecise: frozenset[str] = frozenset()
     if leaves:
-        decoded = [decode_rows(part, leaves, where="the runs") for part in buffer.joined()]
+        decoded = [
+            decode_rows(part, leaves, where="the runs", lenient=schema.lenient)
+            for part in buffer.joined()
+        ]
         whole = pl.concat([each.frame for each in decoded])
         found = {name: whole[name] for name in leaves}
         imprecise = frozenset().union(*(each.imprecise for each in decoded))

@@ -55,11 +55,14 @@ class RunsSchema:
         Names and globs that take keys as well that no index named: ``*`` for all.
     parents
         Columns of which the index knows nothing within: where a run has an object there, its JSON is the value.
+    lenient
+        Columns whose type is the caller's: numbers and booleans that are text in a run are read as such.
     """
 
     columns: Mapping[str, pl.DataType]
     open: tuple[str, ...] = ()
     parents: frozenset[str] = frozenset()
+    lenient: frozenset[str] = frozenset()
 
     def takes(self, names: Iterable[str]) -> set[str]:
         """Give those of some names that are wanted, though they are no columns yet."""
@@ -277,7 +280,7 @@ def runs_schema(
         each for each in wanted if each not in found and (_is_open(each) or not is_glob(each))
     )
     parents = frozenset(found.keys() - _parents({*(index or {}), *found}))
-    return RunsSchema(columns=found, open=is_open, parents=parents)
+    return RunsSchema(columns=found, open=is_open, parents=parents, lenient=frozenset(overrides))
 
 
 def _matches(name: str, known: Mapping[str, pl.DataType], unindexed: bool, where: str) -> list[str]:  # noqa: FBT001

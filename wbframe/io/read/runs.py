@@ -103,7 +103,8 @@ def plan_runs(client: Client, scan: RunsScan, *, most: int | None = None) -> Run
     known = plan.resolve(columns, plan.index).columns
     # What no index vouches for may be text or number, so the server is not asked to compare it.
     sure = {name: known[name] for name in known if plan.index is not None or name in RUN_COLUMNS}
-    return replace(plan, scan=replace(scan, selection=with_own_predicate(scan.selection, sure)))
+    selection = with_own_predicate(scan.selection, sure, scan.overrides)
+    return replace(plan, scan=replace(scan, selection=selection))
 
 
 def _looked_at(client: Client, plan: RunsPlan, most: int) -> RunsPlan:

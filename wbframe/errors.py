@@ -28,6 +28,7 @@
 
     WbframeWarning (UserWarning)
     ├── CountWarning                     the server counts more runs than it gives in any listing
+    ├── FilterWarning                    the server's filter may not mean what it says
     ├── LeftOutWarning                   runs were left out, as ``on_error="skip"`` asks
     ├── PlainHttpWarning                 the key goes over the network unencrypted
     ├── PrecisionWarning                 Float64 cannot hold every digit of a key
@@ -58,6 +59,7 @@ __all__ = [
     "CountWarning",
     "CredentialsError",
     "FilterError",
+    "FilterWarning",
     "IncompleteError",
     "IncompleteHistoryError",
     "IncompleteHistoryWarning",
@@ -220,6 +222,10 @@ class WbframeWarning(UserWarning):
 
 class CountWarning(WbframeWarning):
     """The server counts more runs than it gives in any listing."""
+
+
+class FilterWarning(WbframeWarning):
+    """No run passed a filter that names what no run has, or it has an operator that nobody knows."""
 
 
 class LeftOutWarning(WbframeWarning):

@@ -13,6 +13,7 @@ from wbframe.core.schema.runs import runs_schema
 
 if TYPE_CHECKING:
     from wbframe.core.model import RunsScan
+    from wbframe.core.schema.order import Sort
     from wbframe.core.schema.runs import RunsSchema
     from wbframe.core.schema.types import Index
 
@@ -34,6 +35,8 @@ class RunsPlan:
         Columns of the index that may stand for others, or for none.
     sampled
         Whether the index is that of some runs, or not wholly believed, so that runs may have more columns.
+    sort
+        How runs are brought into their order, where that is no field that servers order by.
     """
 
     scan: RunsScan
@@ -41,6 +44,7 @@ class RunsPlan:
     index: Index | None
     unsure: tuple[str, ...] = ()
     sampled: bool = False
+    sort: Sort | None = None
 
     def resolve(self, columns: tuple[str, ...] | None, index: Index | None) -> RunsSchema:
         """Give the columns that names and globs mean."""
@@ -56,7 +60,7 @@ class RunsPlan:
 
     def of(self, scan: RunsScan) -> RunsPlan:
         """Give the plan for a scan of the same projects: what it reads is what it and its predicate look at."""
-        return replace(self, scan=scan, columns=columns_of(scan))
+        return replace(self, scan=scan, columns=columns_of(scan, self.sort))
 
     @property
     def of_all(self) -> bool:
@@ -67,15 +71,32 @@ class RunsPlan:
         return unbounded and all(path.run is path.sweep is None for path in selection.paths)
 
     @property
-    def in_one_piece(self) -> bool:
+    def predicate_waits(self) -> bool:
         """Whether it takes all runs to tell the types, or which of them the predicate keeps."""
         predicate = self.scan.selection.predicate
         return self.index is None or not (predicate is None or is_row_separable(predicate))
 
+    @property
+    def in_one_piece(self) -> bool:
+        """Whether no page can be handed out before the last has come."""
+        return self.sort is not None or self.predicate_waits
 
-def columns_of(scan: RunsScan) -> tuple[str, ...] | None:
-    """Give the names and globs that a scan and its predicate look at; None for all."""
+    def sorting(self) -> RunsPlan:
+        """Give the plan that reads the runs which are to be sorted, with the column that they are sorted by."""
+        assert self.sort is not None
+        selection = replace(self.scan.selection, order=self.sort.sent)
+        if not self.sort.trusted:
+            selection = replace(selection, limit=None)
+        columns = self.scan.columns
+        if columns is not None:
+            columns = (*columns, self.sort.column)
+        return replace(self, scan=replace(self.scan, selection=selection, columns=columns))
+
+
+def columns_of(scan: RunsScan, sort: Sort | None = None) -> tuple[str, ...] | None:
+    """Give the names and globs that a scan, its predicate and its order look at; None for all."""
     looked_at = predicate_columns(scan.selection.predicate)
     if scan.columns is None or looked_at is None:
         return None
-    return tuple(dict.fromkeys((*scan.columns, *looked_at)))
+    by = () if sort is None else (sort.column,)
+    return tuple(dict.fromkeys((*scan.columns, *looked_at, *by)))

@@ -24,7 +24,17 @@ from wbframe.core.protocol.runs import (
     one_earlier,
 )
 from wbframe.core.runs.listing import RunsTaken, listings
-from wbframe.errors import AnswerError, CountWarning, IncompleteError, PathError
+from wbframe.core.schema.doubts import doubts, is_typo, odd_operators
+from wbframe.errors import (
+    AnswerError,
+    CountWarning,
+    FilterWarning,
+    IncompleteError,
+    PathError,
+    QueryError,
+    StatusError,
+    did_you_mean,
+)
 from wbframe.io.client.credentials import app_hosts
 from wbframe.io.read.parts import SKIPPED, optionally, send_page
 from wbframe.io.threads import side_by_side
@@ -287,6 +297,10 @@ def read_pages(
 
     Where the selection says so, a project whose further runs cannot be listed is a loss.
     """
+    odd = () if selection.filters == flt.EMPTY else odd_operators(selection.filters)
+    for name in filter(is_typo, odd):
+        msg = f"`filters`: neither W&B nor MongoDB has an operator `{name}`.{did_you_mean(name, flt.OPERATORS)}"
+        warnings.warn(msg, FilterWarning, stacklevel=2)
     for listing in listings(selection, fields):
         taken = 0
         with closing(pages_of(read.client, listing, selection)) as pages:
@@ -295,6 +309,9 @@ def read_pages(
                     taken += len(page.nodes)
                     yield known, page
             except SKIPPED as error:
+                said = "; ".join(doubts(selection.filters))
+                if said and isinstance(error, QueryError | StatusError):
+                    error.args = (f"{error}; {said}",)
                 if selection.on_error == "raise" or read.losses is None:
                     raise
                 why = f"no runs behind the first {taken}: {error}"

@@ -11,7 +11,7 @@ import polars as pl
 
 from wbframe.core.filters import EMPTY
 from wbframe.core.hints import MOST_LOOKED_AT
-from wbframe.core.model import RunsScan, Selection
+from wbframe.core.model import DEFAULT_ORDER, RunsScan, Selection
 from wbframe.core.paths import describe, projects_of, run_of
 from wbframe.core.protocol.runs import pushed_feature
 from wbframe.core.pushdown.query import predicate_columns, with_own_predicate
@@ -19,6 +19,8 @@ from wbframe.core.runs.frame import RunsBuffer, leaf_types, run_leaves
 from wbframe.core.runs.listing import RunsTaken, rows_where
 from wbframe.core.runs.pages import GrowingPages, PromisedPages, RunsPage
 from wbframe.core.runs.plan import RunsPlan, columns_of
+from wbframe.core.runs.sorting import places_of
+from wbframe.core.schema.order import needs_sort, sort_of
 from wbframe.core.schema.runs import (
     RUN_COLUMNS,
     RunsSchema,
@@ -35,6 +37,7 @@ from wbframe.errors import (
     SchemaMismatchError,
     did_you_mean,
 )
+from wbframe.io.read.filtered import tell_of_filters
 from wbframe.io.read.outcome import (
     Outcome,
     Read,
@@ -87,12 +90,16 @@ def plan_runs(client: Client, scan: RunsScan, *, most: int | None = None) -> Run
     """
     paths = resolved(client, scan.selection.paths)
     scan = replace(scan, selection=replace(scan.selection, paths=paths))
-    columns = columns_of(scan)
-    plan = RunsPlan(
-        scan=scan, columns=columns, index=read_index(client, paths) if needs_index(columns) else {}
-    )
-    if plan.index is not None and needs_index(columns):
-        index, unsure, complete = weighed(plan.index, columns)
+    order = scan.selection.order
+    indexed = needs_index(columns_of(scan, sort_of(order, None, scan.overrides)))
+    index = read_index(client, paths) if indexed else {}
+    sort = sort_of(order, index, scan.overrides)
+    columns = columns_of(scan, sort)
+    plan = RunsPlan(scan=scan, columns=columns, index=index, sort=sort)
+    if index is not None and indexed:
+        index, unsure, complete = weighed(index, columns)
+        by = {sort.column} if sort else set()
+        complete = complete and by <= {*index, *RUN_COLUMNS}
         plan = replace(plan, index=index, unsure=unsure, sampled=not complete)
         if most is not None or not plan.of_all:
             plan = _looked_at(client, plan, most or MOST_LOOKED_AT)
@@ -134,6 +141,8 @@ def _looked_at(client: Client, plan: RunsPlan, most: int) -> RunsPlan:
                 break
     merge_index(index, settled(plan.unsure, index))
     looked_for = (*wanted.open, *(predicate_columns(plan.scan.selection.predicate) or ()))
+    if plan.sort is not None:
+        looked_for = (*looked_for, plan.sort.column)
     for name in looked_for:
         if not is_glob(name) and name not in {*index, *wanted.columns}:
             where = describe(plan.scan.selection.paths)
@@ -184,6 +193,8 @@ def read_runs(
         outcome.selection = plan.scan.selection
         frame = collect_runs(outcome.read, plan, keep=False, listed=listed).frame
         outcome.runs = outcome.rows = frame.height
+        if not frame.height:
+            tell_of_filters(client, plan.scan.selection, plan_runs)
     return frame, outcome.report()
 
 
@@ -192,6 +203,7 @@ def _listed_ahead(read: Read, scan: RunsScan) -> Iterator[Listed | None]:
     """Ask for the first page beside the index, where no column needs the index to be asked for."""
     if (
         columns_of(scan) is not None
+        or needs_sort(scan.selection.order)
         or scan.selection.predicate is not None
         or scan.selection.limit == 0
     ):
@@ -231,7 +243,7 @@ def collect_runs(
     keep: bool = True,
     listed: Listed | None = None,
 ) -> ListedRuns:
-    """Read all pages of a plan; again, where their values turn out not to have the types of its index.
+    """Read all pages of a plan, in its order.
 
     Parameters
     ----------
@@ -243,9 +255,34 @@ def collect_runs(
         Whether the caller wants more of the runs than their frame.
     listed
         The pages, if they have been asked for.
+
+    Raises
+    ------
+    ColumnError
+        If no run has the column that they are ordered by, or one that is read.
     """
+    if plan.sort is None:
+        return _collected(read, plan, plain, keep=keep, listed=listed)
+    before = list(read.losses or ())
+    found = _collected(read, plan.sorting(), plain, keep=True, listed=None)
+    places = places_of(plan, found.frame, [path for path, _ in found.runs])
+    if places is None:
+        # What a server has sorted wrongly begins with the wrong runs.
+        if read.losses is not None:
+            read.losses[:] = before
+        sort = replace(plan.sort, trusted=False)
+        return collect_runs(read, replace(plan, sort=sort), plain=plain, keep=keep)
+    wanted = list(plan.resolve(plan.scan.columns, found.index).columns)
+    runs = [found.runs[i] for i in places] if keep else []
+    return ListedRuns(runs=runs, frame=found.frame[places].select(wanted), index=found.index)
+
+
+def _collected(
+    read: Read, plan: RunsPlan, plain: tuple[str, ...], *, keep: bool, listed: Listed | None
+) -> ListedRuns:
+    """Read all pages of a plan; again, where their values turn out not to have the types of its index."""
     selection = plan.scan.selection
-    late = selection.predicate if plan.in_one_piece else None
+    late = selection.predicate if plan.predicate_waits else None
     if late is not None:
         selection = replace(selection, predicate=None, limit=None)
     index = plan.index
@@ -299,6 +336,18 @@ def iter_pages(
     SchemaMismatchError
         If a run has a key, or a type of one, that the index does not name.
     """
+    came = False
+    for page in _pages(read, plan, plain, on_new_key):
+        came = came or bool(page.runs)
+        yield page
+    if not came:
+        tell_of_filters(read.client, plan.scan.selection, plan_runs)
+
+
+def _pages(
+    read: Read, plan: RunsPlan, plain: tuple[str, ...], on_new_key: OnNewKey
+) -> Iterator[ListedRuns]:
+    """Read the pages of `iter_pages`."""
     if plan.in_one_piece:
         yield _one_piece(plan, collect_runs(read, plan, plain=plain), on_new_key)
         return
@@ -401,7 +450,7 @@ def try_pushed(client: Client, selection: Selection) -> None:
     if pushed_feature(selection.pushed) in client.trusted | client.refused:
         return
     columns = ("run_id", *(predicate_columns(selection.claim) or ()))
-    few = replace(selection, predicate=None, limit=_TRIED_ON)
+    few = replace(selection, predicate=None, limit=_TRIED_ON, order=DEFAULT_ORDER)
     plan = plan_runs(client, RunsScan(selection=few, columns=columns))
     for _ in iter_pages(Read(client), plan):
         pass

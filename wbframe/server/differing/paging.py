@@ -63,6 +63,21 @@ def _ties(_on: bool, asked: Asked) -> Any:  # noqa: FBT001 - its value
 
 
 @wraps(
+    "order_of_keys",
+    "Runs asked for in the order of a key, or of a nested key, come in that of their creation.",
+    *_LISTS,
+    choices="ignored nested_ignored",
+)
+def _order_of_keys(which: str, asked: Asked) -> Any:
+    root, *names = (asked.arguments.get("order") or "").lstrip("+-").split(".")
+    key = root in ("config", "summary_metrics")
+    nested = len([each for each in names if each != "value"]) > 1
+    if key and (nested or which == "ignored"):
+        return asked.answer(order="+createdAt")
+    return asked.answer()
+
+
+@wraps(
     "page_overlap", "Each page but the first begins with the last run of the page before.", *_LISTS
 )
 def _overlap(_on: bool, asked: Asked) -> Any:  # noqa: FBT001 - its value

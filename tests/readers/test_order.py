@@ -163,11 +163,11 @@ def test_an_override_says_how_a_key_is_ordered():
 
 def test_lists_have_no_order():
     run = RunRecord(name="r", config={"lr": [1, 2]})
+    lists = {"config.lr": pl.List(pl.Int64)}
     with (
         served(Project(entity="e", name="p", runs=(run,))) as (_, client),
         pytest.raises(UsageError, match="has no order"),
     ):
-        lists = {"config.lr": pl.List(pl.Int64)}
         read_runs("e/p", order="-config.lr", schema_overrides=lists, client=client)
 
 

@@ -237,7 +237,7 @@ class PlainHttpWarning(WbframeWarning):
 
 
 class PrecisionWarning(WbframeWarning):
-    """Float64 cannot hold every digit of a key; `schema_overrides` with Int64 can."""
+    """Float64 cannot hold every digit of a key; `schema_overrides` with Int64, Int128 or Decimal can."""
 
 
 class NewKeyWarning(WbframeWarning):

@@ -72,7 +72,7 @@ class PromisedPages:
         SchemaMismatchError
             If a value has not the type that the index names.
         """
-        buffer = RunsBuffer(self.schema.parents)
+        buffer = RunsBuffer(self.schema.parents, self.schema.shown)
         buffer.add(path, nodes)
         frame, imprecise = runs_frame(buffer, self.schema)
         self.imprecise |= imprecise
@@ -147,7 +147,7 @@ class GrowingPages:
         """
         # What is within others is a column of its own, if it may be one.
         parents = {each for each in self.schema.parents if not self.schema.takes([f"{each}._"])}
-        buffer = RunsBuffer(frozenset(parents))
+        buffer = RunsBuffer(frozenset(parents), self.schema.shown)
         buffer.add(path, nodes)
         if self.index is None:
             return RunsPage(path, buffer, pl.DataFrame())

@@ -10,6 +10,7 @@ from wbframe.core.paths import describe
 from wbframe.core.pushdown.query import predicate_columns
 from wbframe.core.pushdown.reader import is_row_separable
 from wbframe.core.schema.runs import runs_schema
+from wbframe.core.schema.types import is_own
 
 if TYPE_CHECKING:
     from wbframe.core.model import RunsScan
@@ -87,16 +88,22 @@ class RunsPlan:
         selection = replace(self.scan.selection, order=self.sort.sent)
         if not self.sort.trusted:
             selection = replace(selection, limit=None)
-        columns = self.scan.columns
-        if columns is not None:
-            columns = (*columns, self.sort.column)
+        columns = _with(self.scan.columns, (self.sort.column,))
         return replace(self, scan=replace(self.scan, selection=selection, columns=columns))
 
 
 def columns_of(scan: RunsScan, sort: Sort | None = None) -> tuple[str, ...] | None:
     """Give the names and globs that a scan, its predicate and its order look at; None for all."""
     looked_at = predicate_columns(scan.selection.predicate)
-    if scan.columns is None or looked_at is None:
+    if looked_at is None:
         return None
     by = () if sort is None else (sort.column,)
-    return tuple(dict.fromkeys((*scan.columns, *looked_at, *by)))
+    return _with(scan.columns, (*looked_at, *by))
+
+
+def _with(columns: tuple[str, ...] | None, more: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Add columns to those that are read; all of them lack what the SDK keeps among the keys."""
+    if columns is None:
+        more = tuple(filter(is_own, more))
+        return ("*", *more) if more else None
+    return tuple(dict.fromkeys((*columns, *more)))

@@ -130,7 +130,7 @@ def _looked_at(client: Client, plan: RunsPlan, most: int) -> RunsPlan:
         for end in ("-created_at", "+created_at"):
             most = most if plan.sampled else MOST_LOOKED_AT
             few = Selection(paths=(project,), filters=EMPTY, limit=most, order=end)
-            buffer = RunsBuffer()
+            buffer = RunsBuffer(shown=wanted.shown)
             for path, node in list_runs(Read(client), few, replace(fields, plain=("name",))):
                 buffer.add(path, [node])
             found = leaf_types(buffer)
@@ -167,10 +167,10 @@ def _with_spelled_numbers(client: Client, plan: RunsPlan, index: Index) -> Index
         return index
     projects = projects_of(plan.scan.selection.paths)
     everything = Selection(paths=projects, filters=EMPTY, per_page=_RUNS_LOOKED_AT_ONCE)
-    fields = RunsSchema(columns=dict.fromkeys(mixed, pl.String())).fields()
+    texts = RunsSchema(columns=dict.fromkeys(mixed, pl.String()))
     types: Index = {}
-    for listing, page in read_pages(Read(client), everything, fields):
-        buffer = RunsBuffer()
+    for listing, page in read_pages(Read(client), everything, texts.fields()):
+        buffer = RunsBuffer(shown=texts.shown)
         buffer.add(listing.path, page.nodes)
         merge_index(types, leaf_types(buffer))
     sure = {name: types[name] for name in mixed if types.get(name, index[name]) <= _NUMBERS}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,13 @@ from wbframe.core.protocol.runs import pushed_feature
 from wbframe.core.pushdown.query import predicate_columns, with_own_predicate
 from wbframe.core.runs.frame import RunsBuffer, leaf_types, run_leaves
 from wbframe.core.runs.listing import RunsTaken, rows_where
-from wbframe.core.runs.pages import GrowingPages, PromisedPages, RunsPage
+from wbframe.core.runs.pages import (
+    GrowingPages,
+    ListedRuns,
+    PromisedPages,
+    RunsPage,
+    as_promised,
+)
 from wbframe.core.runs.plan import RunsPlan, columns_of
 from wbframe.core.runs.sorting import places_of
 from wbframe.core.schema.order import needs_sort, sort_of
@@ -34,7 +40,6 @@ from wbframe.core.schema.types import is_glob, is_mixed, merge_index
 from wbframe.errors import (
     AnswerError,
     ColumnError,
-    SchemaMismatchError,
     did_you_mean,
 )
 from wbframe.io.read.filtered import tell_of_filters
@@ -64,7 +69,7 @@ if TYPE_CHECKING:
     Listed = Iterator[tuple[Listing, Page]]
 
 
-__all__ = ["ListedRuns", "collect_runs", "iter_pages", "plan_runs", "read_runs", "try_pushed"]
+__all__ = ["collect_runs", "iter_pages", "plan_runs", "read_runs", "try_pushed"]
 
 _RUNS_LOOKED_AT_ONCE = 1000
 # Runs that a filter is tried on.
@@ -216,25 +221,6 @@ def _listed_ahead(read: Read, scan: RunsScan) -> Iterator[Listed | None]:
         yield listed
 
 
-@dataclass(frozen=True, slots=True)
-class ListedRuns:
-    """Runs of a selection, or of a page of it.
-
-    Attributes
-    ----------
-    runs
-        The project of each, and what the server gave of it; empty if that was not wanted.
-    frame
-        The columns that are wanted of them.
-    index
-        What is known of config and summary columns now.
-    """
-
-    runs: list[tuple[RunPath, RunNode]]
-    frame: pl.DataFrame
-    index: Index | None
-
-
 def collect_runs(
     read: Read,
     plan: RunsPlan,
@@ -349,7 +335,9 @@ def _pages(
 ) -> Iterator[ListedRuns]:
     """Read the pages of `iter_pages`."""
     if plan.in_one_piece:
-        yield _one_piece(plan, collect_runs(read, plan, plain=plain), on_new_key)
+        whole, new = as_promised(plan, collect_runs(read, plan, plain=plain), on_new_key)
+        warn_new_keys(dict.fromkeys(new, len(whole.runs)), "among runs")
+        yield whole
         return
     wanted = list(plan.resolve(plan.scan.columns, plan.index).columns)
     pages = PromisedPages(plan, on_new_key)
@@ -360,23 +348,6 @@ def _pages(
     warn_imprecise(pages.imprecise)
     warn_collided(pages.collided)
     warn_new_keys(pages.new, "pages")
-
-
-def _one_piece(plan: RunsPlan, whole: ListedRuns, on_new_key: OnNewKey) -> ListedRuns:
-    """Give a plan that was read whole the columns promised."""
-    promised = plan.resolve(plan.scan.columns, plan.index).columns
-    found = whole.frame.schema
-    new = found.keys() - promised.keys()
-    if any(found[name] != dtype for name, dtype in promised.items()) or (
-        new and on_new_key == "raise"
-    ):
-        where = describe(plan.scan.selection.paths)
-        named = f"; new are {sorted(new)}" if new else ""
-        raise SchemaMismatchError(
-            f"the index of {where} does not name every key, or not its type{named}"
-        )
-    warn_new_keys(dict.fromkeys(new, len(whole.runs)), "among runs")
-    return replace(whole, frame=whole.frame.select(list(promised)))
 
 
 def _iter_runs(

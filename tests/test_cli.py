@@ -79,6 +79,7 @@ READS = [
     (["runs", RAGGED, "--filters", '{"state": "finished"}', "--limit", "3", "-c", "state"], "read_runs", {"filters": {"state": "finished"}, "limit": 3, "columns": ["state"]}),
     (["runs", "wbframe/demo", "--order", "-created_at", "--per-page", "5"], "read_runs", {"order": "-created_at", "per_page": 5}),
     (["runs", "wbframe/demo", "--override", "summary.train/loss=Float64"], "read_runs", {"schema_overrides": {"summary.train/loss": pl.Float64}}),
+    (["runs", RAGGED, "-c", "config.big", "--override", "config.big=Int128"], "read_runs", {"columns": ["config.big"], "schema_overrides": {"config.big": pl.Int128}}),
     (["histories", RAGGED, "-k", "train/loss", "-k", "eval/loss"], "read_histories", {"keys": ["train/loss", "eval/loss"]}),
     (["histories", RAGGED, "-k", "train/loss", "-k", "eval/loss", "--match", "all"], "read_histories", {"keys": ["train/loss", "eval/loss"], "match": "all"}),
     (["histories", RAGGED, "-k", "train/loss", "--samples", "7"], "read_histories", {"keys": ["train/loss"], "samples": 7}),

@@ -225,7 +225,7 @@ class CountWarning(WbframeWarning):
 
 
 class FilterWarning(WbframeWarning):
-    """No run passed a filter that names what no run has, or it has an operator that nobody knows."""
+    """No run passed a filter of the server's, and it names what no run has, or what is called otherwise there."""
 
 
 class LeftOutWarning(WbframeWarning):

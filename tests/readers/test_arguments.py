@@ -55,6 +55,7 @@ WRONG_RUNS = [
     ({"filters": pl.col("stat") == "failed"}, ColumnError, r"`filters`: no column 'stat'.*Did you mean 'state'"),
     ({"filters": [pl.col("state") == "x", pl.col("lr") > 0]}, ColumnError, r"'config\.lr' or 'summary\.lr'"),
     ({"filters": {"state": {"$regex": "("}}}, FilterError, r"`\$regex` on `state` is no regular expression: missing \)"),
+    ({"filters": {"state": {"$is": "failed"}}}, FilterError, r"no operator `\$is`; it has \$and \$or .* \$regex"),
     ({"filters": {"stat": "failed"}}, FilterError, r"no field `stat`.*Did you mean 'state'"),
     ({"schema_overrides": {"state": pl.Int64}}, UsageError, r"the dtype of 'state' is fixed"),
     ({"schema_overrides": {"config.lr": "float"}}, UsageError, r"must be a polars dtype like pl\.Int64; got 'float'"),

@@ -63,7 +63,7 @@ _DTYPES = {
     dtype.__name__: dtype
     for dtype in (
         pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64,
-        pl.Float32, pl.Float64, pl.String, pl.Boolean,
+        pl.Int128, pl.UInt128, pl.Decimal, pl.Float32, pl.Float64, pl.String, pl.Boolean,
     )
 }  # fmt: skip
 

@@ -85,8 +85,16 @@ _OURS: Final = {
     "summary": " Name a key: `summary_metrics.<key>`.",
     "summary_metrics": " Name a key: `summary_metrics.<key>`.",
 }
-# As near as this is a slip of the pen.
-_NEAR: Final = 0.85
+# As near as this to a name is a slip of the pen; operators are short.
+_NEAR, _NEAR_OPERATOR = 0.85, 0.65
+# Operators that a server may well have, since MongoDB has them.
+# fmt: off
+_MONGO: Final = frozenset({
+    "$not", "$all", "$contains", "$options", "$size", "$elemMatch", "$type", "$mod", "$expr", "$text", "$where",
+    "$comment", "$search", "$near", "$nearSphere", "$geoWithin", "$geoIntersects", "$jsonSchema", "$slice",
+    "$meta", "$rand", "$bitsAllSet", "$bitsAnySet", "$bitsAllClear", "$bitsAnyClear",
+})
+# fmt: on
 # Stored as lists, or possibly so; yet to a list for `tags` W&B has answered HTTP 500:
 # https://github.com/wandb/wandb/issues/4068
 _LISTS: Final = ("tags", *PREFIXES)
@@ -171,7 +179,7 @@ def parse(filters: Mapping[str, Any]) -> Filter:
     FilterError
         A literal that JSON does not have, an operand of the wrong shape, more than 100 levels of
         nesting, or a name that is surely none of the server's: a column of the runs frame that is
-        called otherwise there, or a slip of the pen in a field.
+        called otherwise there, or a slip of the pen in a field or an operator.
 
     Examples
     --------
@@ -204,6 +212,7 @@ def _entry(name: object, value: object, depth: int) -> Filter:
     if name in TESTS:
         raise FilterError(f"`{name}` belongs under a field, as in {{'state': {{'{name}': ...}}}}.")
     if name.startswith("$"):
+        _check_operator(name)
         return Field(name, (Test("$eq", _given(name, value, depth)),), bare=True)
     _check_field(name)
     if not hasattr(value, "items"):
@@ -211,6 +220,15 @@ def _entry(name: object, value: object, depth: int) -> Filter:
     if not value:
         raise FilterError(f"`{name}` has no operator; give a value or {{'$eq': value}}.")
     return Field(name, tuple(_test(name, key, each, depth) for key, each in value.items()))
+
+
+def _check_operator(name: str) -> None:
+    """Refuse a slip of the pen; who knows what other operators the server has."""
+    if name not in _MONGO and difflib.get_close_matches(name, OPERATORS, cutoff=_NEAR_OPERATOR):
+        raise FilterError(
+            f"The filter language has no operator `{name}`; it has {' '.join(OPERATORS)}."
+            f"{did_you_mean(name, OPERATORS)}"
+        )
 
 
 def _given(field: str, value: object, depth: int) -> Given:
@@ -264,6 +282,7 @@ def _test(
     if operator in JOINERS:
         raise FilterError(f"`{operator}` takes filters, so that it belongs outside of `{field}`.")
     if operator not in TESTS:
+        _check_operator(operator)
         return Test(operator, _given(field, value, depth + 1))
     if operator in ("$in", "$nin"):
         if not isinstance(value, (list, tuple, set, frozenset)):

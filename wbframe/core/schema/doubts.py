@@ -11,7 +11,7 @@ from wbframe.errors import did_you_mean
 if TYPE_CHECKING:
     from wbframe.core.filters import Filter
 
-__all__ = ["column_filtered", "doubt_of", "doubts", "fields_of", "is_typo", "odd_operators"]
+__all__ = ["column_filtered", "doubt_of", "doubts", "fields_of", "odd_operators"]
 
 # What is said of other fields once no run has passed.
 _DOUBTS: Final = {
@@ -20,14 +20,6 @@ _DOUBTS: Final = {
     "sweepName": "the server calls it `sweep`",
     "project": "a query reads one project, which the path names",
 }
-# Operators that a server may well have, since MongoDB has them.
-# fmt: off
-_MONGO: Final = frozenset({
-    "$not", "$all", "$contains", "$options", "$size", "$elemMatch", "$type", "$mod", "$expr", "$text", "$where",
-    "$comment", "$search", "$near", "$nearSphere", "$geoWithin", "$geoIntersects", "$jsonSchema", "$slice",
-    "$meta", "$rand", "$bitsAllSet", "$bitsAnySet", "$bitsAllClear", "$bitsAnyClear",
-})
-# fmt: on
 
 
 def fields_of(filter: Filter) -> tuple[str, ...]:  # noqa: A002 - the word of the protocol
@@ -73,11 +65,6 @@ def doubts(filter: Filter) -> list[str]:  # noqa: A002 - the word of the protoco
             said = f"W&B does not document `{name}`, but {listed}.{did_you_mean(name, OPERATORS)}"
         found.append(said)
     return found
-
-
-def is_typo(operator: str) -> bool:
-    """Tell whether an operator is neither W&B's nor MongoDB's."""
-    return operator not in OPERATORS and operator not in _MONGO
 
 
 def doubt_of(field: str) -> str:

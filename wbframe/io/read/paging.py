@@ -24,16 +24,14 @@ from wbframe.core.protocol.runs import (
     one_earlier,
 )
 from wbframe.core.runs.listing import RunsTaken, listings
-from wbframe.core.schema.doubts import doubts, is_typo, odd_operators
+from wbframe.core.schema.doubts import doubts
 from wbframe.errors import (
     AnswerError,
     CountWarning,
-    FilterWarning,
     IncompleteError,
     PathError,
     QueryError,
     StatusError,
-    did_you_mean,
 )
 from wbframe.io.client.credentials import app_hosts
 from wbframe.io.read.parts import SKIPPED, optionally, send_page
@@ -297,10 +295,6 @@ def read_pages(
 
     Where the selection says so, a project whose further runs cannot be listed is a loss.
     """
-    odd = () if selection.filters == flt.EMPTY else odd_operators(selection.filters)
-    for name in filter(is_typo, odd):
-        msg = f"`filters`: neither W&B nor MongoDB has an operator `{name}`.{did_you_mean(name, flt.OPERATORS)}"
-        warnings.warn(msg, FilterWarning, stacklevel=2)
     for listing in listings(selection, fields):
         taken = 0
         with closing(pages_of(read.client, listing, selection)) as pages:

@@ -206,6 +206,25 @@ def test_an_order_by_a_plain_key_asks_for_no_more_runs_than_wanted():
         assert page.variables["configKeys"] == ["lr"]
 
 
+def test_of_runs_that_are_sorted_here_only_the_wanted_are_read_whole():
+    with served() as (server, client):
+        found = read_runs("e/p", order="-summary.best.acc", limit=2, client=client)
+        assert found["run_id"].to_list() == ["r3", "r1"]
+        assert found.columns == read_runs("e/p", client=client).columns
+        pages = [
+            each.document
+            for each in server.requests
+            if each.variables.get("order") == "-summary_metrics.best.acc"
+        ]
+        assert pages
+        assert all("summaryMetrics(keys:" in each and "config" not in each for each in pages)
+        server.clear()
+        rows = read_histories("e/p", keys=["x"], order="-summary.best.acc", limit=1, client=client)
+        assert rows["run_id"].to_list() == ["r3"]
+        [named] = [each for each in server.requests if "historyKeys" in each.document]
+        assert [value for name, value in named.variables.items() if name.startswith("r")] == ["r3"]
+
+
 TYPOS = {
     "-summary.best.acuracy": r"'summary\.best\.acuracy'.*Did you mean 'summary\.best\.acc'",
     "-config.lrr": r"'config\.lrr'.*Did you mean 'config\.lr'",

@@ -13,7 +13,9 @@ from wbframe.core.schema.runs import runs_schema
 from wbframe.core.schema.types import is_own
 
 if TYPE_CHECKING:
-    from wbframe.core.model import RunsScan
+    from collections.abc import Iterable, Sequence
+
+    from wbframe.core.model import RunPath, RunsScan
     from wbframe.core.schema.order import Sort
     from wbframe.core.schema.runs import RunsSchema
     from wbframe.core.schema.types import Index
@@ -82,14 +84,35 @@ class RunsPlan:
         """Whether no page can be handed out before the last has come."""
         return self.sort is not None or self.predicate_waits
 
-    def sorting(self) -> RunsPlan:
-        """Give the plan that reads the runs which are to be sorted, with the column that they are sorted by."""
+    def in_two_steps(self, plain: Sequence[str]) -> bool:
+        """Whether all runs are sorted, and few of them are wanted, of which more is read than of all."""
+        sort, limit = self.sort, self.scan.selection.limit
+        if sort is None or sort.trusted or limit is None:
+            return False
+        return bool(plain) or not self.resolve(self.columns, self.index).fields().light
+
+    def sorting(self, *, ids: bool = False) -> RunsPlan:
+        """Give the plan that reads what runs are sorted by, and of them either their ids alone or all columns."""
         assert self.sort is not None
         selection = replace(self.scan.selection, order=self.sort.sent)
         if not self.sort.trusted:
             selection = replace(selection, limit=None)
-        columns = _with(self.scan.columns, (self.sort.column,))
-        return replace(self, scan=replace(self.scan, selection=selection, columns=columns))
+        wanted = ("run_id",) if ids else self.scan.columns
+        scan = replace(self.scan, selection=selection, columns=_with(wanted, (self.sort.column,)))
+        return replace(self, scan=scan, columns=columns_of(scan))
+
+    def named(self, paths: Iterable[RunPath]) -> RunsPlan:
+        """Give the plan that reads some runs by their names, which have passed all filters."""
+        selection = replace(
+            self.scan.selection,
+            paths=tuple(paths),
+            filters=EMPTY,
+            pushed=EMPTY,
+            predicate=None,
+            claim=None,
+            limit=None,
+        )
+        return replace(self.of(replace(self.scan, selection=selection)), sort=None)
 
 
 def columns_of(scan: RunsScan, sort: Sort | None = None) -> tuple[str, ...] | None:

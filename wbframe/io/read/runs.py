@@ -250,7 +250,8 @@ def collect_runs(
     if plan.sort is None:
         return _collected(read, plan, plain, keep=keep, listed=listed)
     before = list(read.losses or ())
-    found = _collected(read, plan.sorting(), plain, keep=True, listed=None)
+    ids = plan.in_two_steps(plain)
+    found = _collected(read, plan.sorting(ids=ids), () if ids else plain, keep=True, listed=None)
     places = places_of(plan, found.frame, [path for path, _ in found.runs])
     if places is None:
         # What a server has sorted wrongly begins with the wrong runs.
@@ -258,6 +259,10 @@ def collect_runs(
             read.losses[:] = before
         sort = replace(plan.sort, trusted=False)
         return collect_runs(read, replace(plan, sort=sort), plain=plain, keep=keep)
+    if ids:
+        some = (found.runs[i] for i in places)
+        named = plan.named(replace(path, sweep=None, run=node.name) for path, node in some)
+        return _collected(read, named, plain, keep=keep, listed=None)
     wanted = list(plan.resolve(plan.scan.columns, found.index).columns)
     runs = [found.runs[i] for i in places] if keep else []
     return ListedRuns(runs=runs, frame=found.frame[places].select(wanted), index=found.index)

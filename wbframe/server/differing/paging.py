@@ -63,18 +63,12 @@ def _ties(_on: bool, asked: Asked) -> Any:  # noqa: FBT001 - its value
 
 
 @wraps(
-    "order_of_keys",
-    "Runs asked for in the order of a key, or of a nested key, come in that of their creation.",
-    *_LISTS,
-    choices="ignored nested_ignored",
+    "order_of_keys", "Runs asked for in the order of a key come in that of their creation.", *_LISTS
 )
-def _order_of_keys(which: str, asked: Asked) -> Any:
-    root, *names = (asked.arguments.get("order") or "").lstrip("+-").split(".")
-    key = root in ("config", "summary_metrics")
-    nested = len([each for each in names if each != "value"]) > 1
-    if key and (nested or which == "ignored"):
-        return asked.answer(order="+createdAt")
-    return asked.answer()
+def _order_of_keys(_on: bool, asked: Asked) -> Any:  # noqa: FBT001 - its value
+    order = (asked.arguments.get("order") or "").lstrip("+-")
+    by_key = order.startswith(("config.", "summary_metrics."))
+    return asked.answer(order="+createdAt") if by_key else asked.answer()
 
 
 @wraps(

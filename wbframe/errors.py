@@ -29,6 +29,7 @@
 
     WbframeWarning (UserWarning)
     ├── CountWarning                     the server counts more runs than it gives in any listing
+    ├── FilterWarning                    the server's filter may not mean what it says
     ├── LeftOutWarning                   runs were left out, as ``on_error="skip"`` asks
     ├── NoKeyWarning                     there is no API key, so that only what is public is found
     ├── PlainHttpWarning                 the key goes over the network unencrypted
@@ -60,6 +61,7 @@ __all__ = [
     "CountWarning",
     "CredentialsError",
     "FilterError",
+    "FilterWarning",
     "IncompleteError",
     "IncompleteHistoryError",
     "IncompleteHistoryWarning",
@@ -230,6 +232,10 @@ class CountWarning(WbframeWarning):
     """The server counts more runs than it gives in any listing."""
 
 
+class FilterWarning(WbframeWarning):
+    """No run passed a filter of the server's, and it names what no run has, or what is called otherwise there."""
+
+
 class LeftOutWarning(WbframeWarning):
     """Runs were left out, as ``on_error="skip"`` asks; the report names them all, and says why."""
 
@@ -243,7 +249,7 @@ class PlainHttpWarning(WbframeWarning):
 
 
 class PrecisionWarning(WbframeWarning):
-    """Float64 cannot hold every digit of a key; `schema_overrides` with Int64 can."""
+    """Float64 cannot hold every digit of a key; `schema_overrides` with Int64, Int128 or Decimal can."""
 
 
 class NewKeyWarning(WbframeWarning):

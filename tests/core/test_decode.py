@@ -271,7 +271,6 @@ def test_message_without_a_place():
         pl.Datetime("ms"),
         pl.List(pl.Time()),
         pl.Struct({"a": pl.Binary()}),
-        pl.Int128(),
     ],
 )
 def test_dtype_that_no_history_column_has(dtype):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from wbframe.core import filters as f
 from wbframe.core.filters import conjoin, parse, to_dict, to_json
+from wbframe.core.schema.doubts import doubts
 from wbframe.errors import FilterError
 from wbframe.server.api.matching import MISSING, matches
 
@@ -70,18 +71,15 @@ ERRORS = {
     "key": ({1: 2}, "keys of a filter are text"),
     "operator": ({"$xor": []}, r"no operator `\$xor`; it has \$and \$or .*Did you mean '\$or'"),
     "field operator": ({"state": {"$neq": 1}}, r"Did you mean '\$ne'"),
-    "$not": ({"state": {"$not": 1}}, r"no operator `\$not`"),
     "bare operator": ({"$eq": 1}, r"belongs under a field"),
     "joiner's operand": ({"$or": {"state": "a"}}, "takes a list of one or more filters"),
-    "empty joiner": ({"$and": []}, "takes a list of one or more filters"),
-    "joiner under a field": ({"state": {"$and": [1]}}, r"no operator `\$and`|belongs"),
+    "joiner under a field": ({"state": {"$and": [1]}}, "belongs outside of `state`"),
     "field": ({"stat": 1}, "no field `stat`.*Did you mean 'state'"),
     "our run_id": ({"run_id": "a"}, "calls a run's id `name`"),
     "summary": ({"summary.loss": 1}, "`summary_metrics.loss`"),
     "bare config": ({"config": {"lr": 1}}, "`config.<key>`"),
     "config without key": ({"config.": 1}, "`config.<key>`"),
     "bare summary": ({"summary_metrics": 1}, "`summary_metrics.<key>`"),
-    "cannot filter": ({"commit": "a"}, "filter the frame"),
     "no operators": ({"state": {}}, "has no operator"),
     "nested keys": ({"config.opt": {"lr": 1}}, r"`config.opt.lr`"),
     "mixed": ({"config.opt": {"$gt": 1, "lr": 1}}, "mixes values and operators"),
@@ -93,6 +91,9 @@ ERRORS = {
     "set": ({"config.a": {1, 2}}, "compared with a set"),
     "null of an order": ({"config.a": {"$gt": None}}, "takes a number or text; got None"),
     "nan": ({"config.a": float("nan")}, "nan, which JSON cannot spell"),
+    "nan under an unknown operator": ({"config.a": {"$all": [float("nan")]}}, "JSON cannot spell"),
+    "object under an unknown operator": ({"tags": {"$all": [object()]}}, "a literal is"),
+    "keys under an unknown operator": ({"tags": {"$not": {1: 2}}}, "keys of a filter are text"),
     "odd literal": ({"config.a": b"x"}, "of type bytes; a literal is"),
     "dict literal": ({"config.a": {"$eq": {"b": 1}}}, "of type dict; a literal is"),
     "look-ahead": ({"group": {"$regex": "a(?!b)"}}, r"`\(\?!`, which RE2 does not have"),
@@ -133,6 +134,56 @@ def test_every_known_field_parses():
     for name, main in f.FIELDS.items():
         assert f.server_name(name) == main
         assert to_dict(parse({name: "a"})) == {name: "a"}
+
+
+AS_IT_IS = [
+    {"tags": {"$all": ["a", "b"]}},
+    {"config.lr": {"$not": {"$gt": 0.00001}}},
+    {"displayName": {"$contains": "seed"}},
+    {"$not": {"state": "failed", "$or": [{"config.a": 1}, {"config.b": None}]}},
+    {"$and": []},
+    {"$and": [{"state": "finished"}]},
+    {"state": {"$fancy": "failed", "$ne": "killed"}},
+    {"group": {"$regex": "a", "$options": "i"}},
+    {"commit": "abc"},
+    {"runInfo.program": "train.py"},
+    {"history_line_count": {"$gt": 3}},
+    {"$text": {"$search": "x"}},
+]
+
+
+@pytest.mark.parametrize("document", AS_IT_IS, ids=str)
+def test_what_is_not_known_here_goes_as_it_is(document):
+    parsed = parse(document)
+    assert json.loads(to_json(parsed)) == document
+    assert json.loads(to_json(conjoin(parsed, f.EMPTY))) == document
+    assert hash(parsed) == hash(pickle.loads(pickle.dumps(parsed)))
+    both = json.loads(to_json(conjoin(parsed, parse({"group": "g"}))))
+    if document != {"$and": [{"state": "finished"}]}:
+        assert both == {"$and": [document, {"group": "g"}]}
+
+
+def test_values_under_an_unknown_operator_are_spelled_as_others_are():
+    at = dt.datetime(2026, 1, 2, tzinfo=dt.timezone.utc)
+    document = {"createdAt": {"$all": [at, 1e-7, {"a"}]}}
+    assert to_json(parse(document)) == (
+        '{"createdAt":{"$all":["2026-01-02T00:00:00Z",0.0000001,["a"]]}}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({"tags": {"$all": ["a"]}}, ["W&B has been seen to refuse `$all`"]),
+        ({"state": {"$fancy": 1}}, ["does not document `$fancy`", "$and $or"]),
+        ({"$not": {"state": "a"}}, ["does not document `$not`"]),
+        ({"state": {"$ne": 1}}, []),
+    ],
+)
+def test_doubts_name_what_is_not_documented(document, said):
+    found = " ".join(doubts(parse(document)))
+    assert bool(found) == bool(said)
+    assert all(each in found for each in said)
 
 
 def test_conjoin():

@@ -55,7 +55,9 @@ def runs_reader(
         0.01}}``), or an expression (or a list, all of which must hold) over the columns of the runs frame.
         The server filters as far as it provably can; an expression is applied here again, so it is exact.
     order
-        A sign and a field: ``"+created_at"``, ``"-heartbeat_at"``, ``"-summary.loss"``, ``"+config.lr"``.
+        A sign and a column: ``"+created_at"``, ``"-heartbeat_at"``, ``"-summary.best.acc"``,
+        ``"+config.opt.lr"``; runs without a value come last. Where the order of the server cannot be trusted,
+        all runs are sorted here.
     limit
         The most runs; exact, and counted after `filters`. None for all.
     per_page
@@ -150,7 +152,9 @@ def histories_reader(
         0.01}}``), or an expression (or a list, all of which must hold) over the columns of the runs frame.
         The server filters as far as it provably can; an expression is applied here again, so it is exact.
     order
-        A sign and a field: ``"+created_at"``, ``"-heartbeat_at"``, ``"-summary.loss"``, ``"+config.lr"``.
+        A sign and a column: ``"+created_at"``, ``"-heartbeat_at"``, ``"-summary.best.acc"``,
+        ``"+config.opt.lr"``; runs without a value come last. Where the order of the server cannot be trusted,
+        all runs are sorted here.
     limit
         The most runs; exact, and counted after `filters`. None for all.
     schema_overrides
@@ -249,7 +253,9 @@ def buckets_reader(
         or an expression (or a list, all of which must hold) over the columns of the runs frame. The server
         filters as far as it provably can; an expression is applied here again, so it is exact.
     order
-        A sign and a field: ``"+created_at"``, ``"-heartbeat_at"``, ``"-summary.loss"``, ``"+config.lr"``.
+        A sign and a column: ``"+created_at"``, ``"-heartbeat_at"``, ``"-summary.best.acc"``,
+        ``"+config.opt.lr"``; runs without a value come last. Where the order of the server cannot be trusted,
+        all runs are sorted here.
     limit
         The most runs; exact, and counted after `filters`. None for all.
     on_error

@@ -22,9 +22,16 @@ METADATA_KEY = b"wbframe"
 
 def to_arrow(frame: pl.DataFrame) -> pa.Table:
     """Turn a frame into a table of the types that every Arrow reader knows."""
+    # Arrow has no integers of 128 bits.
+    wide = [name for name, dtype in frame.schema.items() if dtype in (pl.Int128, pl.UInt128)]
+    plain = frame.with_columns(pl.lit(None, dtype=pl.Null).alias(name) for name in wide)
     # The newest has views of strings, which older readers do not know:
     # https://docs.pola.rs/api/python/stable/reference/dataframe/api/polars.DataFrame.to_arrow.html
-    return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+    table = plain.to_arrow(compat_level=pl.CompatLevel.oldest())
+    for name in wide:
+        digits = pa.array(frame[name].to_list(), pa.decimal256(39, 0))
+        table = table.set_column(table.column_names.index(name), name, digits)
+    return table
 
 
 def table_of(frame: pl.DataFrame, report: ScanReport) -> pa.Table:

@@ -36,8 +36,9 @@ from wbframe.core.model import (
 )
 from wbframe.core.paths import parse_paths
 from wbframe.core.schema.dtypes import dtype_named
+from wbframe.core.schema.order import check_order
 from wbframe.core.schema.runs import RUN_COLUMNS, check_columns, unknown_column
-from wbframe.errors import ColumnError, UsageError, did_you_mean, one_of
+from wbframe.errors import ColumnError, UsageError, one_of
 
 if TYPE_CHECKING:
     from wbframe.core.model import RunPath
@@ -248,7 +249,7 @@ def selection(
         paths=parse_paths(path),
         filters=pushed,
         predicate=predicate,
-        order=_order(order),
+        order=check_order(order),
         limit=limit,
         per_page=per_page,
         on_error=on_error,
@@ -283,38 +284,6 @@ def _over_runs(expr: pl.Expr) -> pl.Expr:
         if name not in RUN_COLUMNS and not name.startswith(("config.", "summary.", "^")):
             raise unknown_column(name, argument="filters")
     return expr
-
-
-def _order(order: str) -> str:
-    """Check the order, and give it the sign without which servers disagree."""
-    if not isinstance(order, str) or not order.strip("+-"):
-        raise UsageError(
-            f"`order` must be a sign and a field like '-created_at' or '+config.lr.value'; got {order!r}"
-        )
-    # W&B has documented both directions for a field without a sign: https://github.com/wandb/wandb/pull/8063
-    if order[0] not in "+-":
-        order = f"+{order}"
-    sign, name = order[0], order[1:]
-    if name.startswith("summary."):
-        name = f"summary_metrics.{name.removeprefix('summary.')}"
-    name = _ORDER_OF_COLUMN.get(name, name)
-    # Of what it does not know a server makes some order, without a word:
-    # https://github.com/wandb/wandb/issues/8924
-    if not name.startswith(("config.", "summary_metrics.")) and name not in _ORDERS:
-        hint = did_you_mean(name, _ORDERS)
-        known = ", ".join(_ORDERS)
-        raise UsageError(
-            f"`order`: runs have no order by {name!r}.{hint} Known: {known}, config.<key>, summary.<key>"
-        )
-    return sign + name
-
-
-# What the server orders by, and how columns of the runs frame are called there.
-_ORDERS = (
-    "created_at", "createdAt", "heartbeat_at", "heartbeatAt", "updated_at", "updatedAt", "display_name",
-    "displayName", "name", "state", "username", "group", "job_type", "jobType", "sweep", "duration",
-)  # fmt: skip
-_ORDER_OF_COLUMN = {"name": "display_name", "run_id": "name", "user": "username"}
 
 
 def _window(min_step: int | None, max_step: int | None) -> tuple[int | None, int | None]:

@@ -1,25 +1,25 @@
 """The server's filter language for runs: a Mongo-like JSON document, as a small algebra.
 
 `parse` turns a mapping into frozen values and finds mistakes before any request; `to_json` spells
-them for the wire; `conjoin` joins them.
+them for the wire; `conjoin` joins them. The language is the server's: an operator or a field that is not
+known here goes to it as it is.
 """
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from functools import lru_cache
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from wbframe.errors import FilterError, did_you_mean
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 __all__ = [
     "EMPTY",
@@ -28,6 +28,7 @@ __all__ = [
     "And",
     "Field",
     "Filter",
+    "Given",
     "Literal",
     "Nor",
     "Or",
@@ -40,14 +41,13 @@ __all__ = [
     "to_json",
 ]
 
-Literal: TypeAlias = "bool | int | float | str | tuple[Any, ...] | None"
+Literal: TypeAlias = "bool | int | float | str | tuple[Any, ...] | Given | None"
 
 JOINERS: Final = ("$and", "$or", "$nor")
-# What W&B documents for runs. Others are answered by HTTP 500, as `$all` is:
-# https://github.com/wandb/wandb/pull/9406, https://github.com/wandb/wandb/issues/5967
+# What W&B documents for runs: https://github.com/wandb/wandb/pull/9406
 TESTS: Final = ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists", "$regex")
 OPERATORS: Final = JOINERS + TESTS
-"""Every operator of the language."""
+"""Every operator that W&B documents for runs."""
 
 # W&B's own examples use both `display_name` and `displayName`; others work in both spellings too.
 FIELDS: Final[Mapping[str, str]] = {
@@ -76,24 +76,37 @@ FIELDS: Final[Mapping[str, str]] = {
 """The fields that are not keys of the config or the summary: each spelling and its main one."""
 
 PREFIXES: Final = ("config.", "summary_metrics.")
-_HINTS: Final = {
+# Names of ours that no server has, and what is no field by itself.
+_OURS: Final = {
     "run_id": " The server calls a run's id `name`.",
-    "id": " The server calls a run's id `name`.",
-    "sweepName": " The server calls it `sweep`.",
     "sweep_name": " The server calls it `sweep`.",
     "updated_at": " The server calls it `updatedAt`.",
     "config": " Name a key: `config.<key>`.",
     "summary": " Name a key: `summary_metrics.<key>`.",
     "summary_metrics": " Name a key: `summary_metrics.<key>`.",
-    "project": " A query reads one project; the path names it.",
-    "commit": " The server cannot filter by it; filter the frame.",
     "url": " The server cannot filter by it; filter the frame.",
-    "history_line_count": " The server cannot filter by it; filter the frame.",
 }
+# As near as this to a name is a slip of the pen; operators are short.
+_NEAR, _NEAR_OPERATOR = 0.85, 0.65
+# Operators that a server may well have, since MongoDB has them.
+# fmt: off
+_MONGO: Final = frozenset({
+    "$not", "$all", "$contains", "$options", "$size", "$elemMatch", "$type", "$mod", "$expr", "$text", "$where",
+    "$comment", "$search", "$near", "$nearSphere", "$geoWithin", "$geoIntersects", "$jsonSchema", "$slice",
+    "$meta", "$rand", "$bitsAllSet", "$bitsAnySet", "$bitsAllClear", "$bitsAnyClear",
+})
+# fmt: on
 # Stored as lists, or possibly so; yet to a list for `tags` W&B has answered HTTP 500:
 # https://github.com/wandb/wandb/issues/4068
 _LISTS: Final = ("tags", *PREFIXES)
 _DEEPEST: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What stands under an operator that is not known here, as JSON text; it goes to the server as it is."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +178,9 @@ def parse(filters: Mapping[str, Any]) -> Filter:
     Raises
     ------
     FilterError
-        An operator, a field or a literal that the language does not have, an operand of the
-        wrong shape, or more than 100 levels of nesting.
+        A literal that JSON does not have, an operand of the wrong shape, more than 100 levels of
+        nesting, or a name that is surely none of the server's: a column of the runs frame that is
+        called otherwise there, or a slip of the pen in a field or an operator.
 
     Examples
     --------
@@ -193,54 +207,84 @@ def _entry(name: object, value: object, depth: int) -> Filter:
     if not isinstance(name, str):
         raise FilterError(f"The keys of a filter are text; got {name!r}.")
     if name in JOINERS:
-        if not isinstance(value, (list, tuple)) or not value:
+        if not isinstance(value, (list, tuple)):  # an empty one goes as it is, too
             raise FilterError(f"`{name}` takes a list of one or more filters; got {value!r:.80}.")
         return _JOINS[name](tuple(_parse(each, depth + 1) for each in value))
     if name in TESTS:
         raise FilterError(f"`{name}` belongs under a field, as in {{'state': {{'{name}': ...}}}}.")
     if name.startswith("$"):
-        _refuse_operator(name)
+        _check_operator(name)
+        return Field(name, (Test("$eq", _given(name, value, depth)),), bare=True)
     _check_field(name)
     if not hasattr(value, "items"):
         return Field(name, (_test(name, "$eq", value, bare=True),), bare=True)
     if not value:
         raise FilterError(f"`{name}` has no operator; give a value or {{'$eq': value}}.")
-    return Field(name, tuple(_test(name, key, each) for key, each in value.items()))
+    return Field(name, tuple(_test(name, key, each, depth) for key, each in value.items()))
 
 
-def _refuse_operator(name: str) -> NoReturn:
-    """Say which operators exist."""
-    listed = " ".join(OPERATORS)
-    raise FilterError(
-        f"The filter language has no operator `{name}`; it has {listed}."
-        f"{did_you_mean(name, OPERATORS)}"
-    )
+def _check_operator(name: str) -> None:
+    """Refuse a slip of the pen; who knows what other operators the server has."""
+    if name not in _MONGO and difflib.get_close_matches(name, OPERATORS, cutoff=_NEAR_OPERATOR):
+        raise FilterError(
+            f"The filter language has no operator `{name}`; it has {' '.join(OPERATORS)}."
+            f"{did_you_mean(name, OPERATORS)}"
+        )
+
+
+def _given(field: str, value: object, depth: int) -> Given:
+    """Keep what stands under an operator that is not known here."""
+    return Given(_spell(_json(field, value, depth)))
+
+
+def _json(field: str, value: object, depth: int) -> Any:
+    """Turn a value, which may nest, into what JSON has."""
+    if depth > _DEEPEST:
+        raise FilterError(f"The filter nests more than {_DEEPEST} levels deep; flatten it.")
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise FilterError(f"The keys of a filter are text; got {value!r:.80}.")
+        return {key: _json(field, each, depth + 1) for key, each in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        listed = sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value
+        return [_json(field, each, depth + 1) for each in listed]
+    return _literal(field, value)
 
 
 def _check_field(name: str) -> None:
-    """Refuse a field that the server does not filter by."""
+    """Refuse a field that is surely none of the server's; who knows what others it has."""
     if name in FIELDS or any(name.startswith(each) and name != each for each in PREFIXES):
         return
-    hint = _HINTS.get(name)
+    hint = _OURS.get(name)
     if hint is None and name.startswith("summary."):
         hint = f" The server calls it `summary_metrics.{name.removeprefix('summary.')}`."
     if hint is None and name in PREFIXES:
         hint = f" Name a key: `{name}<key>`."
-    if hint is None:
+    if (
+        hint is None
+        and "." not in name
+        and difflib.get_close_matches(name.lower(), [each.lower() for each in FIELDS], cutoff=_NEAR)
+    ):
         hint = did_you_mean(name, FIELDS)
         hint += " A key of the config is `config.<key>`, of the summary `summary_metrics.<key>`."
-    raise FilterError(f"Runs have no field `{name}` to filter by.{hint}")
+    if hint is not None:
+        raise FilterError(f"Runs have no field `{name}` to filter by.{hint}")
 
 
-def _test(field: str, operator: object, value: object, *, bare: bool = False) -> Test:
+def _test(
+    field: str, operator: object, value: object, depth: int = 0, *, bare: bool = False
+) -> Test:
     """Read one operator and its literal."""
     if not isinstance(operator, str) or not operator.startswith("$"):
         raise FilterError(
             f"`{field}` mixes values and operators: {operator!r} is no operator. "
             f"Reach into nested keys with dots, as in `{field}.{operator}`."
         )
+    if operator in JOINERS:
+        raise FilterError(f"`{operator}` takes filters, so that it belongs outside of `{field}`.")
     if operator not in TESTS:
-        _refuse_operator(operator)
+        _check_operator(operator)
+        return Test(operator, _given(field, value, depth + 1))
     if operator in ("$in", "$nin"):
         if not isinstance(value, (list, tuple, set, frozenset)):
             raise FilterError(f"`{operator}` on `{field}` takes a list; got {value!r:.80}.")
@@ -319,14 +363,14 @@ def conjoin(*filters: Filter) -> Filter:
     >>> to_json(conjoin(parse({"state": "finished"}), EMPTY, parse({"group": "a"})))
     '{"$and":[{"state":"finished"},{"group":"a"}]}'
     """
+    asked = [each for each in filters if each != EMPTY]
+    if len(asked) < 2:  # noqa: PLR2004 - as it is
+        return asked[0] if asked else EMPTY
     flat: list[Filter] = []
-    for each in filters:
-        if each == EMPTY:
-            continue
-        flat.extend(each.operands if isinstance(each, And) and not each.implicit else (each,))
-    if not flat:
-        return EMPTY
-    return flat[0] if len(flat) == 1 else And(tuple(flat))
+    for each in asked:
+        joined = isinstance(each, And) and not each.implicit and each.operands
+        flat.extend(each.operands if isinstance(each, And) and joined else (each,))
+    return And(tuple(flat))
 
 
 def to_dict(filter: Filter) -> dict[str, Any]:  # noqa: A002 - the word of the protocol
@@ -349,7 +393,9 @@ def to_dict(filter: Filter) -> dict[str, Any]:  # noqa: A002 - the word of the p
 
 
 def _plain(literal: Literal) -> Any:
-    """Turn tuples back into lists."""
+    """Turn tuples back into lists, and what was given into what it is."""
+    if isinstance(literal, Given):
+        return json.loads(literal.text)
     return [_plain(each) for each in literal] if isinstance(literal, tuple) else literal
 
 

@@ -36,6 +36,8 @@ DEFAULT_SAMPLES = 500
 MOST_SAMPLES = 10_000
 DEFAULT_BINS = 500
 STEP = "_step"
+# What columns of the runs frame that are keys begin with.
+KEY_PREFIXES = ("config.", "summary.")
 # The column that numbers buckets.
 BUCKET = "bucket"
 # The states in which a run logs no more.

@@ -57,7 +57,9 @@ def read_runs(
         0.01}}``), or an expression (or a list, all of which must hold) over the columns of the runs frame.
         The server filters as far as it provably can; an expression is applied here again, so it is exact.
     order
-        A sign and a field: ``"+created_at"``, ``"-heartbeat_at"``, ``"-summary.loss"``, ``"+config.lr"``.
+        A sign and a column: ``"+created_at"``, ``"-heartbeat_at"``, ``"-summary.best.acc"``,
+        ``"+config.opt.lr"``; runs without a value come last. Where the order of the server cannot be trusted,
+        all runs are sorted here.
     limit
         The most runs; exact, and counted after `filters`. None for all.
     per_page
@@ -179,7 +181,9 @@ def read_histories(
         0.01}}``), or an expression (or a list, all of which must hold) over the columns of the runs frame.
         The server filters as far as it provably can; an expression is applied here again, so it is exact.
     order
-        A sign and a field: ``"+created_at"``, ``"-heartbeat_at"``, ``"-summary.loss"``, ``"+config.lr"``.
+        A sign and a column: ``"+created_at"``, ``"-heartbeat_at"``, ``"-summary.best.acc"``,
+        ``"+config.opt.lr"``; runs without a value come last. Where the order of the server cannot be trusted,
+        all runs are sorted here.
     limit
         The most runs; exact, and counted after `filters`. None for all.
     schema_overrides

@@ -6,7 +6,7 @@ import math
 import re
 import struct
 from datetime import date, datetime, time, timedelta, timezone
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -39,9 +39,15 @@ __all__ = [
 
 # JSON has no such numbers, so servers spell them as text: https://www.rfc-editor.org/rfc/rfc8259#section-6
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-_SIZES = ((pl.Int8, pl.UInt8), (pl.Int16, pl.UInt16), (pl.Int32, pl.UInt32), (pl.Int64, pl.UInt64))
+_SIZES = {
+    8: (pl.Int8, pl.UInt8),
+    16: (pl.Int16, pl.UInt16),
+    32: (pl.Int32, pl.UInt32),
+    64: (pl.Int64, pl.UInt64),
+    128: (pl.Int128, pl.UInt128),
+}
 INT_BOUNDS: dict[Any, tuple[int, int]] = {}
-for _bits, (_signed, _unsigned) in zip((8, 16, 32, 64), _SIZES, strict=True):
+for _bits, (_signed, _unsigned) in _SIZES.items():
     INT_BOUNDS[_signed] = (-(2 ** (_bits - 1)), 2 ** (_bits - 1) - 1)
     INT_BOUNDS[_unsigned] = (0, 2**_bits - 1)
 UTC_TIME = pl.Datetime("us", "UTC")
@@ -49,7 +55,7 @@ UTC_TIME = pl.Datetime("us", "UTC")
 
 # https://www.rfc-editor.org/rfc/rfc8259#section-6 promises no more digits of an integer than these.
 LIMIT = 2.0**53  # below it no two integers share a Float64
-_LONGEST_INT = 20  # characters of -2**63, and of 2**64 - 1
+_LONGEST_INT = 40  # characters of -2**127; 2**128 - 1 has one less
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _NULL = msgspec.Raw(b"null")
 RAW = "raw"
@@ -60,6 +66,18 @@ TYPES: dict[str, Any] = {
     "text": str | None,
     RAW: msgspec.Raw,
 }
+# How languages spell numbers in text, besides the names that JSON has none for.
+_NUMERAL = re.compile(r"\+?(-?)(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_SPELLED = {
+    "true": b"true",
+    "false": b"false",
+    "nan": b'"NaN"',
+    **dict.fromkeys(("inf", "+inf", "infinity", "+infinity"), b'"Infinity"'),
+    **dict.fromkeys(("-inf", "-infinity"), b'"-Infinity"'),
+}
+# More digits than any Decimal has, so that whatever is cut off is noticed.
+_DIGITS = Context(prec=80, traps=[Inexact, InvalidOperation])
+_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 # Servers differ by version: with `Z`, without, with fractions of a second.
 _ISO = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(\.\d+)?)?)?"
@@ -90,8 +108,13 @@ def kind_of(dtype: PolarsDataType) -> str:
     return "bool" if dtype == pl.Boolean else RAW
 
 
-def reader_of(name: str, dtype: PolarsDataType, lost: list[bytes]) -> Reader:
-    """Make the function from a cell to a dtype's value; cells that lose digits go to `lost`."""
+def reader_of(
+    name: str, dtype: PolarsDataType, lost: list[bytes], *, lenient: bool = False
+) -> Reader:
+    """Make the function from a cell to a dtype's value; cells that lose digits go to `lost`.
+
+    A `lenient` one takes numbers and booleans that are spelled out in text.
+    """
     inner: Reader
     if dtype == pl.Float64:
 
@@ -118,19 +141,37 @@ def reader_of(name: str, dtype: PolarsDataType, lost: list[bytes]) -> Reader:
         inner = _date
     elif dtype == UTC_TIME:
         inner = _time
+    elif isinstance(dtype, pl.Decimal):
+        inner = _decimal_reader(dtype)
     elif isinstance(dtype, pl.List):
-        inner = _list_reader(reader_of(name, dtype.inner, lost), dtype.inner)
+        inner = _list_reader(reader_of(name, dtype.inner, lost, lenient=lenient), dtype.inner)
     elif isinstance(dtype, pl.Struct):
         inner = _struct_reader(
-            {each.name: reader_of(name, each.dtype, lost) for each in dtype.fields}
+            {each.name: reader_of(name, each.dtype, lost, lenient=lenient) for each in dtype.fields}
         )
     else:
         raise UsageError(
             f"key {name!r} cannot be read as {dtype}: the dtypes of history columns are the"
-            " integers of up to 64 bits, Float32, Float64, Boolean, String, Datetime('us', 'UTC'),"
+            " integers, Decimal, Float32, Float64, Boolean, String, Datetime('us', 'UTC'),"
             " Date, and List and Struct of these"
         )
+    if lenient and (dtype.is_numeric() or dtype == pl.Boolean):
+        return lambda cell: None if cell == b"null" else inner(_unspelled(cell))
     return lambda cell: None if cell == b"null" else inner(cell)
+
+
+def _unspelled(cell: bytes) -> bytes:
+    """Give the number or the boolean that a text spells, as JSON would; other cells as they are."""
+    if cell[:1] != b'"':
+        return cell
+    text = _text(cell).strip()
+    if text.lower() in _SPELLED:
+        return _SPELLED[text.lower()]
+    match = _NUMERAL.fullmatch(text)
+    if match is None:
+        return cell
+    sign, digits, exponent = match.groups(default="")
+    return f"{sign}{'0' if digits[0] == '.' else ''}{digits.removesuffix('.')}{exponent}".encode()
 
 
 def _float(cell: bytes) -> float:
@@ -177,6 +218,23 @@ def _int(cell: bytes, low: int, high: int) -> int:
     if low <= value <= high:
         return value
     raise MisfitError
+
+
+def _decimal_reader(dtype: pl.Decimal) -> Reader:
+    """Make the reader of numbers of which no digit may be lost."""
+    whole_digits = (dtype.precision or 38) - dtype.scale
+    unit = Decimal(1).scaleb(-dtype.scale)
+
+    def read_decimal(cell: bytes) -> Decimal:
+        value = Decimal(_number(cell).decode())
+        if value and value.adjusted() >= whole_digits:
+            raise MisfitError
+        try:
+            return value.quantize(unit, context=_DIGITS)
+        except ArithmeticError:
+            raise MisfitError from None
+
+    return read_decimal
 
 
 def _bool(cell: bytes) -> bool:

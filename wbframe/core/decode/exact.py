@@ -37,7 +37,7 @@ from wbframe.core.decode.json import decode_any, told
 from wbframe.errors import AnswerError, SchemaMismatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from wbframe.core.decode.cells import Reader
 
@@ -73,7 +73,13 @@ class Columns:
     height: int
 
 
-def read_columns(raw: bytes, columns: Mapping[str, pl.DataType], *, where: str) -> Columns:
+def read_columns(
+    raw: bytes,
+    columns: Mapping[str, pl.DataType],
+    *,
+    where: str,
+    lenient: Collection[str] = (),
+) -> Columns:
     """Read columns out of a JSON array of row objects, exactly.
 
     Parameters
@@ -85,6 +91,8 @@ def read_columns(raw: bytes, columns: Mapping[str, pl.DataType], *, where: str) 
         Key as it stands in the rows, and the dtype it shall have.
     where
         What is read, for the messages of errors.
+    lenient
+        Columns that take numbers and booleans spelled out in text.
 
     Returns
     -------
@@ -107,7 +115,10 @@ def read_columns(raw: bytes, columns: Mapping[str, pl.DataType], *, where: str) 
     [inf, nan]
     """
     lost: dict[str, list[bytes]] = {name: [] for name in columns}
-    readers = {name: reader_of(name, dtype, lost[name]) for name, dtype in columns.items()}
+    readers = {
+        name: reader_of(name, dtype, lost[name], lenient=name in lenient)
+        for name, dtype in columns.items()
+    }
     kinds = {name: kind_of(dtype) for name, dtype in columns.items()}
     if any(map(_ODD_NAME.search, columns)):
         kinds = dict.fromkeys(columns, RAW)
@@ -264,7 +275,7 @@ def _mismatch(name: str, cell: bytes, dtype: pl.DataType, where: str) -> SchemaM
     text = cell.decode()
     shown = text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
     shown = shown.encode("unicode_escape").decode() if not shown.isprintable() else shown
-    number = dtype.is_integer() and cell[:1] in b"-0123456789"
+    number = (dtype.is_integer() or dtype.is_decimal()) and cell[:1] in b"-0123456789"
     error = SchemaMismatchError(
         told(
             where,

@@ -18,7 +18,7 @@ from wbframe.core.model import STEP
 from wbframe.errors import SchemaMismatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     import pyarrow.parquet as pq
 
@@ -32,7 +32,11 @@ _TAGGED = {"_type", _VALUE}
 
 
 def promised_frame(
-    frame: pl.DataFrame, columns: Mapping[str, pl.DataType], *, where: str
+    frame: pl.DataFrame,
+    columns: Mapping[str, pl.DataType],
+    *,
+    where: str,
+    lenient: Collection[str] = (),
 ) -> tuple[pl.DataFrame, frozenset[str]]:
     """Give a file's rows the promised columns; one that the file lacks is null.
 
@@ -44,11 +48,13 @@ def promised_frame(
         Name -> promised dtype, in order.
     where
         What is read, for messages.
+    lenient
+        Columns that take numbers and booleans spelled out in text.
 
     Returns
     -------
     tuple
-        The frame, and the columns in which Float64 lost digits.
+        The frame, and the columns in which Float64 lost digits, be it that of the file.
 
     Raises
     ------
@@ -61,7 +67,7 @@ def promised_frame(
         if name not in frame.columns:
             found[name] = pl.Series(name, [None], dtype=dtype).new_from_index(0, frame.height)
             continue
-        series, lost = promised_column(frame[name], dtype, where=where)
+        series, lost = promised_column(frame[name], dtype, where=where, lenient=name in lenient)
         found[name] = series
         if lost:
             imprecise.add(name)
@@ -70,7 +76,9 @@ def promised_frame(
     return pl.DataFrame(found), frozenset(imprecise)
 
 
-def promised_column(series: pl.Series, dtype: pl.DataType, *, where: str) -> tuple[pl.Series, bool]:
+def promised_column(
+    series: pl.Series, dtype: pl.DataType, *, where: str, lenient: bool = False
+) -> tuple[pl.Series, bool]:
     """Cast one column; also tell whether Float64 lost digits of it.
 
     Numbers are cast; everything else takes the way of the JSON that it stands for, by the rules that live
@@ -90,12 +98,21 @@ def promised_column(series: pl.Series, dtype: pl.DataType, *, where: str) -> tup
             narrowed = narrow(wide, dtype)
             if narrowed is not None:
                 return narrowed, False
-        return _checked(series, wide.cast(dtype, strict=False), dtype, where), False
+        # What the file holds as Float64 may have been a longer integer.
+        return _checked(series, wide.cast(dtype, strict=False), dtype, where), True
     if series.dtype.is_float() and dtype == pl.String:
         # JSON has no spelling for these three, so they would come out as null.
         return series.cast(pl.String).replace(_NON_FINITE), False
-    decoded = decode_rows(_json_rows(series), {series.name: dtype}, where=where)
-    return decoded.frame[series.name], bool(decoded.imprecise)
+    decoded = decode_rows(
+        _json_rows(series),
+        {series.name: dtype},
+        where=where,
+        lenient=(series.name,) if lenient else (),
+    )
+    lost = (
+        dtype.is_decimal() and series.dtype.is_float() and not fits_float(series.cast(pl.Float64))
+    )
+    return decoded.frame[series.name], lost or bool(decoded.imprecise)
 
 
 def _checked(series: pl.Series, cast: pl.Series, dtype: pl.DataType, where: str) -> pl.Series:
@@ -142,7 +159,7 @@ def _json_cells(series: pl.Series) -> pl.Series:
         for cell, there in zip(cells[1:], held[1:], strict=True):
             chosen = cell.zip_with(there, chosen)
         return chosen
-    if series.dtype.is_float():
+    if series.dtype.is_float() or series.dtype.is_decimal():
         quoted = msgspec.json.encode(name).decode()
         numbers = series.cast(pl.String).replace(_NON_FINITE_JSON).fill_null("null")
         return "{" + quoted + ":" + numbers + "}"

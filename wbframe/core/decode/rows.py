@@ -33,7 +33,7 @@ from wbframe.core.decode.json import decode_any, told
 from wbframe.errors import AnswerError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     _Literals = tuple[int, int]  # how often ``true`` and ``false`` stand in some bytes
 
@@ -82,7 +82,11 @@ class Decoded:
 
 
 def decode_rows(
-    raw: bytes | memoryview | msgspec.Raw, columns: Mapping[str, pl.DataType], *, where: str = ""
+    raw: bytes | memoryview | msgspec.Raw,
+    columns: Mapping[str, pl.DataType],
+    *,
+    where: str = "",
+    lenient: Collection[str] = (),
 ) -> Decoded:
     """Decode a JSON array of row objects into a frame of the promised schema.
 
@@ -94,10 +98,12 @@ def decode_rows(
         The array: one list of ``sampledHistory``, or what `join_texts` gives.
     columns
         Each key as it stands in the rows, and the dtype promised for it: Float64, Float32, an
-        integer of up to 64 bits, Boolean, String, ``Datetime("us", "UTC")``, or List and Struct of
-        these. Keys of the rows that are not named here are ignored.
+        integer of up to 128 bits, Decimal, Boolean, String, ``Datetime("us", "UTC")``, or List and
+        Struct of these. Keys of the rows that are not named here are ignored.
     where
         What is read, for the messages of errors, such as ``"ent/proj/run1"``.
+    lenient
+        Columns that take numbers and booleans spelled out in text too, such as ``"1e-5"``.
 
     Returns
     -------
@@ -129,7 +135,7 @@ def decode_rows(
     >>> decode_rows(rows, {"_step": pl.Int64(), "loss": pl.Float64()}).frame.rows()
     [(0, 1.0), (1, nan)]
     """
-    return decode_lists([raw], columns, where=[where])[0]
+    return decode_lists([raw], columns, where=[where], lenient=lenient)[0]
 
 
 def decode_lists(
@@ -137,6 +143,7 @@ def decode_lists(
     columns: Mapping[str, pl.DataType],
     *,
     where: Sequence[str] = (),
+    lenient: Collection[str] = (),
 ) -> list[Decoded]:
     """Decode several arrays of row objects into frames of one schema.
 
@@ -145,7 +152,7 @@ def decode_lists(
 
     Parameters
     ----------
-    lists, columns
+    lists, columns, lenient
         As of `decode_rows`.
     where
         What each array is, for the messages of errors.
@@ -180,7 +187,8 @@ def decode_lists(
     for at, given in enumerate(lists):
         if at not in found:
             series = _trusted(parsed[at], literals[at], promised) if at in parsed else {}
-            found[at] = _rest(given, promised, series, where[at] if where else "")
+            told_of = where[at] if where else ""
+            found[at] = _rest(given, promised, series, told_of, lenient)
     return [found[at] for at in range(len(lists))]
 
 
@@ -189,12 +197,13 @@ def _rest(
     promised: Mapping[str, pl.DataType],
     series: dict[str, pl.Series],
     where: str,
+    lenient: Collection[str],
 ) -> Decoded:
     """Make the frame of one array: the columns that are there, and the rest read exactly."""
     left = {name: dtype for name, dtype in promised.items() if name not in series}
     imprecise: frozenset[str] = frozenset()
     if left or not series:
-        exact = read_columns(_bytes_of(raw), left, where=where)
+        exact = read_columns(_bytes_of(raw), left, where=where, lenient=lenient)
         series = {**series, **exact.series}
         imprecise = exact.imprecise
         if not promised:

@@ -156,6 +156,7 @@ def _decode_together(
             [opened[place][i] for place, i in places],
             task.columns(keys),
             where=[task.where(task.runs[place]) for place, _ in places],
+            lenient=task.schema.lenient,
         )
         for (place, i), each in zip(places, done, strict=True):
             decoded[place][i] = each

@@ -13,16 +13,17 @@ from datetime import datetime
 from functools import reduce
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 
+import polars as pl
+
 from wbframe.core.filters import Filter, conjoin, to_dict
-from wbframe.core.model import EXACT
+from wbframe.core.model import EXACT, KEY_PREFIXES
 from wbframe.core.pushdown import tree as ex
 from wbframe.core.pushdown.reader import read
 from wbframe.core.pushdown.translate import Local, Pushed, translate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
-    import polars as pl
 
 __all__ = ["Conjunct", "HistoryPushdown", "Pushdown", "Status", "push_history", "push_runs"]
 
@@ -111,7 +112,9 @@ class HistoryPushdown:
         return all(each.status == "exact" for each in self.conjuncts)
 
 
-def push_runs(expr: pl.Expr | None, schema: Mapping[str, pl.DataType]) -> Pushdown:
+def push_runs(
+    expr: pl.Expr | None, schema: Mapping[str, pl.DataType], *, overridden: Collection[str] = ()
+) -> Pushdown:
     """Decide what of a predicate over the runs frame the server is asked.
 
     Parameters
@@ -120,6 +123,8 @@ def push_runs(expr: pl.Expr | None, schema: Mapping[str, pl.DataType]) -> Pushdo
         The predicate; None keeps every run.
     schema
         The columns of the runs frame and their types. A column that is not there is not pushed.
+    overridden
+        Those whose type is the caller's: what runs hold may be of others.
 
     Returns
     -------
@@ -140,7 +145,7 @@ def push_runs(expr: pl.Expr | None, schema: Mapping[str, pl.DataType]) -> Pushdo
     >>> [each.status for each in pushdown.conjuncts]
     ['exact', 'superset']
     """
-    return _push_runs(_conjuncts(expr), schema)
+    return _push_runs(_conjuncts(expr), schema, overridden)
 
 
 def _conjuncts(expr: pl.Expr | None) -> tuple[ex.Node, ...]:
@@ -152,17 +157,22 @@ def _conjuncts(expr: pl.Expr | None) -> tuple[ex.Node, ...]:
     return tuple(each for each in nodes if each != ex.Value(value=True))
 
 
-def _push_runs(nodes: Iterable[ex.Node], schema: Mapping[str, pl.DataType]) -> Pushdown:
+def _push_runs(
+    nodes: Iterable[ex.Node], schema: Mapping[str, pl.DataType], overridden: Collection[str]
+) -> Pushdown:
     """Push each conjunct, as long as the constants are not too many."""
     filters: list[Filter] = []
     conjuncts: list[Conjunct] = []
     left = MOST_VALUES
+    # What the caller promised says nothing of what runs hold; text is compared as whatever it may spell.
+    free = [each for each in overridden if each in schema and schema[each] != pl.String()]
+    stored = {**schema, **{each: pl.Unknown() for each in free if each.startswith(KEY_PREFIXES)}}
     for node in nodes:
         count = ex.count_values(node)
         if count > left:
             found: Pushed | Local = Local(f"a filter holds at most {MOST_VALUES:,} constants")
         else:
-            found = translate(node, schema)
+            found = translate(node, stored)
         if isinstance(found, Pushed):
             left -= count
             filters.append(found.filter)
@@ -191,6 +201,7 @@ def push_history(
     schema: Mapping[str, pl.DataType],
     *,
     run_columns: Iterable[str] = (),
+    overridden: Collection[str] = (),
 ) -> HistoryPushdown:
     """Decide what of a predicate over the histories frame the server is asked.
 
@@ -203,6 +214,8 @@ def push_history(
     run_columns
         Which of them are columns of the runs frame, such as ``config.lr`` or ``state``. Without
         being named here, a column is a logged key, whatever it is called.
+    overridden
+        Columns whose type is the caller's: what runs hold may be of others.
 
     Returns
     -------
@@ -222,7 +235,7 @@ def push_history(
     names = {"run_id", *run_columns}
     runs_schema = {name: dtype for name, dtype in schema.items() if name in names}
     nodes = _conjuncts(expr)
-    run = _push_runs(nodes, runs_schema)
+    run = _push_runs(nodes, runs_schema, overridden)
     ids: frozenset[str] | None = None
     steps = times = (-math.inf, math.inf)
     conjuncts: list[Conjunct] = []

@@ -85,7 +85,7 @@ def narrow_runs(scan: RunsScan, schema: Mapping[str, pl.DataType], wanted: Wante
         something else.
     """
     columns = tuple(wanted.needed(list(schema)))
-    pushdown = push_runs(wanted.predicate, schema)
+    pushdown = push_runs(wanted.predicate, schema, overridden=scan.overrides)
     selection = scan.selection
     reason = _why_local(selection, wanted)
     if reason:
@@ -123,7 +123,9 @@ def _kept_local(pushdown: Pushdown, reason: str) -> Pushdown:
     return Pushdown(exact=not local, conjuncts=local)
 
 
-def with_own_predicate(selection: Selection, schema: Mapping[str, pl.DataType]) -> Selection:
+def with_own_predicate(
+    selection: Selection, schema: Mapping[str, pl.DataType], overridden: Collection[str] = ()
+) -> Selection:
     """Ask the server for what it can do of the scan's own expression, which a limit comes after.
 
     Of one that looks at several rows at once, nothing: with fewer rows it would say something else. Of
@@ -134,7 +136,8 @@ def with_own_predicate(selection: Selection, schema: Mapping[str, pl.DataType]) 
     # By their names runs come in the order given; a filter gives them in one of the server's orders.
     if _is_named(selection):
         return selection
-    return filtered(selection, push_runs(selection.predicate, schema), selection.predicate)
+    pushdown = push_runs(selection.predicate, schema, overridden=overridden)
+    return filtered(selection, pushdown, selection.predicate)
 
 
 def filtered(selection: Selection, pushdown: Pushdown, claim: pl.Expr | None) -> Selection:
@@ -207,7 +210,12 @@ def narrow_histories(scan: HistoryScan, schema: HistorySchema, wanted: Wanted) -
     changed = replace(
         scan, run_columns=tuple(narrow.run_columns), narrowed=len(narrow.keys) < len(schema.keys)
     )
-    pushdown = push_history(wanted.predicate, columns, run_columns=tuple(schema.run_columns))
+    pushdown = push_history(
+        wanted.predicate,
+        columns,
+        run_columns=tuple(schema.run_columns),
+        overridden=scan.overrides,
+    )
     reason = _why_local(scan.selection, wanted)
     if not reason:
         claim = _of_runs(wanted.predicate, {"run_id", *schema.run_columns})

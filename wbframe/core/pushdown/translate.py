@@ -223,6 +223,8 @@ def _key_target(column: str, dtype: pl.DataType, name: str) -> _Target | Local:
         return _Target(field, "bool", metric)
     if name in ("String", "Categorical", "Enum"):
         return _Target(field, "words", metric)
+    if name == "Unknown":
+        return Local(f"`{column}` has the type that was asked for, and runs may hold it in others")
     return Local(f"the server does not compare {name}")
 
 

@@ -42,10 +42,11 @@ class RunsBuffer:
     """Runs in order, their config and summary already flattened to one JSON row each.
 
     `names` are the columns of these, `collided` those that a run has two values for, by its place. Of the columns
-    in `parents`, objects are values.
+    in `parents`, objects are values. What the SDK keeps among the keys is left out, but where it is `shown`.
     """
 
     parents: frozenset[str] = frozenset()
+    shown: bool = False
 
     entities: list[str] = field(default_factory=list)
     projects: list[str] = field(default_factory=list)
@@ -59,7 +60,9 @@ class RunsBuffer:
         for node in nodes:
             twice: set[str] = set()
             where = f"run {node.name!r} of {name_of(path)}"
-            leaves = run_leaves(node, where=where, collided=twice, parents=self.parents)
+            leaves = run_leaves(
+                node, where=where, collided=twice, parents=self.parents, shown=self.shown
+            )
             if twice:
                 self.collided[len(self.nodes)] = twice
             self.entities.append(path.entity or "")
@@ -84,6 +87,7 @@ class RunsBuffer:
         """Give some of the runs; `names` may be more than these have."""
         return RunsBuffer(
             parents=self.parents,
+            shown=self.shown,
             entities=[self.entities[i] for i in places],
             projects=[self.projects[i] for i in places],
             nodes=[self.nodes[i] for i in places],
@@ -107,6 +111,7 @@ def run_leaves(
     where: str,
     collided: set[str] | None = None,
     parents: frozenset[str] = frozenset(),
+    shown: bool = False,
 ) -> dict[str, msgspec.Raw]:
     """Flatten config and summary of a run: column -> value as it stood in the bytes.
 
@@ -114,29 +119,30 @@ def run_leaves(
     added to `collided`. Objects in columns of `parents` are values.
     """
     into = _Leaves(parents, set() if collided is None else collided)
+    unseen = {} if shown else HIDDEN
     if node.config != RAW_NULL:
         of_config = f"the config of {where}"
         text = json_texts(node.config, where=of_config)
-        flat = _flat_config(text)
+        flat = None if shown else _flat_config(text)
         if flat is not None:
             into.found = flat
         else:
             config = json_object(msgspec.Raw(text), where=of_config)
             for key, wrapped in sorted(config.items()):
-                if key not in HIDDEN["config"]:
+                if key not in unseen.get("config", ()):
                     into.add(f"config.{key}", _unwrap(wrapped))
     if node.summary_metrics != RAW_NULL:
         of_summary = f"the summary of {where}"
         text = json_texts(node.summary_metrics, where=of_summary)
         summary = json_object(msgspec.Raw(text), where=of_summary)
         hidden = [summary[key] for key in HIDDEN["summary"] & summary.keys()]
-        if text.count(b"{") == 1 + _braces(hidden):
+        if not (shown and hidden) and text.count(b"{") == 1 + _braces(hidden):
             into.found.update(
                 {f"summary.{k}": v for k, v in summary.items() if k not in HIDDEN["summary"]}
             )
         else:
             for key, value in sorted(summary.items()):
-                if key not in HIDDEN["summary"]:
+                if key not in unseen.get("summary", ()):
                     into.add(f"summary.{key}", value)
     return into.found
 
@@ -206,7 +212,10 @@ def runs_frame(buffer: RunsBuffer, schema: RunsSchema) -> tuple[pl.DataFrame, fr
     found: dict[str, pl.Series] = {}
     imprecise: frozenset[str] = frozenset()
     if leaves:
-        decoded = [decode_rows(part, leaves, where="the runs") for part in buffer.joined()]
+        decoded = [
+            decode_rows(part, leaves, where="the runs", lenient=schema.lenient)
+            for part in buffer.joined()
+        ]
         whole = pl.concat([each.frame for each in decoded])
         found = {name: whole[name] for name in leaves}
         imprecise = frozenset().union(*(each.imprecise for each in decoded))

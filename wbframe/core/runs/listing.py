@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from wbframe.core import filters as flt
-from wbframe.core.model import LIGHT_PER_PAGE, PER_PAGE
+from wbframe.core.model import KEY_PREFIXES, LIGHT_PER_PAGE, PER_PAGE
 from wbframe.core.protocol.runs import Listing, NamedListing, ProjectListing, RunNode
 from wbframe.errors import ColumnError, FilterError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from wbframe.core.model import RunPath, Selection
     from wbframe.core.protocol.runs import NodeFields
@@ -137,5 +137,20 @@ def rows_where(frame: pl.DataFrame, predicate: pl.Expr) -> list[int]:
         naive = "Datetime" in said and "UTC" in said
         hint = "; times are in UTC: write datetime(..., tzinfo=timezone.utc)" if naive else ""
         raise FilterError(
-            f"`filters`: the expression cannot be applied to the runs frame: {said:.300}{hint}"
+            f"`filters`: the expression cannot be applied to the runs frame: {said:.300}"
+            f"{hint or text_hint(predicate, frame.schema)}"
         ) from error
+
+
+def text_hint(predicate: pl.Expr, schema: Mapping[str, pl.DataType]) -> str:
+    """Say of keys that are text in some runs how they are compared as numbers; empty where there are none."""
+    names = [
+        name
+        for name in dict.fromkeys(predicate.meta.root_names())
+        if name.startswith(KEY_PREFIXES) and schema.get(name) == pl.String()
+    ]
+    return "".join(
+        f"; {name} is text in some runs: `pl.col({name!r}).cast(pl.Float64)`, or"
+        f" schema_overrides={{{name!r}: pl.Float64}}, reads its numbers"
+        for name in names
+    )

@@ -47,6 +47,49 @@ class RunsPage:
         return RunsPage(self.path, self.buffer.only(places), self.frame[places])
 
 
+@dataclass(frozen=True, slots=True)
+class ListedRuns:
+    """Runs of a selection, or of a page of it.
+
+    Attributes
+    ----------
+    runs
+        The project of each, and what the server gave of it; empty if that was not wanted.
+    frame
+        The columns that are wanted of them.
+    index
+        What is known of config and summary columns now.
+    """
+
+    runs: list[tuple[RunPath, RunNode]]
+    frame: pl.DataFrame
+    index: Index | None
+
+
+def as_promised(
+    plan: RunsPlan, whole: ListedRuns, on_new_key: OnNewKey
+) -> tuple[ListedRuns, set[str]]:
+    """Give a plan that was read whole the columns promised; and the keys that were not, and are left out.
+
+    Raises
+    ------
+    SchemaMismatchError
+        If a column has not the type promised, or a key was not and none may be left out.
+    """
+    promised = plan.resolve(plan.scan.columns, plan.index).columns
+    found = whole.frame.schema
+    new = found.keys() - promised.keys()
+    if any(found[name] != dtype for name, dtype in promised.items()) or (
+        new and on_new_key == "raise"
+    ):
+        where = describe(plan.scan.selection.paths)
+        named = f"; new are {sorted(new)}" if new else ""
+        raise SchemaMismatchError(
+            f"the index of {where} does not name every key, or not its type{named}"
+        )
+    return replace(whole, frame=whole.frame.select(list(promised))), new
+
+
 @dataclass(slots=True)
 class PromisedPages:
     """Decodes pages into columns that are promised: what contradicts them is an error.
@@ -72,7 +115,7 @@ class PromisedPages:
         SchemaMismatchError
             If a value has not the type that the index names.
         """
-        buffer = RunsBuffer(self.schema.parents)
+        buffer = RunsBuffer(self.schema.parents, self.schema.shown)
         buffer.add(path, nodes)
         frame, imprecise = runs_frame(buffer, self.schema)
         self.imprecise |= imprecise
@@ -147,7 +190,7 @@ class GrowingPages:
         """
         # What is within others is a column of its own, if it may be one.
         parents = {each for each in self.schema.parents if not self.schema.takes([f"{each}._"])}
-        buffer = RunsBuffer(frozenset(parents))
+        buffer = RunsBuffer(frozenset(parents), self.schema.shown)
         buffer.add(path, nodes)
         if self.index is None:
             return RunsPage(path, buffer, pl.DataFrame())

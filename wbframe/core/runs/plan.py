@@ -10,9 +10,13 @@ from wbframe.core.paths import describe
 from wbframe.core.pushdown.query import predicate_columns
 from wbframe.core.pushdown.reader import is_row_separable
 from wbframe.core.schema.runs import runs_schema
+from wbframe.core.schema.types import is_own
 
 if TYPE_CHECKING:
-    from wbframe.core.model import RunsScan
+    from collections.abc import Iterable, Sequence
+
+    from wbframe.core.model import RunPath, RunsScan
+    from wbframe.core.schema.order import Sort
     from wbframe.core.schema.runs import RunsSchema
     from wbframe.core.schema.types import Index
 
@@ -36,6 +40,8 @@ class RunsPlan:
         Whether the index is that of some runs, or not wholly believed, so that runs may have more columns.
     app
         The address of the web app of the server.
+    sort
+        How runs are brought into their order, where that is no field that servers order by.
     """
 
     scan: RunsScan
@@ -44,6 +50,7 @@ class RunsPlan:
     unsure: tuple[str, ...] = ()
     sampled: bool = False
     app: str = ""
+    sort: Sort | None = None
 
     def resolve(self, columns: tuple[str, ...] | None, index: Index | None) -> RunsSchema:
         """Give the columns that names and globs mean."""
@@ -60,7 +67,7 @@ class RunsPlan:
 
     def of(self, scan: RunsScan) -> RunsPlan:
         """Give the plan for a scan of the same projects: what it reads is what it and its predicate look at."""
-        return replace(self, scan=scan, columns=columns_of(scan))
+        return replace(self, scan=scan, columns=columns_of(scan, self.sort))
 
     @property
     def of_all(self) -> bool:
@@ -71,15 +78,59 @@ class RunsPlan:
         return unbounded and all(path.run is path.sweep is None for path in selection.paths)
 
     @property
-    def in_one_piece(self) -> bool:
+    def predicate_waits(self) -> bool:
         """Whether it takes all runs to tell the types, or which of them the predicate keeps."""
         predicate = self.scan.selection.predicate
         return self.index is None or not (predicate is None or is_row_separable(predicate))
 
+    @property
+    def in_one_piece(self) -> bool:
+        """Whether no page can be handed out before the last has come."""
+        return self.sort is not None or self.predicate_waits
 
-def columns_of(scan: RunsScan) -> tuple[str, ...] | None:
-    """Give the names and globs that a scan and its predicate look at; None for all."""
+    def in_two_steps(self, plain: Sequence[str]) -> bool:
+        """Whether all runs are sorted, and few of them are wanted, of which more is read than of all."""
+        sort, limit = self.sort, self.scan.selection.limit
+        if sort is None or sort.trusted or limit is None:
+            return False
+        return bool(plain) or not self.resolve(self.columns, self.index).fields().light
+
+    def sorting(self, *, ids: bool = False) -> RunsPlan:
+        """Give the plan that reads what runs are sorted by, and of them either their ids alone or all columns."""
+        assert self.sort is not None
+        selection = replace(self.scan.selection, order=self.sort.sent)
+        if not self.sort.trusted:
+            selection = replace(selection, limit=None)
+        wanted = ("run_id",) if ids else self.scan.columns
+        scan = replace(self.scan, selection=selection, columns=_with(wanted, (self.sort.column,)))
+        return replace(self, scan=scan, columns=columns_of(scan))
+
+    def named(self, paths: Iterable[RunPath]) -> RunsPlan:
+        """Give the plan that reads some runs by their names, which have passed all filters."""
+        selection = replace(
+            self.scan.selection,
+            paths=tuple(paths),
+            filters=EMPTY,
+            pushed=EMPTY,
+            predicate=None,
+            claim=None,
+            limit=None,
+        )
+        return replace(self.of(replace(self.scan, selection=selection)), sort=None)
+
+
+def columns_of(scan: RunsScan, sort: Sort | None = None) -> tuple[str, ...] | None:
+    """Give the names and globs that a scan, its predicate and its order look at; None for all."""
     looked_at = predicate_columns(scan.selection.predicate)
-    if scan.columns is None or looked_at is None:
+    if looked_at is None:
         return None
-    return tuple(dict.fromkeys((*scan.columns, *looked_at)))
+    by = () if sort is None else (sort.column,)
+    return _with(scan.columns, (*looked_at, *by))
+
+
+def _with(columns: tuple[str, ...] | None, more: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Add columns to those that are read; all of them lack what the SDK keeps among the keys."""
+    if columns is None:
+        more = tuple(filter(is_own, more))
+        return ("*", *more) if more else None
+    return tuple(dict.fromkeys((*columns, *more)))

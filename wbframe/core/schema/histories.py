@@ -43,12 +43,15 @@ class HistorySchema:
         Columns of the runs frame that are repeated beside each row.
     names
         Logged key -> its column, where another column has taken its name.
+    lenient
+        Keys whose type is the caller's: numbers and booleans that were logged as text are read as such.
     """
 
     keys: Mapping[str, pl.DataType]
     lead: Mapping[str, pl.DataType]
     run_columns: Mapping[str, pl.DataType] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
+    lenient: frozenset[str] = frozenset()
 
     @property
     def columns(self) -> dict[str, pl.DataType]:
@@ -122,7 +125,13 @@ def history_schema(
             while name in typed or name in taken:
                 name = f"history.{name}"
             names[key] = name
-    return HistorySchema(keys=typed, lead=lead, run_columns=run_columns, names=names)
+    return HistorySchema(
+        keys=typed,
+        lead=lead,
+        run_columns=run_columns,
+        names=names,
+        lenient=frozenset(scan.overrides),
+    )
 
 
 def choose_keys(

@@ -12,7 +12,7 @@ import polars as pl
 
 from wbframe.core.decode.cells import UTC_TIME
 from wbframe.core.protocol.runs import NodeFields
-from wbframe.core.schema.types import Index, dtype_of, is_glob
+from wbframe.core.schema.types import Index, dtype_of, is_glob, is_own
 from wbframe.errors import ColumnError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -85,23 +85,25 @@ class RunsSchema:
         Columns of which the index knows nothing within: where a run has an object there, its JSON is the value.
     app
         The address of the web app, which `url` begins with.
+    lenient
+        Columns whose type is the caller's: numbers and booleans that are text in a run are read as such.
     """
 
     columns: Mapping[str, pl.DataType]
     open: tuple[str, ...] = ()
     parents: frozenset[str] = frozenset()
     app: str = ""
+    lenient: frozenset[str] = frozenset()
 
     def takes(self, names: Iterable[str]) -> set[str]:
         """Give those of some names that are wanted, though they are no columns yet."""
         new = set(names) - self.columns.keys() if self.open else set()
-        if "*" in self.open:
-            return new
-        return {
-            name
-            for name in new
-            if any(each == name or fnmatch.fnmatchcase(name, each) for each in self.open)
-        }
+        return {name for name in new if any(_globs(each, name) for each in self.open)}
+
+    @property
+    def shown(self) -> bool:
+        """Whether what the SDK keeps among the keys is wanted."""
+        return any(map(is_own, (*self.columns, *self.open)))
 
     def leaves(self) -> dict[str, pl.DataType]:
         """Give the config and summary columns."""
@@ -118,6 +120,13 @@ class RunsSchema:
             config=_top_level(names, self.open, "config."),
             summary=_top_level(names, self.open, "summary."),
         )
+
+
+def _globs(asked: str, name: str) -> bool:
+    """Tell whether a name or a glob means a column; what is the SDK's own must be named."""
+    return asked == name or (
+        fnmatch.fnmatchcase(name, asked) and (is_own(asked) or not is_own(name))
+    )
 
 
 def _top_level(names: Iterable[str], globs: Iterable[str], prefix: str) -> tuple[str, ...] | None:
@@ -292,10 +301,11 @@ def runs_schema(
     for name in _in_frame_order(index or {}):
         known[name] = dtype_of((index or {})[name])
     if columns is None:
-        names: Iterable[str] = known
+        names: Iterable[str] = [name for name in known if not is_own(name)]
         if index is not None and not complete:
             # What is named by an override is vouched for by the caller.
-            leaves = {*index, *(name for name in overrides if name not in RUN_COLUMNS)}
+            leaves = {name for name in index if not is_own(name)}
+            leaves.update(name for name in overrides if name not in RUN_COLUMNS)
             names = [*RUN_COLUMNS, *_in_frame_order(leaves)]
     else:
         names = dict.fromkeys(
@@ -315,7 +325,7 @@ def runs_schema(
         each for each in wanted if each not in found and (_is_open(each) or not is_glob(each))
     )
     parents = frozenset(found.keys() - _parents({*(index or {}), *found}))
-    return RunsSchema(columns=found, open=is_open, parents=parents)
+    return RunsSchema(columns=found, open=is_open, parents=parents, lenient=frozenset(overrides))
 
 
 def _matches(name: str, known: Mapping[str, pl.DataType], unindexed: bool, where: str) -> list[str]:  # noqa: FBT001
@@ -323,7 +333,7 @@ def _matches(name: str, known: Mapping[str, pl.DataType], unindexed: bool, where
     if name in known:
         return [name]
     if is_glob(name):
-        found = [each for each in known if fnmatch.fnmatchcase(each, name)]
+        found = [each for each in known if _globs(name, each)]
         if found or unindexed or name in {"config.*", "summary.*"}:
             return found
     elif unindexed:

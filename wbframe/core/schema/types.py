@@ -35,6 +35,19 @@ _WORDS = {
 # Telemetry and definitions of metrics; `wandb_version` is from older versions of it.
 HIDDEN = {"config": frozenset({"_wandb", "wandb_version"}), "summary": frozenset({"_wandb"})}
 
+
+def is_own(column: str) -> bool:
+    """Tell whether a column, or a glob, is of what the SDK keeps among the keys: it is read where it is named.
+
+    Examples
+    --------
+    >>> is_own("config._wandb.cli_version"), is_own("config._wandb.*"), is_own("config.*")
+    (True, True, False)
+    """
+    head, _, key = column.partition(".")
+    return key.partition(".")[0] in HIDDEN.get(head, ())
+
+
 Types = frozenset[str]
 Index = dict[str, Types]
 

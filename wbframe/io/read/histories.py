@@ -43,8 +43,10 @@ from wbframe.core.schema.histories import (
     unlisted_of,
     unsure_of,
 )
+from wbframe.core.schema.order import needs_sort
 from wbframe.core.schema.types import is_mixed, merge_index
 from wbframe.errors import SchemaMismatchError
+from wbframe.io.read.filtered import tell_of_filters
 from wbframe.io.read.outcome import Outcome, Read, silent, tell_short, warn_imprecise
 from wbframe.io.read.paging import list_runs, resolved
 from wbframe.io.read.parts import halves_of, in_parts, read_or_leave_out, send_in_parts
@@ -140,7 +142,7 @@ def _listed(
 ) -> tuple[Selection, tuple[RunEntry, ...], pl.DataFrame | None]:
     """List the runs of a scan: the selection with its entities, the entries, and the run columns if any are."""
     selection, beside = scan.selection, None
-    if scan.run_columns or selection.predicate is not None:
+    if scan.run_columns or selection.predicate is not None or needs_sort(selection.order):
         from wbframe.io.read.runs import collect_runs, plan_runs  # noqa: PLC0415 -- imports what translates filters
 
         plan = plan_runs(read.client, runs_beside(scan))
@@ -336,6 +338,10 @@ def _read(outcome: Outcome, scan: HistoryScan) -> pl.DataFrame:
     outcome.scan, outcome.selection = plan.scan, plan.scan.selection
     entries = outcome.entries = plan.entries
     outcome.runs = len(entries)
+    if not entries and plan.scan.selection.filters != EMPTY:
+        from wbframe.io.read.runs import plan_runs  # noqa: PLC0415 -- imports what translates filters
+
+        tell_of_filters(outcome.client, plan.scan.selection, plan_runs)
     assembly = Assembly()
     for _ in range(_MOST_PASSES):
         try:

@@ -238,7 +238,12 @@ def warn_imprecise(names: Iterable[str], exactly: str = "") -> None:
     """Warn of columns whose digits Float64 cannot hold, and say how to have them `exactly`."""
     for name in sorted(names):
         how = exactly or f"read it exactly with schema_overrides={{{name!r}: pl.Int64}}"
-        msg = f"Float64 cannot hold every digit of {name!r}; {how}"
+        wide = (
+            ""
+            if exactly
+            else " (beyond 64 bits pl.Int128 does, unless an exported file has rounded it)"
+        )
+        msg = f"Float64 cannot hold every digit of {name!r}{wide}; {how}"
         warnings.warn(msg, PrecisionWarning, stacklevel=2)
 
 

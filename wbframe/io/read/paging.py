@@ -24,7 +24,15 @@ from wbframe.core.protocol.runs import (
     one_earlier,
 )
 from wbframe.core.runs.listing import RunsTaken, listings
-from wbframe.errors import AnswerError, CountWarning, IncompleteError, PathError
+from wbframe.core.schema.doubts import doubts
+from wbframe.errors import (
+    AnswerError,
+    CountWarning,
+    IncompleteError,
+    PathError,
+    QueryError,
+    StatusError,
+)
 from wbframe.io.client.credentials import app_places
 from wbframe.io.read.parts import SKIPPED, optionally, send_page
 from wbframe.io.threads import side_by_side
@@ -297,6 +305,9 @@ def read_pages(
                     taken += len(page.nodes)
                     yield known, page
             except SKIPPED as error:
+                said = "; ".join(doubts(selection.filters))
+                if said and isinstance(error, QueryError | StatusError):
+                    error.args = (f"{error}; {said}",)
                 if selection.on_error == "raise" or read.losses is None:
                     raise
                 why = f"no runs behind the first {taken}: {error}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,14 +11,22 @@ import polars as pl
 
 from wbframe.core.filters import EMPTY
 from wbframe.core.hints import MOST_LOOKED_AT
-from wbframe.core.model import RunsScan, Selection
+from wbframe.core.model import DEFAULT_ORDER, RunsScan, Selection
 from wbframe.core.paths import describe, projects_of, run_of
 from wbframe.core.protocol.runs import pushed_feature
 from wbframe.core.pushdown.query import predicate_columns, with_own_predicate
 from wbframe.core.runs.frame import RunsBuffer, kept_columns, leaf_types, run_leaves
 from wbframe.core.runs.listing import RunsTaken, rows_where
-from wbframe.core.runs.pages import GrowingPages, PromisedPages, RunsPage
+from wbframe.core.runs.pages import (
+    GrowingPages,
+    ListedRuns,
+    PromisedPages,
+    RunsPage,
+    as_promised,
+)
 from wbframe.core.runs.plan import RunsPlan, columns_of
+from wbframe.core.runs.sorting import places_of
+from wbframe.core.schema.order import needs_sort, sort_of
 from wbframe.core.schema.runs import (
     RUN_COLUMNS,
     RunsSchema,
@@ -32,10 +40,10 @@ from wbframe.core.schema.types import is_glob, is_mixed, merge_index
 from wbframe.errors import (
     AnswerError,
     ColumnError,
-    SchemaMismatchError,
     did_you_mean,
 )
 from wbframe.io.client.credentials import app_url
+from wbframe.io.read.filtered import tell_of_filters
 from wbframe.io.read.outcome import (
     Outcome,
     Read,
@@ -62,7 +70,7 @@ if TYPE_CHECKING:
     Listed = Iterator[tuple[Listing, Page]]
 
 
-__all__ = ["ListedRuns", "collect_runs", "iter_pages", "plan_runs", "read_runs", "try_pushed"]
+__all__ = ["collect_runs", "iter_pages", "plan_runs", "read_runs", "try_pushed"]
 
 _RUNS_LOOKED_AT_ONCE = 1000
 # Runs that a filter is tried on.
@@ -88,11 +96,18 @@ def plan_runs(client: Client, scan: RunsScan, *, most: int | None = None) -> Run
     """
     paths = resolved(client, scan.selection.paths)
     scan = replace(scan, selection=replace(scan.selection, paths=paths))
-    columns = columns_of(scan)
-    index = read_index(client, paths) if needs_index(columns) else {}
-    plan = RunsPlan(scan=scan, columns=columns, index=index, app=app_url(client.base_url))
-    if plan.index is not None and needs_index(columns):
-        index, unsure, complete = weighed(plan.index, columns)
+    order = scan.selection.order
+    indexed = needs_index(columns_of(scan, sort_of(order, None, scan.overrides)))
+    index = read_index(client, paths) if indexed else {}
+    sort = sort_of(order, index, scan.overrides)
+    columns = columns_of(scan, sort)
+    plan = RunsPlan(
+        scan=scan, columns=columns, index=index, app=app_url(client.base_url), sort=sort
+    )
+    if index is not None and indexed:
+        index, unsure, complete = weighed(index, columns)
+        by = {sort.column} if sort else set()
+        complete = complete and by <= {*index, *RUN_COLUMNS}
         plan = replace(plan, index=index, unsure=unsure, sampled=not complete)
         if most is not None or not plan.of_all:
             plan = _looked_at(client, plan, most or MOST_LOOKED_AT)
@@ -103,7 +118,8 @@ def plan_runs(client: Client, scan: RunsScan, *, most: int | None = None) -> Run
     known = plan.resolve(columns, plan.index).columns
     # What no index vouches for may be text or number, so the server is not asked to compare it.
     sure = {name: known[name] for name in known if plan.index is not None or name in RUN_COLUMNS}
-    return replace(plan, scan=replace(scan, selection=with_own_predicate(scan.selection, sure)))
+    selection = with_own_predicate(scan.selection, sure, scan.overrides)
+    return replace(plan, scan=replace(scan, selection=selection))
 
 
 def _looked_at(client: Client, plan: RunsPlan, most: int) -> RunsPlan:
@@ -122,7 +138,7 @@ def _looked_at(client: Client, plan: RunsPlan, most: int) -> RunsPlan:
         for end in ("-created_at", "+created_at"):
             most = most if plan.sampled else MOST_LOOKED_AT
             few = Selection(paths=(project,), filters=EMPTY, limit=most, order=end)
-            buffer = RunsBuffer()
+            buffer = RunsBuffer(shown=wanted.shown)
             for path, node in list_runs(Read(client), few, replace(fields, plain=("name",))):
                 buffer.add(path, [node])
             found = leaf_types(buffer)
@@ -133,6 +149,8 @@ def _looked_at(client: Client, plan: RunsPlan, most: int) -> RunsPlan:
                 break
     merge_index(index, settled(plan.unsure, index))
     looked_for = (*wanted.open, *(predicate_columns(plan.scan.selection.predicate) or ()))
+    if plan.sort is not None:
+        looked_for = (*looked_for, plan.sort.column)
     for name in looked_for:
         if not is_glob(name) and name not in {*index, *wanted.columns}:
             where = describe(plan.scan.selection.paths)
@@ -157,10 +175,10 @@ def _with_spelled_numbers(client: Client, plan: RunsPlan, index: Index) -> Index
         return index
     projects = projects_of(plan.scan.selection.paths)
     everything = Selection(paths=projects, filters=EMPTY, per_page=_RUNS_LOOKED_AT_ONCE)
-    fields = RunsSchema(columns=dict.fromkeys(mixed, pl.String())).fields()
+    texts = RunsSchema(columns=dict.fromkeys(mixed, pl.String()))
     types: Index = {}
-    for listing, page in read_pages(Read(client), everything, fields):
-        buffer = RunsBuffer()
+    for listing, page in read_pages(Read(client), everything, texts.fields()):
+        buffer = RunsBuffer(shown=texts.shown)
         buffer.add(listing.path, page.nodes)
         merge_index(types, leaf_types(buffer))
     sure = {name: types[name] for name in mixed if types.get(name, index[name]) <= _NUMBERS}
@@ -184,6 +202,8 @@ def read_runs(
         frame = collect_runs(outcome.read, plan, keep=False, listed=listed).frame
         frame = kept_columns(frame, scan.kept)
         outcome.runs = outcome.rows = frame.height
+        if not frame.height:
+            tell_of_filters(client, plan.scan.selection, plan_runs)
     return frame, outcome.report()
 
 
@@ -192,6 +212,7 @@ def _listed_ahead(read: Read, scan: RunsScan) -> Iterator[Listed | None]:
     """Ask for the first page beside the index, where no column needs the index to be asked for."""
     if (
         columns_of(scan) is not None
+        or needs_sort(scan.selection.order)
         or scan.selection.predicate is not None
         or scan.selection.limit == 0
     ):
@@ -204,25 +225,6 @@ def _listed_ahead(read: Read, scan: RunsScan) -> Iterator[Listed | None]:
         yield listed
 
 
-@dataclass(frozen=True, slots=True)
-class ListedRuns:
-    """Runs of a selection, or of a page of it.
-
-    Attributes
-    ----------
-    runs
-        The project of each, and what the server gave of it; empty if that was not wanted.
-    frame
-        The columns that are wanted of them.
-    index
-        What is known of config and summary columns now.
-    """
-
-    runs: list[tuple[RunPath, RunNode]]
-    frame: pl.DataFrame
-    index: Index | None
-
-
 def collect_runs(
     read: Read,
     plan: RunsPlan,
@@ -231,7 +233,7 @@ def collect_runs(
     keep: bool = True,
     listed: Listed | None = None,
 ) -> ListedRuns:
-    """Read all pages of a plan; again, where their values turn out not to have the types of its index.
+    """Read all pages of a plan, in its order.
 
     Parameters
     ----------
@@ -243,9 +245,39 @@ def collect_runs(
         Whether the caller wants more of the runs than their frame.
     listed
         The pages, if they have been asked for.
+
+    Raises
+    ------
+    ColumnError
+        If no run has the column that they are ordered by, or one that is read.
     """
+    if plan.sort is None:
+        return _collected(read, plan, plain, keep=keep, listed=listed)
+    before = list(read.losses or ())
+    ids = plan.in_two_steps(plain)
+    found = _collected(read, plan.sorting(ids=ids), () if ids else plain, keep=True, listed=None)
+    places = places_of(plan, found.frame, [path for path, _ in found.runs])
+    if places is None:
+        # What a server has sorted wrongly begins with the wrong runs.
+        if read.losses is not None:
+            read.losses[:] = before
+        sort = replace(plan.sort, trusted=False)
+        return collect_runs(read, replace(plan, sort=sort), plain=plain, keep=keep)
+    if ids:
+        some = (found.runs[i] for i in places)
+        named = plan.named(replace(path, sweep=None, run=node.name) for path, node in some)
+        return _collected(read, named, plain, keep=keep, listed=None)
+    wanted = list(plan.resolve(plan.scan.columns, found.index).columns)
+    runs = [found.runs[i] for i in places] if keep else []
+    return ListedRuns(runs=runs, frame=found.frame[places].select(wanted), index=found.index)
+
+
+def _collected(
+    read: Read, plan: RunsPlan, plain: tuple[str, ...], *, keep: bool, listed: Listed | None
+) -> ListedRuns:
+    """Read all pages of a plan; again, where their values turn out not to have the types of its index."""
     selection = plan.scan.selection
-    late = selection.predicate if plan.in_one_piece else None
+    late = selection.predicate if plan.predicate_waits else None
     if late is not None:
         selection = replace(selection, predicate=None, limit=None)
     index = plan.index
@@ -299,8 +331,22 @@ def iter_pages(
     SchemaMismatchError
         If a run has a key, or a type of one, that the index does not name.
     """
+    came = False
+    for page in _pages(read, plan, plain, on_new_key):
+        came = came or bool(page.runs)
+        yield page
+    if not came:
+        tell_of_filters(read.client, plan.scan.selection, plan_runs)
+
+
+def _pages(
+    read: Read, plan: RunsPlan, plain: tuple[str, ...], on_new_key: OnNewKey
+) -> Iterator[ListedRuns]:
+    """Read the pages of `iter_pages`."""
     if plan.in_one_piece:
-        yield _one_piece(plan, collect_runs(read, plan, plain=plain), on_new_key)
+        whole, new = as_promised(plan, collect_runs(read, plan, plain=plain), on_new_key)
+        warn_new_keys(dict.fromkeys(new, len(whole.runs)), "among runs")
+        yield whole
         return
     wanted = list(plan.resolve(plan.scan.columns, plan.index).columns)
     pages = PromisedPages(plan, on_new_key)
@@ -311,23 +357,6 @@ def iter_pages(
     warn_imprecise(pages.imprecise)
     warn_collided(pages.collided)
     warn_new_keys(pages.new, "pages")
-
-
-def _one_piece(plan: RunsPlan, whole: ListedRuns, on_new_key: OnNewKey) -> ListedRuns:
-    """Give a plan that was read whole the columns promised."""
-    promised = plan.resolve(plan.scan.columns, plan.index).columns
-    found = whole.frame.schema
-    new = found.keys() - promised.keys()
-    if any(found[name] != dtype for name, dtype in promised.items()) or (
-        new and on_new_key == "raise"
-    ):
-        where = describe(plan.scan.selection.paths)
-        named = f"; new are {sorted(new)}" if new else ""
-        raise SchemaMismatchError(
-            f"the index of {where} does not name every key, or not its type{named}"
-        )
-    warn_new_keys(dict.fromkeys(new, len(whole.runs)), "among runs")
-    return replace(whole, frame=whole.frame.select(list(promised)))
 
 
 def _iter_runs(
@@ -401,7 +430,7 @@ def try_pushed(client: Client, selection: Selection) -> None:
     if pushed_feature(selection.pushed) in client.trusted | client.refused:
         return
     columns = ("run_id", *(predicate_columns(selection.claim) or ()))
-    few = replace(selection, predicate=None, limit=_TRIED_ON)
+    few = replace(selection, predicate=None, limit=_TRIED_ON, order=DEFAULT_ORDER)
     plan = plan_runs(client, RunsScan(selection=few, columns=columns))
     for _ in iter_pages(Read(client), plan):
         pass

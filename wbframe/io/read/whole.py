@@ -170,7 +170,9 @@ class _WholeRead:
         parts = [pl.DataFrame(schema=columns)]
         for file in files:
             frame, new = threads.result_of(file)
-            part, imprecise = promised_frame(frame, columns, where=self.task.where(run))
+            part, imprecise = promised_frame(
+                frame, columns, where=self.task.where(run), lenient=self.task.schema.lenient
+            )
             self.found.imprecise |= imprecise
             if new:
                 merge_index(self.found.new_keys.setdefault(run.ordinal, {}), new)
@@ -320,7 +322,7 @@ class _WholeRead:
         new: Index = {}
         if self.task.row_keys is None and not self.task.narrowed:
             new = new_keys(infer_types(texts), columns, system=False)
-        decoded = decode_rows(texts, columns, where=where)
+        decoded = decode_rows(texts, columns, where=where, lenient=self.task.schema.lenient)
         must_have_steps(decoded.frame, where)
         frame = in_window(decoded.frame, window.min_step, window.max_step)
         return WindowRows(

@@ -14,7 +14,7 @@ from wbframe.core import filters
 from wbframe.errors import FilterError, UsageError
 from wbframe.server.api import select
 from wbframe.server.api.index import project_fields
-from wbframe.server.api.matching import matches
+from wbframe.server.api.matching import matches, unknown_operators
 from wbframe.server.files.links import StoredFile
 from wbframe.server.projects.cache import Kept
 from wbframe.server.projects.wire import encode
@@ -133,10 +133,13 @@ class Catalog:
             return lambda _run: True
         try:
             parsed = filters.parse(msgspec.json.decode(text, type=dict[str, Any]))
+            unknown = unknown_operators(parsed)
         except msgspec.MsgspecError as error:
             raise InputError(f"`filters` is no JSON object: {error}") from None
         except FilterError as error:
             raise InputError(str(error)) from None
+        if unknown:
+            raise InputError(f"the filter language has no operator `{unknown[0]}`")
         return lambda run: matches(
             parsed, lambda path: select.lookup(project, run, path), reading=self.null_reading
         )

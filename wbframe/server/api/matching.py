@@ -7,6 +7,7 @@ it is unknown.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from datetime import datetime, timedelta, timezone
@@ -14,12 +15,32 @@ from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from wbframe.core.filters import And, Field, Filter, Or, compiled, server_name
+from wbframe.core.filters import (
+    OPERATORS,
+    And,
+    Field,
+    Filter,
+    Given,
+    Or,
+    compiled,
+    parse,
+    server_name,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["MISSING", "Reading", "Truth", "all_of", "decide", "matches", "negate", "time_key"]
+__all__ = [
+    "MISSING",
+    "Reading",
+    "Truth",
+    "all_of",
+    "decide",
+    "matches",
+    "negate",
+    "time_key",
+    "unknown_operators",
+]
 
 Reading: TypeAlias = Literal["mongo", "sql"]
 Truth: TypeAlias = "bool | None"  # None is unknown
@@ -80,6 +101,8 @@ def decide(field: str, value: Any, operator: str, literal: Any, reading: Reading
     if operator in ("$ne", "$nin"):
         positive = "$eq" if operator == "$ne" else "$in"
         return negate(decide(field, value, positive, literal, reading))
+    if isinstance(literal, Given):
+        return _extra(field, value, operator, json.loads(literal.text), reading)
     if value is MISSING:
         value = None
     wanted = literal if operator == "$in" else (literal,)
@@ -93,6 +116,44 @@ def decide(field: str, value: Any, operator: str, literal: Any, reading: Reading
         pattern = compiled(literal)
         return any(isinstance(each, str) and bool(pattern.search(each)) for each in candidates)
     return any(_ordered(field, each, operator, literal) for each in candidates)
+
+
+def _extra(field: str, value: Any, operator: str, given: Any, reading: Reading) -> Truth:
+    """Say whether a stored value passes a test that W&B does not document."""
+    if operator == "$not":
+        inner = parse({field: given})
+        assert isinstance(inner, Field)
+        return negate(
+            all_of(
+                decide(field, value, each.operator, each.literal, reading) for each in inner.tests
+            )
+        )
+    if value is MISSING or value is None:
+        return None if reading == "sql" else False
+    if isinstance(value, str) and isinstance(given, str):
+        return given in value
+    return isinstance(value, (list, tuple)) and _equals(field, value, given)
+
+
+# W&B has answered `$all` by HTTP 500: https://github.com/wandb/wandb/issues/5967
+_EXTRA: Final = ("$not", "$contains")
+
+
+def unknown_operators(filter: Filter) -> list[str]:  # noqa: A002 - the word of the protocol
+    """Name the operators of a filter that this server does not have."""
+    if not isinstance(filter, Field):
+        return [name for each in filter.operands for name in unknown_operators(each)]
+    known = (*OPERATORS, *_EXTRA)
+    names = [each.operator for each in filter.tests if each.operator not in known]
+    if filter.name == "$not":
+        return [*names, *unknown_operators(_negated(filter))]
+    return [filter.name, *names] if filter.name.startswith("$") else names
+
+
+def _negated(filter: Field) -> Filter:  # noqa: A002 - as above
+    """Give the filter that stands under ``$not``."""
+    [test] = filter.tests
+    return parse(json.loads(test.literal.text) if isinstance(test.literal, Given) else {})
 
 
 def _equals(field: str, value: Any, literal: Any) -> bool:
@@ -215,6 +276,8 @@ def _truth(
     reading: Reading,
 ) -> Truth:
     """Evaluate a filter; None is unknown."""
+    if isinstance(filter, Field) and filter.name == "$not":
+        return negate(_truth(_negated(filter), lookup, reading))
     if isinstance(filter, Field):
         field = server_name(filter.name)
         value = lookup(field)

@@ -124,6 +124,8 @@ def lookup(project: Project, run: RunRecord, path: str) -> Any:
         return _walk(run.config, [keys[0], *inner])
     if root == "summary_metrics" and keys:
         return _walk(run.summary_metrics, keys)
+    if root == "runInfo" and keys:
+        return _walk(run.run_info, keys)
     return MISSING
 
 

@@ -63,6 +63,15 @@ def _ties(_on: bool, asked: Asked) -> Any:  # noqa: FBT001 - its value
 
 
 @wraps(
+    "order_of_keys", "Runs asked for in the order of a key come in that of their creation.", *_LISTS
+)
+def _order_of_keys(_on: bool, asked: Asked) -> Any:  # noqa: FBT001 - its value
+    order = (asked.arguments.get("order") or "").lstrip("+-")
+    by_key = order.startswith(("config.", "summary_metrics."))
+    return asked.answer(order="+createdAt") if by_key else asked.answer()
+
+
+@wraps(
     "page_overlap", "Each page but the first begins with the last run of the page before.", *_LISTS
 )
 def _overlap(_on: bool, asked: Asked) -> Any:  # noqa: FBT001 - its value

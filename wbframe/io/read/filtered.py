@@ -1,0 +1,61 @@
+"""What is said of the server's filters: where no run has passed them, and where the server refuses them."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from wbframe.core.filters import EMPTY
+from wbframe.core.model import DEFAULT_ORDER, RunsScan
+from wbframe.core.paths import describe
+from wbframe.core.schema.doubts import column_filtered, doubt_of, fields_of
+from wbframe.errors import ColumnError, FilterWarning
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wbframe.core.model import Selection
+    from wbframe.io.client.client import Client
+
+    Plan = Callable[[Client, RunsScan], object]
+
+__all__ = ["tell_of_filters"]
+
+
+def tell_of_filters(client: Client, selection: Selection, plan: Plan) -> None:
+    """Warn of what is odd about filters that no run has passed: names that no run has, or that mean others.
+
+    Costs what it costs `plan` to know a column: a request for the index, and where that lacks it, looks at
+    runs.
+    """
+    if selection.limit == 0:
+        return
+    for field in fields_of(selection.filters):
+        column, said = column_filtered(field), ""
+        if column is not None:
+            said = _missing(client, selection, column, plan)
+        said = said or doubt_of(field)
+        if said:
+            msg = f"no run of {describe(selection.paths)} passes `filters`: {said}"
+            warnings.warn(msg, FilterWarning, stacklevel=2)
+
+
+def _missing(client: Client, selection: Selection, column: str, plan: Plan) -> str:
+    """Say that no run has a column, decided as for one that is asked for; empty if one may."""
+    paths = tuple(dict.fromkeys(replace(path, run=None, sweep=None) for path in selection.paths))
+    few = replace(
+        selection,
+        paths=paths,
+        filters=EMPTY,
+        pushed=EMPTY,
+        predicate=None,
+        claim=None,
+        limit=1,
+        order=DEFAULT_ORDER,
+    )
+    try:
+        plan(client, RunsScan(selection=few, columns=(column,)))
+    except ColumnError as error:
+        return str(error)
+    return ""

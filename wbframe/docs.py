@@ -32,8 +32,8 @@ limit
 _ON_ERROR = """
 on_error
     What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them out,
-    with a `LeftOutWarning` and a report that names each and says why. What it takes to know the columns is
-    never left out.
+    with a `LeftOutWarning` and a report that names each and says why: also runs, sweeps and projects of a list
+    that are not there, as long as one project is. What it takes to know the columns is never left out.
 """
 
 _HOW = """

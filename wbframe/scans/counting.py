@@ -42,6 +42,8 @@ class Counted:
         # For `select(pl.len())` polars has a source read rows; it cannot ask for their number.
         selection = self.source.scan.selection
         plain = all(path.run is None and path.sweep is None for path in selection.paths)
+        # What is left out of several is told by the read itself.
+        plain = plain and not (selection.on_error == "skip" and len(selection.paths) > 1)
         if not plain or (selection.limit is not None and self.predicates):
             return None
         client = self.source.connection()

@@ -40,13 +40,19 @@ from wbframe.core.schema.types import is_mixed, merge_index
 from wbframe.errors import SchemaMismatchError
 from wbframe.io.read.outcome import Outcome, Read, silent, tell_short, warn_imprecise
 from wbframe.io.read.paging import list_runs, resolved
-from wbframe.io.read.parts import halves_of, in_parts, read_or_leave_out, send_in_parts
+from wbframe.io.read.parts import (
+    halves_of,
+    in_parts,
+    past_absent,
+    read_or_leave_out,
+    send_in_parts,
+)
 from wbframe.io.read.project import read_keys
 from wbframe.io.threads import side_by_side
 from wbframe.report import Progress, ScanReport
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
     from wbframe.core.histories.tasks import Field
     from wbframe.core.model import HistoryScan, RunPath, Selection
@@ -163,8 +169,12 @@ def is_listed(selection: Selection) -> bool:
 def united_index(client: Client, scan: HistoryScan) -> Index | None:
     """Read the keys that all runs have logged, a request a project; None where a server does not unite them."""
     found: Index = {}
-    for path in scan.selection.paths:
-        keys = read_keys(client, path, scan.selection.filters)
+    selection = scan.selection
+
+    def ask(path: RunPath) -> Mapping[str, Mapping[str, int]] | None:
+        return read_keys(client, path, selection.filters)
+
+    for keys in past_absent(ask, selection.paths, selection.on_error):
         if keys is None:
             return None
         merge_index(found, key_types(keys, system=scan.stream == "system"))

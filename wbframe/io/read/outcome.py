@@ -112,6 +112,11 @@ class Read:
     progress: Hook = silent
     losses: list[LeftOut] | None = None
 
+    def lose(self, names: Iterable[str], why: object) -> None:
+        """Take note of what is left out; what only looks for columns leaves that to the read that follows."""
+        if self.losses is not None:
+            self.losses.extend(LeftOut(name, str(why)) for name in names)
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -224,7 +229,8 @@ class Outcome:
             replaced=tuple(sorted(self.client.refused)),
             seconds=time.perf_counter() - self._started,
             waited=traffic.waited,
-            left_out=(*self.losses, *unread),
+            # Runs that are listed twice, since a filter was not believed, are lost twice.
+            left_out=tuple(dict.fromkeys((*self.losses, *unread))),
             pushed=tuple(each.text for each in self.conjuncts if each.status != "local"),
             residual=tuple(each.text for each in self.conjuncts if each.status != "exact"),
         )

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from wbframe.core import filters as flt
 from wbframe.core.model import MOST_PER_PAGE, RunPath
-from wbframe.core.paths import name_of
+from wbframe.core.paths import name_of, run_of
+from wbframe.core.protocol.answers import run_not_found
 from wbframe.core.protocol.request import PROJECTION
 from wbframe.core.protocol.runs import (
     Listing,
+    NamedListing,
     NodeFields,
     Page,
     ProjectListing,
@@ -23,18 +25,19 @@ from wbframe.core.protocol.runs import (
     lacks,
     one_earlier,
 )
-from wbframe.core.runs.listing import RunsTaken, listings
+from wbframe.core.runs.listing import RunsTaken, listings, only_named
 from wbframe.errors import AnswerError, CountWarning, IncompleteError, PathError
 from wbframe.io.client.credentials import app_hosts
-from wbframe.io.read.parts import SKIPPED, optionally, send_page
+from wbframe.io.read.parts import ABSENT, SKIPPED, halves_of, is_of_one, optionally, send_page
 from wbframe.io.threads import side_by_side
-from wbframe.report import LeftOut, Progress
+from wbframe.report import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
     from wbframe.core.model import Selection
     from wbframe.core.protocol.request import Request
+    from wbframe.errors import WbframeError
     from wbframe.io.client.client import Client
     from wbframe.io.read.outcome import Read
 
@@ -75,6 +78,7 @@ class _Met:
         elif overlaps is not None:
             self.joined = False
         self.names.update(node.name for node in page.nodes)
+        self.names.update(page.missing)
         self.last = page.nodes[-1].name if page.nodes else self.last
         if page.run_count is not None:
             self.counts.append(page.run_count)
@@ -240,7 +244,7 @@ def _missed(client: Client, listing: ProjectListing, met: _Met) -> Iterator[tupl
             break
     missed = sorted(there.names - met.names)
     for start in range(0, len(missed), _NAMES_A_FILTER):
-        only = flt.parse({"name": {"$in": missed[start : start + _NAMES_A_FILTER]}})
+        only = only_named(missed[start : start + _NAMES_A_FILTER])
         late = replace(listing, filters=flt.conjoin(only, listing.filters))
         yield from _pages(client, late, _Met())
     counted = there.counts[-1] if there.counts else 0
@@ -285,20 +289,99 @@ def read_pages(
 ) -> Iterator[tuple[Listing, Page]]:
     """Read the pages of a selection, in order; stop taking to stop reading.
 
-    Where the selection says so, a project whose further runs cannot be listed is a loss.
+    Where the selection says so, runs that cannot be read by their names are losses, and projects that are not
+    there, or whose further runs cannot be listed.
+
+    Raises
+    ------
+    NotFoundError, AccessError
+        If no project or sweep of the selection is there.
     """
+    absent: list[WbframeError] = []
+    came = False
     for listing in listings(selection, fields):
-        taken = 0
-        with closing(pages_of(read.client, listing, selection)) as pages:
-            try:
-                for known, page in pages:
-                    taken += len(page.nodes)
-                    yield known, page
-            except SKIPPED as error:
-                if selection.on_error == "raise" or read.losses is None:
-                    raise
-                why = f"no runs behind the first {taken}: {error}"
-                read.losses.append(LeftOut(name_of(listing.path), why))
+        for known, page in _read_or_lost(read, selection, listing, absent):
+            came = True
+            yield known, page
+    if absent and not came:
+        raise absent[0]
+
+
+def _read_or_lost(
+    read: Read, selection: Selection, listing: Listing, absent: list[WbframeError]
+) -> Iterator[tuple[Listing, Page]]:
+    """Read the pages of a listing; where runs may be left out, those that come, and take note of the others."""
+    taken, met = 0, set[str]()
+    with closing(pages_of(read.client, listing, selection)) as pages:
+        try:
+            for known, page in pages:
+                taken += len(page.nodes) + len(page.missing)
+                met.update(node.name for node in page.nodes)
+                _lose_missing(read, listing, page.missing)
+                yield known, page
+        except (*SKIPPED, *ABSENT) as error:
+            if selection.on_error == "raise":
+                raise
+            failed = error
+        else:
+            _look_for(read, selection, listing, met)
+            return
+    if isinstance(failed, ABSENT):
+        absent.append(failed)
+    elif read.losses is None and not (isinstance(listing, NamedListing) and is_of_one(failed)):
+        # What it takes to know the columns is not left out.
+        raise failed
+    if not isinstance(listing, NamedListing):
+        why = f"no runs behind the first {taken}: {failed}" if taken else str(failed)
+        read.lose(_names_of(listing), why)
+        return
+    of_one = is_of_one(failed) and not isinstance(failed, ABSENT)
+    end = taken + listing.per_page if of_one else len(listing.names)
+    some, behind = listing.names[taken:end], listing.names[end:]
+    parts = halves_of(some) if of_one else []
+    if not parts:
+        read.lose(_names_of(replace(listing, names=some)), failed)
+    for names in filter(None, (*parts, behind)):
+        yield from _read_or_lost(read, selection, replace(listing, names=tuple(names)), absent)
+
+
+def _names_of(listing: Listing) -> list[str]:
+    """Name what a listing is of: its runs, or its project or sweep."""
+    if listing.names:
+        return [run_of(listing.path, name) for name in listing.names]
+    sweep = listing.path.sweep
+    return [f"{name_of(listing.path)}/sweeps/{sweep}" if sweep else name_of(listing.path)]
+
+
+def _lose_missing(read: Read, listing: Listing, names: Iterable[str]) -> None:
+    """Take note of runs that are not there."""
+    for name in names:
+        read.lose([run_of(listing.path, name)], run_not_found(name, listing.path))
+
+
+def _look_for(read: Read, selection: Selection, listing: Listing, met: set[str]) -> None:
+    """Tell runs that are not there from those that the filters have left out, by listing these without.
+
+    Raises
+    ------
+    RunNotFoundError
+        Of the first that is not there, unless it may be left out.
+    """
+    if isinstance(listing, NamedListing) or read.losses is None:
+        return
+    out = [name for name in listing.names if name not in met]
+    if not out:
+        return
+    plain = replace(
+        listing, filters=only_named(out), pushed=flt.EMPTY, fields=NodeFields(), per_page=len(out)
+    )
+    there = {
+        node.name for _, page in pages_of(read.client, plain, selection) for node in page.nodes
+    }
+    missing = [name for name in out if name not in there]
+    if missing and selection.on_error == "raise":
+        raise run_not_found(missing[0], listing.path)
+    _lose_missing(read, listing, missing)
 
 
 def list_runs(

@@ -44,6 +44,7 @@ from wbframe.io.read.outcome import (
     warn_new_keys,
 )
 from wbframe.io.read.paging import fresh_runs, list_runs, read_pages, resolved
+from wbframe.io.read.parts import ABSENT
 from wbframe.io.read.project import read_index
 from wbframe.io.threads import begun
 from wbframe.report import LeftOut
@@ -89,7 +90,9 @@ def plan_runs(client: Client, scan: RunsScan, *, most: int | None = None) -> Run
     scan = replace(scan, selection=replace(scan.selection, paths=paths))
     columns = columns_of(scan)
     plan = RunsPlan(
-        scan=scan, columns=columns, index=read_index(client, paths) if needs_index(columns) else {}
+        scan=scan,
+        columns=columns,
+        index=read_index(client, paths, scan.selection.on_error) if needs_index(columns) else {},
     )
     if plan.index is not None and needs_index(columns):
         index, unsure, complete = weighed(plan.index, columns)
@@ -123,8 +126,13 @@ def _looked_at(client: Client, plan: RunsPlan, most: int) -> RunsPlan:
             most = most if plan.sampled else MOST_LOOKED_AT
             few = Selection(paths=(project,), filters=EMPTY, limit=most, order=end)
             buffer = RunsBuffer()
-            for path, node in list_runs(Read(client), few, replace(fields, plain=("name",))):
-                buffer.add(path, [node])
+            try:
+                for path, node in list_runs(Read(client), few, replace(fields, plain=("name",))):
+                    buffer.add(path, [node])
+            except ABSENT:
+                if plan.scan.selection.on_error == "raise":
+                    raise
+                break
             found = leaf_types(buffer)
             new = {name: found[name] for name in wanted.takes(found)}
             plan = replace(plan, sampled=plan.sampled or bool(new))
@@ -156,7 +164,12 @@ def _with_spelled_numbers(client: Client, plan: RunsPlan, index: Index) -> Index
     if not mixed:
         return index
     projects = projects_of(plan.scan.selection.paths)
-    everything = Selection(paths=projects, filters=EMPTY, per_page=_RUNS_LOOKED_AT_ONCE)
+    everything = Selection(
+        paths=projects,
+        filters=EMPTY,
+        per_page=_RUNS_LOOKED_AT_ONCE,
+        on_error=plan.scan.selection.on_error,
+    )
     fields = RunsSchema(columns=dict.fromkeys(mixed, pl.String())).fields()
     types: Index = {}
     for listing, page in read_pages(Read(client), everything, fields):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -17,6 +16,7 @@ from wbframe.io.client.client import client_or_default
 from wbframe.io.read.histories import read_histories as _read_histories
 from wbframe.io.read.outcome import hook_of
 from wbframe.io.read.runs import read_runs as _read_runs
+from wbframe.report import report_of
 from wbframe.scans.source import HistorySource, RunsSource
 
 if TYPE_CHECKING:
@@ -213,13 +213,15 @@ def read_buckets(
     Returns
     -------
     pyarrow.Table
-        See `wbframe.buckets.read_buckets`.
+        See `wbframe.buckets.read_buckets`. The schema's metadata has the `ScanReport` as JSON under
+        ``wbframe``.
 
     Raises
     ------
     {raises}
     """
-    return to_arrow(call_with(_read_buckets, locals()))
+    frame = call_with(_read_buckets, locals())
+    return table_of(frame, report_of(frame))
 
 
 def to_arrow(frame: pl.DataFrame) -> pa.Table:
@@ -229,12 +231,14 @@ def to_arrow(frame: pl.DataFrame) -> pa.Table:
     return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
-def table_of(frame: pl.DataFrame, report: ScanReport) -> pa.Table:
+def table_of(frame: pl.DataFrame, report: ScanReport | None) -> pa.Table:
     """Turn a frame into a table that says how it was read."""
     table = to_arrow(frame)
+    if report is None:
+        return table
     metadata = {
         **(table.schema.metadata or {}),
-        METADATA_KEY: json.dumps(asdict(report)).encode(),
+        METADATA_KEY: json.dumps(report.to_dict()).encode(),
     }
     return table.replace_schema_metadata(metadata)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from wbframe.core.arguments import call_with, check_bins, history_scan
 from wbframe.core.model import DEFAULT_BINS, DEFAULT_ORDER
 from wbframe.docs import documented
+from wbframe.report import reported
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -107,7 +108,8 @@ def read_buckets(
 
     source = _source(locals())
     # Not by way of polars, whose errors would stand before ours.
-    return pl.concat([pl.DataFrame(schema=source.schema()), *source(None, None, None, None)])
+    frame = pl.concat([pl.DataFrame(schema=source.schema()), *source(None, None, None, None)])
+    return reported(frame, source.report)
 
 
 def _source(given: dict[str, Any]) -> BucketSource:

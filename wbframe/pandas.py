@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import json
 from typing import TYPE_CHECKING, Literal, get_args
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wbframe.arrow import histories_reader, to_arrow
+from wbframe.arrow import METADATA_KEY, histories_reader, to_arrow
 from wbframe.arrow import read_buckets as _read_buckets
 from wbframe.core.arguments import call_with, history_scan, runs_scan
 from wbframe.core.model import DEFAULT_BINS, DEFAULT_ORDER, DEFAULT_SAMPLES
@@ -20,6 +20,7 @@ from wbframe.io.client.client import client_or_default
 from wbframe.io.read.histories import read_histories as _read_histories
 from wbframe.io.read.outcome import hook_of
 from wbframe.io.read.runs import read_runs as _read_runs
+from wbframe.report import ScanReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from wbframe.core.model import RunPath, RunPaths
     from wbframe.io.client.client import Client
     from wbframe.io.read.outcome import Hook
-    from wbframe.report import ScanReport
 
 __all__ = ["iter_histories", "read_buckets", "read_histories", "read_runs"]
 
@@ -201,7 +201,8 @@ def read_buckets(
     Returns
     -------
     pandas.DataFrame
-        With a fresh RangeIndex; see `wbframe.buckets.read_buckets`.
+        With a fresh RangeIndex; see `wbframe.buckets.read_buckets`. ``frame.attrs["wbframe"]`` is the
+        `ScanReport` as a dict.
 
     Raises
     ------
@@ -209,7 +210,9 @@ def read_buckets(
     """
     backend = check_backend(dtype_backend)
     table = call_with(_read_buckets, locals())
-    return to_pandas(table, backend)
+    found = to_pandas(table, backend)
+    found.attrs["wbframe"] = json.loads(table.schema.metadata[METADATA_KEY])
+    return found
 
 
 # ---------------------------------------------------------------- dtypes
@@ -274,7 +277,7 @@ def frame_of(frame: pl.DataFrame, report: ScanReport, dtype_backend: DtypeBacken
     found = to_pandas(to_arrow(frame), dtype_backend)
     # A dict rather than the report, since pandas copies and compares `attrs`, which it calls experimental:
     # https://pandas.pydata.org/docs/reference/api/pandas.DataFrame.attrs.html
-    found.attrs["wbframe"] = asdict(report)
+    found.attrs["wbframe"] = report.to_dict()
     return found
 
 
@@ -295,6 +298,12 @@ class _Accessor:
             dict(zip(names, row, strict=True)) for row in rows.where(rows.notna(), None).to_numpy()
         ]
         return paths_of(plain, names, path)
+
+    @property
+    def report(self) -> ScanReport | None:
+        """How this frame was read, or the frame that it was made of as far as pandas keeps `attrs`; else None."""
+        kept = self._frame.attrs.get("wbframe")
+        return None if kept is None else ScanReport.of_dict(kept)
 
     @documented("rows")
     def histories(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import TYPE_CHECKING
 
 from wbframe.core.arguments import (
@@ -14,6 +13,7 @@ from wbframe.core.arguments import (
 )
 from wbframe.core.model import DEFAULT_ORDER, DEFAULT_SAMPLES
 from wbframe.docs import documented
+from wbframe.report import report_of, reported
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from wbframe.core.model import RunPath
     from wbframe.io.client.client import Client
     from wbframe.io.read.outcome import Hook
-    from wbframe.report import ScanReport
 
 __all__ = ["read_histories", "read_runs", "report_of", "scan_histories", "scan_runs"]
 
@@ -79,7 +78,7 @@ def read_runs(
     from wbframe.io.read.runs import read_runs as read
 
     scan = call_with(runs_scan, locals())
-    return _reported(*read(client_or_default(client), scan, hook_of(progress)))
+    return reported(*read(client_or_default(client), scan, hook_of(progress)))
 
 
 @documented("histories")
@@ -140,7 +139,7 @@ def read_histories(
     from wbframe.io.read.outcome import hook_of
 
     scan = call_with(history_scan, locals())
-    return _reported(*read(client_or_default(client), scan, hook_of(progress)))
+    return reported(*read(client_or_default(client), scan, hook_of(progress)))
 
 
 # ---------------------------------------------------------------- scans
@@ -284,22 +283,3 @@ def scan_histories(
     scan = call_with(history_scan, locals())
     options = check_scan_options(infer_schema_runs=infer_schema_runs, on_new_key=on_new_key)
     return registered(HistorySource(scan, client, *options))
-
-
-# ---------------------------------------------------------------- metadata
-
-# polars frames carry no metadata of their own, so reports wait here while their frames live.
-_reports: dict[int, ScanReport] = {}
-
-
-def _reported(frame: pl.DataFrame, report: ScanReport) -> pl.DataFrame:
-    """Keep the report of a fresh frame."""
-    _reports[id(frame)] = report
-    # Or the next frame that gets this id would have this report.
-    weakref.finalize(frame, _reports.pop, id(frame), None)
-    return frame
-
-
-def report_of(frame: pl.DataFrame) -> ScanReport | None:
-    """Say how a frame was read; None for a frame that no reader returned as it is."""
-    return _reports.get(id(frame))

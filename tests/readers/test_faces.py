@@ -203,7 +203,7 @@ def test_frames_say_how_they_were_read(what, client):
 
 
 def test_reports_of_frames_that_are_gone_are_gone_too(client):
-    from wbframe.polars import _reports
+    from wbframe.report import _reports
 
     frame = wbframe.polars.read_runs("wbframe/demo", columns=["run_id"], client=client)
     place = id(frame)

@@ -19,7 +19,7 @@ from wbframe.scans.source import Source
 from wbframe.scans.stream import entries_of, promise_histories
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Generator
 
     from wbframe.core.model import HistoryScan
     from wbframe.core.schema.histories import HistorySchema
@@ -73,7 +73,7 @@ class BucketSource(Source["BucketPromise"]):
         scan = replace(narrowed.scan, narrowed=True, min_step=None, max_step=None)
         return replace(narrowed, scan=scan, empty=False)
 
-    def frames(self, wanted: Wanted) -> Iterable[pl.DataFrame]:
+    def frames(self, wanted: Wanted) -> Generator[pl.DataFrame]:
         """Read batches of buckets, runs in order."""
         client, promise = self.connection(), self.promise()
         scan = self.narrowed(wanted).scan
@@ -90,6 +90,7 @@ class BucketSource(Source["BucketPromise"]):
             entries=entries.listed,
             losses=entries.losses,
             seen=work.seen,
+            name=self.name,
         )
         with (
             outcome,

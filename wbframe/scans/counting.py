@@ -23,6 +23,7 @@ from wbframe.io.read.outcome import Read
 from wbframe.io.read.paging import list_runs, resolved
 from wbframe.io.read.project import count_runs
 from wbframe.io.read.runs import try_pushed
+from wbframe.scans.frames import ScanFrame
 
 if TYPE_CHECKING:
     from wbframe.core.filters import Filter
@@ -91,7 +92,7 @@ def _count(client: Client, path: RunPath, filters: Filter) -> int | None:
 _METADATA = {name: dtype for name, (dtype, _) in RUN_COLUMNS.items()}
 
 
-class RunsLazyFrame(pl.LazyFrame):
+class RunsLazyFrame(ScanFrame):
     """The lazy frame of a runs scan."""
 
     _counted: Counted | None = None

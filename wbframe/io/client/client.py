@@ -7,29 +7,27 @@ import math
 import os
 import threading
 import time
-import warnings
 import weakref
 from contextlib import nullcontext
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 import requests
 
 from wbframe._version import __version__
 from wbframe.core.histories.tasks import POINTS_PER_REQUEST
 from wbframe.core.protocol.project import VIEWER, viewer_entity
-from wbframe.errors import CredentialsError, PlainHttpWarning, UsageError
+from wbframe.errors import CredentialsError, UsageError
 from wbframe.io import threads
 from wbframe.io.client.credentials import (
     above_0,
     find_base_url,
     find_default,
     find_key,
-    is_loopback,
+    warn_if_plain,
 )
 from wbframe.io.client.failures import of_no_answer, on_answer, on_file, retry_after_seconds
 from wbframe.io.client.pace import Budget, Pace, read_quota
+from wbframe.io.client.reports import Reports
 from wbframe.io.client.retry import Clock, RetryPolicy, Try, persist
 from wbframe.io.client.session import Session, as_it_is, read_body
 from wbframe.report import Traffic
@@ -95,7 +93,9 @@ class Client:
     Attributes
     ----------
     last_report : ScanReport or None
-        What the last read through this client did, also one that failed.
+        What the last read through this client did, also one that failed, and of scans too.
+    last_reports : dict
+        The reports of all scans of the last query (of one `collect_all`) by what they read, the latest last.
 
     Raises
     ------
@@ -152,7 +152,7 @@ class Client:
         self.retry = retry or RetryPolicy(seconds=patience)
         self.clock = clock or Clock()
         self.largest_answer = largest_answer
-        self.last_report: ScanReport | None = None
+        self.reports = Reports()
         # Features that this server has refused; each is tried once.
         self.refused = self._doubted = frozenset[str]()
         # Filters that this server was seen to keep the right runs by, and no others.
@@ -222,26 +222,30 @@ class Client:
             session.close()
 
     @property
+    def last_report(self) -> ScanReport | None:
+        """What the last read did."""
+        return self.reports.last
+
+    @property
+    def last_reports(self) -> dict[str, ScanReport]:
+        """What the last reads of scans did."""
+        return self.reports.of_scans()
+
+    @property
     def traffic(self) -> Traffic:
         """What has gone over the wire since the client was made."""
         # Waits for a turn, and waits to send again.
-        return replace(self._traffic, waited=self._traffic.waited + self.pace.waited)
+        return self._traffic + Traffic(waited=self.pace.waited)
 
     def count(self, *, bytes_received: int = 0, retried: bool = False) -> None:
         """Count a request that was sent."""
         with self._lock:
-            old = self._traffic
-            self._traffic = Traffic(
-                old.requests + 1,
-                old.retries + retried,
-                old.bytes_received + bytes_received,
-                old.waited,
-            )
+            self._traffic += Traffic(1, int(retried), bytes_received)
 
     def count_wait(self, seconds: float) -> None:
         """Count a wait before a request."""
         with self._lock:
-            self._traffic = replace(self._traffic, waited=self._traffic.waited + seconds)
+            self._traffic += Traffic(waited=seconds)
 
     def http_options(self) -> dict[str, Any]:
         """Give the options that requests to other hosts share with those to the server; no key among them."""
@@ -424,7 +428,7 @@ class Client:
         """Find the key and open the session, once."""
         with self._lock:
             if self._session is None:
-                self._warn_if_plain()
+                warn_if_plain(self.base_url)
                 self._auth = self._find_auth()
                 self._session = Session(2, max(_POOL, self.concurrency))
             return self._session
@@ -434,14 +438,6 @@ class Client:
         if self._transport is not None:
             return self._transport.auth or as_it_is
         return requests.auth.HTTPBasicAuth("api", find_key(self.base_url, self._api_key))
-
-    def _warn_if_plain(self) -> None:
-        """Warn if the key is about to go over a network as it is."""
-        split = urlsplit(self.base_url)
-        host = split.hostname or ""
-        if split.scheme == "http" and not is_loopback(host):
-            msg = f"the API key goes to {host} unencrypted; set `base_url` to its https:// address"
-            warnings.warn(msg, PlainHttpWarning, stacklevel=2)
 
     def begin(self) -> None:
         """Begin anew, without what a forked process must not share: connections, and locks that may be held."""

@@ -11,7 +11,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from wbframe.errors import CredentialsError, MissingKeyError, UsageError
+from wbframe.errors import CredentialsError, MissingKeyError, PlainHttpWarning, UsageError
+from wbframe.warn import warn
 
 DEFAULT_BASE_URL = "https://api.wandb.ai"
 # The SaaS answers at both; netrc may hold its key under either.
@@ -163,6 +164,15 @@ def find_default(name: str, *, given: str | None = None) -> str | None:
     return (
         given or os.environ.get(f"WANDB_{name.upper()}") or getattr(read_settings(), name) or None
     )
+
+
+def warn_if_plain(base_url: str) -> None:
+    """Warn if the key is about to go over a network as it is."""
+    split = urlsplit(base_url)
+    host = split.hostname or ""
+    if split.scheme == "http" and not is_loopback(host):
+        msg = f"the API key goes to {host} unencrypted; set `base_url` to its https:// address"
+        warn(msg, PlainHttpWarning)
 
 
 def is_loopback(host: str) -> bool:

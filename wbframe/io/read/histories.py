@@ -38,7 +38,7 @@ from wbframe.core.schema.histories import (
 )
 from wbframe.core.schema.types import is_mixed, merge_index
 from wbframe.errors import SchemaMismatchError
-from wbframe.io.read.outcome import Outcome, Read, silent, tell_short, warn_imprecise
+from wbframe.io.read.outcome import Outcome, Read, silent, tell_short
 from wbframe.io.read.paging import list_runs, resolved
 from wbframe.io.read.parts import (
     halves_of,
@@ -356,7 +356,6 @@ def _read(outcome: Outcome, scan: HistoryScan) -> pl.DataFrame:
         raise SchemaMismatchError(
             f"runs log new keys faster than they are read: {names}; name the `keys` to read"
         )
-    warn_imprecise(outcome.seen.imprecise)
     tell_short(outcome.seen, plan.entries, plan.scan.on_incomplete)
     run_ids = {entry.ordinal: entry.run_id for entry in plan.entries}
     return assembly.whole(run_ids, plan.schema, plan.beside)

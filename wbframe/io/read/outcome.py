@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,13 +18,15 @@ from wbframe.errors import (
     LeftOutWarning,
     NewKeyWarning,
     PrecisionWarning,
+    SampledWarning,
     UsageError,
     WbframeError,
 )
 from wbframe.report import LeftOut, Progress, ScanReport
+from wbframe.warn import warn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from types import TracebackType
 
     from typing_extensions import Self
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from wbframe.core.model import HistoryScan, RunPath
     from wbframe.core.pushdown.conjuncts import Conjunct
     from wbframe.io.client.client import Client
+    from wbframe.io.client.reports import ScanName
     from wbframe.report import Traffic
 
     Hook = Callable[["Progress"], object]
@@ -136,6 +138,10 @@ class Outcome:
         The conditions of a lazy query.
     samples
         Of histories without a scan: rows a run at the most, None for all.
+    new
+        Keys that the schema does not promise, and the runs that have them.
+    name
+        Which lazy scan it is a read of.
     """
 
     client: Client
@@ -150,6 +156,8 @@ class Outcome:
     seen: TaskRows = field(default_factory=TaskRows)
     conjuncts: Sequence[Conjunct] = ()
     samples: int | None = None
+    new: Mapping[str, Collection[int]] = field(default_factory=dict)
+    name: ScanName | None = None
     _started: float = 0.0
     _before: Traffic | None = None
     _done: ScanReport | None = None
@@ -175,7 +183,8 @@ class Outcome:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        report = self.client.last_report = self._done = self._report()
+        report = self._done = self._report()
+        self.client.reports.add(report, self.name)
         facts = {
             f"wbframe_{name}": getattr(report, name)
             for name in ("runs", "rows", "requests", "retries", "bytes_received", "seconds")
@@ -195,7 +204,18 @@ class Outcome:
                     kind=self.kind, done=total, total=total, rows=self.rows, report=report
                 )
                 self.progress(last)
-            warn_left_out(report.left_out)
+        # Who has enough rows ends a scan; what it gave until then may be less all the same.
+        if error is None or isinstance(error, GeneratorExit):
+            self._tell(report)
+
+    def _tell(self, report: ScanReport) -> None:
+        """Give a word for everything that is less than asked."""
+        warn_left_out(report.left_out)
+        if self.scan is not None:
+            warn_imprecise(self.seen.imprecise)
+            warn_new_keys({key: len(runs) for key, runs in self.new.items()}, "runs")
+            if not self.scan.samples_given:
+                _warn_sampled(report, self.scan)
 
     def report(self) -> ScanReport:
         """Give the report of a read that has ended."""
@@ -254,14 +274,28 @@ def warn_left_out(left_out: Sequence[LeftOut]) -> None:
         shown = "; ".join(f"{each.what}: {each.why}" for each in left_out[:_SHOWN])
         more = f"; and {len(left_out) - _SHOWN} more" if len(left_out) > _SHOWN else ""
         msg = f"left out {len(left_out)}, which `left_out` of the report names: {shown}{more}"
-        warnings.warn(msg, LeftOutWarning, stacklevel=2)
+        warn(msg, LeftOutWarning)
+
+
+def _warn_sampled(report: ScanReport, scan: HistoryScan) -> None:
+    """Warn of runs that were thinned out, where nobody asked for it."""
+    if not report.sampled:
+        return
+    what = f"{report.sampled_runs} of {report.runs} runs of {', '.join(report.projects)} were thinned out"
+    if scan.stream == "system":
+        how = "the server gives machine metrics of long runs in no other way"
+    else:
+        how = (
+            f"samples=None reads every row, and samples={scan.samples} says that a sample is wanted"
+        )
+    warn(f"{what} to about {report.samples} rows each; {how}", SampledWarning)
 
 
 def warn_collided(names: set[str]) -> None:
     """Warn of columns that two values of one run would stand in."""
     if names:
         msg = f"keys with dots stand in the columns of nested ones: {sorted(names)}; rename one of each pair"
-        warnings.warn(msg, CollisionWarning, stacklevel=2)
+        warn(msg, CollisionWarning)
 
 
 def warn_imprecise(names: Iterable[str], exactly: str = "") -> None:
@@ -269,7 +303,7 @@ def warn_imprecise(names: Iterable[str], exactly: str = "") -> None:
     for name in sorted(names):
         how = exactly or f"read it exactly with schema_overrides={{{name!r}: pl.Int64}}"
         msg = f"Float64 cannot hold every digit of {name!r}; {how}"
-        warnings.warn(msg, PrecisionWarning, stacklevel=2)
+        warn(msg, PrecisionWarning)
 
 
 def warn_new_keys(new: Mapping[str, int], where: str) -> None:
@@ -278,7 +312,7 @@ def warn_new_keys(new: Mapping[str, int], where: str) -> None:
         listed = ", ".join(f"{key!r} ({where}: {count})" for key, count in sorted(new.items()))
         msg = f"left out {len(new)} keys that the schema does not name: {listed}"
         msg += "; ask for them by name, or scan again"
-        warnings.warn(msg, NewKeyWarning, stacklevel=2)
+        warn(msg, NewKeyWarning)
 
 
 def tell_short(seen: TaskRows, entries: Sequence[RunEntry], on_incomplete: OnIncomplete) -> None:
@@ -298,4 +332,4 @@ def tell_short(seen: TaskRows, entries: Sequence[RunEntry], on_incomplete: OnInc
         )
         if on_incomplete == "raise":
             raise IncompleteHistoryError(msg)
-        warnings.warn(msg, IncompleteHistoryWarning, stacklevel=2)
+        warn(msg, IncompleteHistoryWarning)

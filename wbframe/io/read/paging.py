@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -31,6 +30,7 @@ from wbframe.io.client.credentials import app_hosts
 from wbframe.io.read.parts import ABSENT, SKIPPED, halves_of, is_of_one, optionally, send_page
 from wbframe.io.threads import side_by_side
 from wbframe.report import Progress
+from wbframe.warn import warn
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -256,7 +256,7 @@ def _missed(client: Client, listing: ProjectListing, met: _Met) -> Iterator[tupl
     if len(there.names) < counted:
         # Two listings that give the same are believed, rather than a count.
         msg = f"{listing.asked}: the server counts {counted} and gives {len(there.names)}, in every listing"
-        warnings.warn(msg, CountWarning, stacklevel=2)
+        warn(msg, CountWarning)
 
 
 # ---------------------------------------------------------------- the runs of a selection

@@ -293,7 +293,7 @@ def iter_pages(
     *,
     plain: tuple[str, ...] = (),
     on_new_key: OnNewKey = "ignore",
-) -> Iterator[ListedRuns]:
+) -> Generator[ListedRuns]:
     """Read a plan page by page; in one piece where the server has no index to promise types from.
 
     Parameters
@@ -316,10 +316,20 @@ def iter_pages(
         return
     wanted = list(plan.resolve(plan.scan.columns, plan.index).columns)
     pages = PromisedPages(plan, on_new_key)
-    for page in _iter_runs(read, plan.scan.selection, pages, plain=plain):
-        pages.add(page)
-        runs = [(page.path, node) for node in page.nodes]
-        yield ListedRuns(runs, page.frame.select(wanted), plan.index)
+    try:
+        for page in _iter_runs(read, plan.scan.selection, pages, plain=plain):
+            pages.add(page)
+            runs = [(page.path, node) for node in page.nodes]
+            yield ListedRuns(runs, page.frame.select(wanted), plan.index)
+    except GeneratorExit:
+        # Who has enough of them is told of what came.
+        _tell_pages(pages)
+        raise
+    _tell_pages(pages)
+
+
+def _tell_pages(pages: PromisedPages) -> None:
+    """Warn of values and keys of pages that their columns do not hold."""
     warn_imprecise(pages.imprecise)
     warn_collided(pages.collided)
     warn_new_keys(pages.new, "pages")

@@ -1,0 +1,67 @@
+"""The lazy frames of scans: those of polars, whose errors are ours again where polars made them its own."""
+
+from __future__ import annotations
+
+import functools
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from wbframe.errors import unwrap
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+__all__ = ["ScanFrame", "as_ours"]
+
+# What runs a query, or asks for its schema, in one polars or another.
+_RUNS = (
+    "collect", "collect_batches", "collect_schema", "explain", "fetch", "profile", "show_graph", "sink_batches",
+    "sink_csv", "sink_delta", "sink_iceberg", "sink_ipc", "sink_ndjson", "sink_parquet",
+)  # fmt: skip
+
+
+@contextmanager
+def as_ours() -> Iterator[None]:
+    """Raise the error of wbframe that an error of polars stands for."""
+    try:
+        yield
+    except pl.exceptions.PolarsError as error:
+        ours = unwrap(error)
+        if ours is None:
+            raise
+        # polars says the same once more, and of what kind it was, in words.
+        raise ours from ours.__cause__
+
+
+class ScanFrame(pl.LazyFrame):
+    """A lazy frame that reads from W&B, and any that polars makes of it by one of its methods."""
+
+    def collect_async(self, *args: Any, **kwargs: Any) -> Any:
+        """Collect as ever."""
+        with as_ours():
+            handle = super().collect_async(*args, **kwargs)
+        return handle if kwargs.get("gevent") else _awaited(handle)
+
+
+async def _awaited(handle: Awaitable[pl.DataFrame]) -> pl.DataFrame:
+    """Wait for a frame."""
+    with as_ours():
+        return await handle
+
+
+def _raising_ours(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a method of polars' frames."""
+
+    @functools.wraps(method)
+    def run(self: ScanFrame, *args: Any, **kwargs: Any) -> Any:
+        with as_ours():
+            return method(self, *args, **kwargs)
+
+    return run
+
+
+for _name in _RUNS:
+    if hasattr(pl.LazyFrame, _name):
+        setattr(ScanFrame, _name, _raising_ours(getattr(pl.LazyFrame, _name)))

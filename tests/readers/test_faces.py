@@ -36,9 +36,9 @@ CALLS = {
     "rows": ("histories", "wbframe/ragged", {"samples": 10_000}),
     "rows, some": ("histories", "wbframe/ragged", {"keys": ["train/loss", "eval/loss", "flag"], "run_columns": ["state", "tags", "config.lr"]}),
     "rows, whole numbers": ("histories", "wbframe/ragged", {"keys": ["big/odd", "train/loss"], "schema_overrides": {"big/odd": pl.Int64}}),
-    "rows, machine": ("histories", "wbframe/ragged", {"stream": "system"}),
+    "rows, machine": ("histories", "wbframe/ragged", {"stream": "system", "samples": 500}),
     "rows, none": ("histories", "wbframe/empty", {"keys": ["a"]}),
-    "rows, demo": ("histories", "wbframe/demo", {"keys": ["train/loss", "eval/best"], "limit": 4}),
+    "rows, demo": ("histories", "wbframe/demo", {"keys": ["train/loss", "eval/best"], "samples": 500, "limit": 4}),
 }  # fmt: skip
 CALL = pytest.mark.parametrize(("what", "path", "options"), CALLS.values(), ids=CALLS.keys())
 
@@ -217,8 +217,9 @@ def test_reports_of_frames_that_are_gone_are_gone_too(client):
 
 
 def test_duckdb_reads_tables_and_streams(client):
-    table = wbframe.arrow.read_histories("wbframe/demo", keys=["train/loss"], client=client)
-    stream = wbframe.arrow.histories_reader("wbframe/demo", keys=["train/loss"], client=client)
+    options = {"keys": ["train/loss"], "samples": 500, "client": client}
+    table = wbframe.arrow.read_histories("wbframe/demo", **options)
+    stream = wbframe.arrow.histories_reader("wbframe/demo", **options)
     runs = wbframe.arrow.runs_reader("wbframe/demo", client=client)
     connection = duckdb.connect()
     connection.register("rows", table)

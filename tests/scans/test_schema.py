@@ -243,8 +243,9 @@ def test_new_config_keys_may_be_left_out_and_are_counted(growing):
 
 def test_new_logged_keys_may_be_left_out_and_are_counted(growing):
     lazy = later(growing, scan_histories)
-    with pytest.warns(NewKeyWarning, match=r"left out 1 keys.*'accuracy' \(runs: 1\)"):
+    with pytest.warns(NewKeyWarning, match=r"left out 1 keys.*'accuracy' \(runs: 1\)") as warned:
         found = lazy.collect()
+    assert [each.filename for each in warned] == [__file__]
     assert found.rows() == [("a", 0, 1.0, 1.0), ("b", 0, 2.0, 2.0)]
 
 

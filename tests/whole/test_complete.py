@@ -52,8 +52,9 @@ def test_a_shortfall_names_the_run_and_the_numbers(serving, export, told, state,
         IncompleteHistoryError, match=rf"^run 'lost' of wbframe/p is incomplete: {told}; read again"
     ):
         whole(client)
-    with pytest.warns(IncompleteHistoryWarning, match=told):
+    with pytest.warns(IncompleteHistoryWarning, match=told) as warned:
         got = whole(client, on_incomplete="warn")
+    assert [each.filename for each in warned] == [whole.__code__.co_filename]
     assert got.filter(run_id="full").height == 100
     assert got.filter(run_id="lost").height == int(told.split()[-2])
 

@@ -11,7 +11,7 @@ import click
 
 from wbframe.cli.commands import command
 from wbframe.cli.output import say
-from wbframe.errors import LeftOutWarning, UsageError, WbframeError, WbframeWarning
+from wbframe.errors import LeftOutWarning, SampledWarning, UsageError, WbframeError, WbframeWarning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,8 +50,9 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("always", WbframeWarning)
-        # What is left out stands behind the data, one line each.
+        # What is left out or thinned out stands behind the data, in lines of their own.
         warnings.simplefilter("ignore", LeftOutWarning)
+        warnings.simplefilter("ignore", SampledWarning)
         warnings.showwarning = _show_warning  # type: ignore[assignment]
         try:
             # From --help and --version click gives 0; from a command, what the function returned.

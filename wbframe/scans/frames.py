@@ -17,8 +17,8 @@ __all__ = ["ScanFrame", "as_ours"]
 
 # What runs a query, or asks for its schema, in one polars or another.
 _RUNS = (
-    "collect", "collect_batches", "collect_schema", "explain", "fetch", "profile", "show_graph", "sink_batches",
-    "sink_csv", "sink_delta", "sink_iceberg", "sink_ipc", "sink_ndjson", "sink_parquet",
+    "collect", "collect_schema", "explain", "fetch", "profile", "show_graph", "sink_batches", "sink_csv",
+    "sink_delta", "sink_iceberg", "sink_ipc", "sink_ndjson", "sink_parquet",
 )  # fmt: skip
 
 
@@ -43,6 +43,18 @@ class ScanFrame(pl.LazyFrame):
         with as_ours():
             handle = super().collect_async(*args, **kwargs)
         return handle if kwargs.get("gevent") else _awaited(handle)
+
+    def collect_batches(self, *args: Any, **kwargs: Any) -> Any:
+        """Collect as ever."""
+        with as_ours():
+            batches = super().collect_batches(*args, **kwargs)
+        return _taken(batches)
+
+
+def _taken(batches: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Give batches."""
+    with as_ours():
+        yield from batches
 
 
 async def _awaited(handle: Awaitable[pl.DataFrame]) -> pl.DataFrame:

@@ -19,7 +19,7 @@ from wbframe.report import ScanReport
 FRAME = pl.DataFrame({"entity": ["e"], "project": ["p"], "run_id": ["r1"]})
 
 THINNED = (
-    "^2 of 3 runs of e/p were thinned out to about 500 rows each; samples=None reads every row"
+    "^2 of 3 runs of e/p were thinned out; samples=None reads every row, and samples=500 says that"
 )
 READS = {
     "eager": read_histories,
@@ -70,7 +70,9 @@ def test_frames_that_name_their_runs_tell_too(own):
 
 def test_machine_metrics_that_cannot_be_had_whole_say_so(own):
     # As W&B does, the server gives no more than 999 of them.
-    with pytest.warns(SampledWarning, match=r"gives machine metrics .* in no other way"):
+    for samples in (500, 10_000):
+        read_histories("e/p", stream="system", samples=samples, client=own)
+    with pytest.warns(SampledWarning, match="samples=None reads as many rows as the server gives"):
         read_histories("e/p", stream="system", client=own)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from wbframe.core.filters import EMPTY
 from wbframe.core.histories.rows import TaskRows
-from wbframe.core.model import OnIncomplete, Selection
+from wbframe.core.model import MOST_SAMPLES, OnIncomplete, Selection
 from wbframe.core.paths import name_of, run_of
 from wbframe.errors import (
     CollisionWarning,
@@ -281,14 +281,14 @@ def _warn_sampled(report: ScanReport, scan: HistoryScan) -> None:
     """Warn of runs that were thinned out, where nobody asked for it."""
     if not report.sampled:
         return
-    what = f"{report.sampled_runs} of {report.runs} runs of {', '.join(report.projects)} were thinned out"
-    if scan.stream == "system":
+    shown = ", ".join(report.projects[:_SHOWN]) + (", ..." if len(report.projects) > _SHOWN else "")
+    what = f"{report.sampled_runs} of {report.runs} runs of {shown} were thinned out"
+    if scan.samples == MOST_SAMPLES:
         how = "the server gives machine metrics of long runs in no other way"
     else:
-        how = (
-            f"samples=None reads every row, and samples={scan.samples} says that a sample is wanted"
-        )
-    warn(f"{what} to about {report.samples} rows each; {how}", SampledWarning)
+        most = "as many rows as the server gives" if scan.stream == "system" else "every row"
+        how = f"samples=None reads {most}, and samples={scan.samples} says that a sample is wanted"
+    warn(f"{what}; {how}", SampledWarning)
 
 
 def warn_collided(names: set[str]) -> None:

@@ -121,7 +121,7 @@ READS = {
         read_histories,
         {"keys": ["train/loss"], "run_columns": ["config.*", "state", "summary.train/loss"]},
     ),
-    "machine": (scan_histories, read_histories, {"stream": "system"}),
+    "machine": (scan_histories, read_histories, {"stream": "system", "samples": 500}),
 }
 
 
@@ -293,6 +293,7 @@ def test_the_columns_are_those_of_an_eager_read(path, client, data):
     }
     if options["stream"] == "system":
         options["keys"] = None
+    options["samples"] = 500
     lazy = scan_histories(path, client=client, **options)
     try:
         wanted = read_histories(path, client=client, **options).schema

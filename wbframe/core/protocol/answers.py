@@ -182,12 +182,13 @@ def found_runs(project: Any, run_ids: Sequence[str], path: RunPath) -> list[Any]
     ProjectNotFoundError, RunNotFoundError
         If there is none.
     """
+    # A run may be asked for several times.
     there = present_runs(project, run_ids, path)
-    return [found_run(run, name, path) for name, run in there.items()]
+    return [found_run(run, name, path) for name, run in zip(run_ids, there, strict=True)]
 
 
-def present_runs(project: Any, run_ids: Sequence[str], path: RunPath) -> dict[str, Any]:
-    """Give what a project answers to `by_run`, each by its id; None for a run that is not there.
+def present_runs(project: Any, run_ids: Sequence[str], path: RunPath) -> list[Any]:
+    """Give what a project answers to `by_run`, in the order of the runs; None for one that is not there.
 
     Raises
     ------
@@ -195,7 +196,7 @@ def present_runs(project: Any, run_ids: Sequence[str], path: RunPath) -> dict[st
         If the project is not there.
     """
     there = found_project(project, path)
-    return {name: there.get(f"r{i}") for i, name in enumerate(run_ids)}
+    return [there.get(f"r{i}") for i in range(len(run_ids))]
 
 
 def json_texts(value: msgspec.Raw, *, where: str) -> bytes:

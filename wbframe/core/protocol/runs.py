@@ -280,12 +280,12 @@ class NamedListing:
         data: NamedRuns = decode_answer(open_answer(content, request), NamedRuns, request)
         names = [value for name, value in request.variables.items() if re.fullmatch(r"r\d+", name)]
         there = present_runs(data.project, names, self.path)
-        missing = tuple(name for name, run in there.items() if run is None)
+        missing = tuple(name for name, run in zip(names, there, strict=True) if run is None)
         for name in () if self.lenient else missing:
             found_run(None, name, self.path)
         end = self.names.index(names[-1]) + 1
         return Page(
-            nodes=tuple(run for run in there.values() if run is not None),
+            nodes=tuple(run for run in there if run is not None),
             cursor=str(end) if end < len(self.names) else None,
             missing=missing,
         )

@@ -63,9 +63,9 @@ keys
     ``"cpu"``, ``"system.cpu"``, ``"system/cpu"``.
 samples
     Rows of a run at the most. More are sampled down by the server, evenly: of named keys each group that
-    is logged together by itself, of all keys whole rows, so that rare keys lose more. The frame's metadata
-    says whether it happened. None for every logged row: from exported files, and live for what is not
-    exported, checked to be complete.
+    is logged together by itself, of all keys whole rows, so that rare keys lose more. The report says
+    whether it happened, and a `SampledWarning` where no number was given. None for every logged row: from
+    exported files, and live for what is not exported, checked to be complete.
 x_axis
     A key that stands beside `_step`; other than `_step`, only rows that hold it are read.
 stream

@@ -43,7 +43,7 @@ class FrameNamespace:
 
     @property
     def report(self) -> ScanReport | None:
-        """How this frame was read; None if no reader returned it as it is."""
+        """How this frame was read; None if no reader returned it as it is: see a client's `last_report`."""
         return report_of(self._frame)
 
     @documented("rows")

@@ -224,3 +224,17 @@ def test_one_place_gives_out_warnings():
         if isinstance(node, ast.Attribute) and node.attr in {"warn", "warn_explicit"}
     }
     assert found == {"warn.py"}
+
+
+def test_the_drop_in_warns_at_the_line_of_the_program():
+    rows = [{"a": 2**60 + 1}, {"a": 0.5}]
+    with serve(
+        Project(entity="e", name="q", runs=(RunRecord(name="s", history=History(rows)),))
+    ) as server:
+        api = wbframe.Api({"base_url": server.url}, api_key=server.api_key)
+
+        def read(_):
+            api.runs("e/q").histories(format="polars")
+
+        line = read.__code__.co_firstlineno + 1
+        assert here(read, None, PrecisionWarning) == [(__file__, line)]

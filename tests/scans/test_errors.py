@@ -81,8 +81,8 @@ if hasattr(pl.LazyFrame, "collect_batches"):
     RUNS["collect_batches"] = lambda lazy, _: list(lazy.collect_batches())
 # What polars runs by functions of its own, and frames that it makes by these.
 ELSEWHERE = {
-    "collect_all": lambda lazy: pl.collect_all([lazy, lazy.head(1)]),
-    "collect_all, streaming": lambda lazy: pl.collect_all([lazy], engine="streaming"),
+    "collect_all": lambda lazy: pl.collect_all([lazy]),
+    "collect_all, streaming": lambda lazy: pl.collect_all([lazy, lazy.head(1)], engine="streaming"),
     "group_by": lambda lazy: lazy.group_by("run_id").first().collect(),
     "concat": lambda lazy: pl.concat([lazy, lazy]).collect(engine="streaming"),
     "background": lambda lazy: lazy.collect(background=True).fetch_blocking(),

@@ -41,7 +41,8 @@ schema_overrides
     Column to dtype, where the default does not suit: ``{"tokens": pl.Int64}`` keeps every digit,
     ``{"bins": pl.List(pl.Float64)}`` opens lists.
 client
-    The connection; default: one for the environment's server and key, found as the official SDK does it.
+    The connection; default: one for the environment's server and key, found as the official SDK does it. Its
+    `last_report` (`wbframe.last_report` of the default) says what the read did; of a scan, when it was collected.
 progress
     True for a tqdm bar, or a function that gets a `Progress`.
 """
@@ -96,7 +97,8 @@ run_columns
 
 _CLIENT = """
 client
-    The connection; default: one for the environment's server and key, found as the official SDK does it.
+    The connection; default: one for the environment's server and key, found as the official SDK does it. Its
+    `last_report` (`wbframe.last_report` of the default) says what the read did; of a scan, when it was collected.
 """
 
 PARAMETERS = {

@@ -115,11 +115,24 @@ def test_a_collected_sink_warns_where_it_is_written(own, tmp_path):
     assert here(read, own) == [(__file__, read.__code__.co_firstlineno + 1)]
 
 
-def test_the_line_is_that_of_the_collect_and_not_that_of_the_scan(own):
+def test_the_line_is_that_of_the_collect_and_not_that_of_the_scan(own, tmp_path):
     lazy = scan_histories(GONE, samples=9, on_error="skip", client=own)
-    for engine in ("in-memory", "streaming"):
-        [(_, line)] = here(lambda _, engine=engine: lazy.collect(engine=engine), own)
-        assert line == sys._getframe().f_lineno - 1
+    # Once known, polars does not ask for the schema again.
+    lazy.collect_schema()
+
+    async def awaited():
+        return await lazy.collect_async()
+
+    for read in (
+        lambda _: lazy.collect(engine="in-memory"),
+        lambda _: lazy.collect(engine="streaming"),
+        lambda _: lazy.filter(pl.col("a") > 3).head(3).collect(),
+        lambda _: lazy.sink_parquet(tmp_path / "rows.parquet"),
+        lambda _: list(lazy.collect_batches()),
+    ):
+        assert here(read, own) == [(__file__, read.__code__.co_firstlineno)]
+    [(file, line)] = here(lambda _: asyncio.run(awaited()), own)
+    assert (file, line) == (__file__, awaited.__code__.co_firstlineno + 1)
 
 
 def test_a_query_that_is_awaited_warns_at_the_program(own):

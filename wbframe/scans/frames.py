@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from wbframe.errors import unwrap
+from wbframe.warn import line_of_program
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-__all__ = ["ScanFrame", "as_ours"]
+    from wbframe.warn import Line
+
+__all__ = ["ScanFrame", "as_ours", "line_inside"]
 
 # What runs a query, or asks for its schema, in one polars or another.
 _RUNS = (
@@ -22,9 +25,20 @@ _RUNS = (
 )  # fmt: skip
 
 
+# The lines of programs that are in polars with one of our frames; on its own threads nobody would know them.
+_inside: list[Line | None] = []
+
+
+def line_inside() -> Line | None:
+    """Give the line of the program that runs one of our frames, on whatever thread; the last one of several."""
+    return _inside[-1] if _inside else None
+
+
 @contextmanager
 def as_ours() -> Iterator[None]:
     """Raise the error of wbframe that an error of polars stands for."""
+    line = line_of_program()
+    _inside.append(line)
     try:
         yield
     except pl.exceptions.PolarsError as error:
@@ -33,6 +47,8 @@ def as_ours() -> Iterator[None]:
             raise
         # polars says the same once more, and of what kind it was, in words.
         raise ours from ours.__cause__
+    finally:
+        _inside.remove(line)
 
 
 class ScanFrame(pl.LazyFrame):

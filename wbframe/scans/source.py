@@ -25,7 +25,7 @@ from wbframe.core.pushdown.reader import without_dynamic
 from wbframe.errors import WbframeError, WbframeWarning, remember
 from wbframe.io.client.client import client_or_default
 from wbframe.io.client.reports import ScanName
-from wbframe.scans.frames import ScanFrame, as_ours
+from wbframe.scans.frames import ScanFrame, as_ours, line_inside
 from wbframe.scans.probe import probe_of
 from wbframe.scans.stream import promise_histories, promise_runs, stream_histories, stream_runs
 from wbframe.warn import given_at, line_of_program
@@ -135,7 +135,7 @@ class Source(Generic[_Promise]):
     @contextmanager
     def _for_program(self) -> Iterator[None]:
         """Do some work, on whatever thread: warnings are at the program's line, and errors can be had again."""
-        with given_at(self._line):
+        with given_at(line_inside() or self._line):
             try:
                 yield
             except (WbframeError, WbframeWarning) as error:

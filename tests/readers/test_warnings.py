@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import json
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ import pytest
 
 import wbframe
 from wbframe.errors import (
+    CountWarning,
     LeftOutWarning,
     PlainHttpWarning,
     PrecisionWarning,
@@ -24,7 +26,8 @@ from wbframe.errors import (
 )
 from wbframe.io import threads
 from wbframe.polars import read_histories, read_runs, scan_histories, scan_runs
-from wbframe.server import History, Project, RunRecord, serve
+from wbframe.server import Features, History, Project, RunRecord, serve
+from wbframe.server.api.engine import Answer
 from wbframe.warn import warn
 
 GONE = ["e/p/nope", "e/p/r1"]
@@ -251,3 +254,48 @@ def test_the_drop_in_warns_at_the_line_of_the_program():
 
         line = read.__code__.co_firstlineno + 1
         assert here(read, None, PrecisionWarning) == [(__file__, line)]
+
+
+@pytest.mark.parametrize("fields", [True, False])
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda options: read_runs("e/q", **options),
+        lambda options: scan_runs("e/q", **options).collect(),
+        lambda options: scan_runs("e/q", **options).head(2).collect(),
+        lambda options: scan_histories("e/q", run_columns=["config.*"], **options).collect(),
+    ],
+)
+def test_a_read_tells_of_a_column_once_though_it_looks_at_runs_before(read, fields):
+    runs = tuple(
+        RunRecord(name=f"r{i}", config={"n": each}, history=History([{"a": 1}]))
+        for i, each in enumerate([2**60 + 1, 0.5])
+    )
+    features = Features(fields=fields)
+    with serve(Project(entity="e", name="q", runs=runs), features=features) as server:
+        client = wbframe.Client(server.url, server.api_key)
+        assert len(here(read, client, PrecisionWarning)) == 1
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda options: read_histories("e/p", samples=9, **options),
+        lambda options: scan_histories("e/p", samples=9, **options).collect(),
+        lambda options: scan_histories("e/p", samples=9, limit=9, **options).collect(),
+        lambda options: scan_runs("e/p", **options).collect(),
+    ],
+)
+def test_a_read_tells_of_a_wrong_count_once(read, own, served, monkeypatch):
+    answer = served.engine.answer
+
+    def counting(question):
+        found = answer(question)
+        body = json.loads(found.body)
+        project = (body.get("data") or {}).get("project") or {}
+        if "runCount" in project:
+            project["runCount"] += 1
+        return Answer(found.status, json.dumps(body).encode())
+
+    monkeypatch.setattr(served.engine, "answer", counting)
+    assert here(read, own, CountWarning) == [(__file__, read.__code__.co_firstlineno)]

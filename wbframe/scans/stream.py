@@ -62,7 +62,7 @@ def promise_runs(client: Client, scan: RunsScan, infer_schema_runs: int) -> Runs
     if plan.index is None:
         few = replace(plan.scan.selection, predicate=None, limit=infer_schema_runs, per_page=None)
         looked_at = collect_runs(
-            Read(client), replace(plan, scan=replace(plan.scan, selection=few))
+            Read(client, looks=True), replace(plan, scan=replace(plan.scan, selection=few))
         )
         plan = replace(plan, index=looked_at.index or {}, sampled=True)
     return RunsPromise(plan, dict(plan.resolve(plan.scan.columns, plan.index).columns))
@@ -131,7 +131,7 @@ def promise_histories(client: Client, scan: HistoryScan, infer_schema_runs: int)
     complete = True
     if index is None or unsure_of(scan, index) or unlisted_of(scan, index):
         most = infer_schema_runs if sampled else None
-        found = plan_histories(Read(client), replace(scan, run_columns=()), most=most)
+        found = plan_histories(Read(client, looks=True), replace(scan, run_columns=()), most=most)
         index, complete = dict(found.index), found.complete
         scan = replace(scan, unlisted=found.scan.unlisted)
     else:

@@ -232,7 +232,7 @@ def looked_behind(client: Client, scan: HistoryScan, index: Index) -> tuple[Inde
         limit=MOST_LOOKED_AT,
         order="-created_at",
     )
-    _, entries, _ = _listed(Read(client), replace(scan, selection=few, run_columns=()))
+    _, entries, _ = _listed(Read(client, looks=True), replace(scan, selection=few, run_columns=()))
     found = dict(index)
     merge_index(found, index_of(entries, system=scan.stream == "system"))
     some = [] if names_of(scan) is not None else spread(entries, _RUNS_LOOKED_INTO)

@@ -108,11 +108,14 @@ class Read:
         Who is told how far it has come.
     losses
         Takes what is left out, where the selection allows it; None where nothing may be.
+    looks
+        Whether it only looks for columns: what is to be told, the read that follows tells.
     """
 
     client: Client
     progress: Hook = silent
     losses: list[LeftOut] | None = None
+    looks: bool = False
 
     def lose(self, names: Iterable[str], why: object) -> None:
         """Take note of what is left out; what only looks for columns leaves that to the read that follows."""

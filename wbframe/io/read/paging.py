@@ -110,9 +110,7 @@ class _Met:
         return still and not self.moved and len(self.names) >= least
 
 
-def pages_of(
-    client: Client, listing: Listing, selection: Selection
-) -> Generator[tuple[Listing, Page]]:
+def pages_of(read: Read, listing: Listing, selection: Selection) -> Generator[tuple[Listing, Page]]:
     """Read the pages of a listing, in order; stop taking to stop reading.
 
     Runs that come and go meanwhile move others from one page to the next, so that one may be given twice, or
@@ -130,10 +128,10 @@ def pages_of(
     met = _Met()
     # How many pages are wanted is not known where some of their runs are left out here.
     foretell = selection.limit is None or selection.predicate is None
-    with closing(_pages(client, listing, met, selection.limit, foretell=foretell)) as pages:
+    with closing(_pages(read.client, listing, met, selection.limit, foretell=foretell)) as pages:
         yield from pages
     if isinstance(listing, ProjectListing) and not met.complete:
-        yield from _missed(client, listing, met)
+        yield from _missed(read, listing, met)
 
 
 def _pages(
@@ -232,8 +230,9 @@ def _judged(
     return projected
 
 
-def _missed(client: Client, listing: ProjectListing, met: _Met) -> Iterator[tuple[Listing, Page]]:
+def _missed(read: Read, listing: ProjectListing, met: _Met) -> Iterator[tuple[Listing, Page]]:
     """Read the runs that the pages missed."""
+    client = read.client
     # Ids alone come in few large pages, between which less can change.
     names = replace(listing, fields=NodeFields(), per_page=MOST_PER_PAGE - 1)
     for _ in range(_MOST_LISTINGS):
@@ -253,7 +252,7 @@ def _missed(client: Client, listing: ProjectListing, met: _Met) -> Iterator[tupl
             f"could not read {listing.asked} completely: the server counts {counted} and gives"
             f" {len(there.names)}; try again, or set on_error='skip' to do without the others"
         )
-    if len(there.names) < counted:
+    if len(there.names) < counted and not read.looks:
         # Two listings that give the same are believed, rather than a count.
         msg = f"{listing.asked}: the server counts {counted} and gives {len(there.names)}, in every listing"
         warn(msg, CountWarning)
@@ -312,7 +311,7 @@ def _read_or_lost(
 ) -> Iterator[tuple[Listing, Page]]:
     """Read the pages of a listing; where runs may be left out, those that come, and take note of the others."""
     taken, met = 0, set[str]()
-    with closing(pages_of(read.client, listing, selection)) as pages:
+    with closing(pages_of(read, listing, selection)) as pages:
         try:
             for known, page in pages:
                 taken += len(page.nodes) + len(page.missing)
@@ -375,9 +374,7 @@ def _look_for(read: Read, selection: Selection, listing: Listing, met: set[str])
     plain = replace(
         listing, filters=only_named(out), pushed=flt.EMPTY, fields=NodeFields(), per_page=len(out)
     )
-    there = {
-        node.name for _, page in pages_of(read.client, plain, selection) for node in page.nodes
-    }
+    there = {node.name for _, page in pages_of(read, plain, selection) for node in page.nodes}
     missing = [name for name in out if name not in there]
     if missing and selection.on_error == "raise":
         raise run_not_found(missing[0], listing.path)

@@ -127,7 +127,9 @@ def _looked_at(client: Client, plan: RunsPlan, most: int) -> RunsPlan:
             few = Selection(paths=(project,), filters=EMPTY, limit=most, order=end)
             buffer = RunsBuffer()
             try:
-                for path, node in list_runs(Read(client), few, replace(fields, plain=("name",))):
+                for path, node in list_runs(
+                    Read(client, looks=True), few, replace(fields, plain=("name",))
+                ):
                     buffer.add(path, [node])
             except ABSENT:
                 if plan.scan.selection.on_error == "raise":
@@ -172,7 +174,7 @@ def _with_spelled_numbers(client: Client, plan: RunsPlan, index: Index) -> Index
     )
     fields = RunsSchema(columns=dict.fromkeys(mixed, pl.String())).fields()
     types: Index = {}
-    for listing, page in read_pages(Read(client), everything, fields):
+    for listing, page in read_pages(Read(client, looks=True), everything, fields):
         buffer = RunsBuffer()
         buffer.add(listing.path, page.nodes)
         merge_index(types, leaf_types(buffer))
@@ -273,8 +275,9 @@ def collect_runs(
         listed = None
         if read.losses is not None:
             read.losses[:] = before
-    warn_imprecise(pages.imprecise)
-    warn_collided(pages.collided)
+    if not read.looks:
+        warn_imprecise(pages.imprecise)
+        warn_collided(pages.collided)
     runs = pages.runs
     if late is not None:
         places = rows_where(frame, late)[: plan.scan.selection.limit]
@@ -323,13 +326,15 @@ def iter_pages(
             yield ListedRuns(runs, page.frame.select(wanted), plan.index)
     except GeneratorExit:
         # Who has enough of them is told of what came.
-        _tell_pages(pages)
+        _tell_pages(read, pages)
         raise
-    _tell_pages(pages)
+    _tell_pages(read, pages)
 
 
-def _tell_pages(pages: PromisedPages) -> None:
+def _tell_pages(read: Read, pages: PromisedPages) -> None:
     """Warn of values and keys of pages that their columns do not hold."""
+    if read.looks:
+        return
     warn_imprecise(pages.imprecise)
     warn_collided(pages.collided)
     warn_new_keys(pages.new, "pages")
@@ -425,7 +430,7 @@ def try_pushed(client: Client, selection: Selection) -> None:
     columns = ("run_id", *(predicate_columns(selection.claim) or ()))
     few = replace(selection, predicate=None, limit=_TRIED_ON)
     plan = plan_runs(client, RunsScan(selection=few, columns=columns))
-    for _ in iter_pages(Read(client), plan):
+    for _ in iter_pages(Read(client, looks=True), plan):
         pass
 
 
@@ -438,7 +443,7 @@ def _claimed(read: Read, selection: Selection, plan: RunsPlan) -> tuple[set[str]
         replace(plan, columns=None if columns is None else ("run_id", *columns)), plan.index
     )
     names: list[str] = []
-    for page in _iter_runs(Read(read.client), few, pages):
+    for page in _iter_runs(Read(read.client, looks=True), few, pages):
         names += [node.name for node in page.nodes]
         pages.add(page)
     frame = pages.joined()

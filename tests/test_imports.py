@@ -16,7 +16,7 @@ from wbframe.server import serve
 ROOT = Path(wbframe.__file__).parent
 # Rooms from the ground up: each imports from those before its own line alone, types too.
 ROOMS = [
-    {"report", "_version"},
+    {"report", "warn", "_version"},
     {"errors"},
     {"core.filters", "core.batches", "core.hints"},
     {"core.model"},

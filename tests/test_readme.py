@@ -232,7 +232,9 @@ def test_what_the_table_says_of_wbframe():
         assert read("cadence")["eval"].to_list() == [
             i / 4 if i % 10 == 0 else None for i in range(20)
         ]
-        wbframe.polars.read_histories("wbframe/demo", keys=["train/loss"], client=client)
+        wbframe.polars.read_histories(
+            "wbframe/demo", keys=["train/loss"], samples=500, client=client
+        )
         assert client.last_report.requests == 2
 
 

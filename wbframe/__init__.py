@@ -24,6 +24,8 @@ from wbframe.polars import read_histories, read_runs, scan_histories, scan_runs
 from wbframe.report import LeftOut, Progress, ScanReport
 
 if TYPE_CHECKING:
+    last_report: ScanReport | None
+    last_reports: dict[str, ScanReport]
     from wbframe import arrow, buckets, pandas, polars, server
     from wbframe.core.doctor.report import DoctorReport
     from wbframe.dropin.api import Api
@@ -52,6 +54,8 @@ __all__ = [
     "doctor",
     "errors",
     "explain",
+    "last_report",
+    "last_reports",
     "of",
     "pandas",
     "polars",
@@ -77,12 +81,18 @@ _LAZY = {
     "Run": "wbframe.dropin.run",
     "Runs": "wbframe.dropin.runs",
 }
+_REPORTS = frozenset({"last_report", "last_reports"})
 _LAZY_MODULES = frozenset({"arrow", "pandas", "server"})
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY_MODULES:
         return importlib.import_module(f"wbframe.{name}")
+    if name in _REPORTS:
+        # Of the client that reads where none is given; making it sends nothing.
+        return getattr(
+            importlib.import_module("wbframe.io.client.client").client_or_default(None), name
+        )
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(

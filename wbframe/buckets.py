@@ -98,9 +98,10 @@ def scan_buckets(
     limit
         The most runs; exact, and counted after `filters`. None for all.
     on_error
-        What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them out,
-        with a `LeftOutWarning` and a report that names each and says why. What it takes to know the columns is
-        never left out.
+        What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them
+        out, with a `LeftOutWarning` and a report that names each and says why: also runs, sweeps and projects
+        of a list that are not there, as long as one project is. What it takes to know the columns is never
+        left out.
     infer_schema_runs
         Runs that are looked at for the keys where a server cannot tell those of all runs.
     on_new_key
@@ -108,7 +109,8 @@ def scan_buckets(
         with a `NewKeyWarning`, or ``"raise"``. By name they can be read.
     client
         The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and key,
-        found as the official SDK does it.
+        found as the official SDK does it. Its `last_report` (`wbframe.last_report` of the default) says what
+        the read did; of a scan, when it was collected.
 
     Returns
     -------
@@ -191,12 +193,14 @@ def read_buckets(
     limit
         The most runs; exact, and counted after `filters`. None for all.
     on_error
-        What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them out,
-        with a `LeftOutWarning` and a report that names each and says why. What it takes to know the columns is
-        never left out.
+        What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them
+        out, with a `LeftOutWarning` and a report that names each and says why: also runs, sweeps and projects
+        of a list that are not there, as long as one project is. What it takes to know the columns is never
+        left out.
     client
         The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and key,
-        found as the official SDK does it.
+        found as the official SDK does it. Its `last_report` (`wbframe.last_report` of the default) says what
+        the read did; of a scan, when it was collected.
     progress
         True for a tqdm bar, or lines on stderr where that is no terminal; or a function that gets a `Progress`.
 

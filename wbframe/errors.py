@@ -32,6 +32,7 @@
     ├── FilterWarning                    the server's filter may not mean what it says
     ├── LeftOutWarning                   runs were left out, as ``on_error="skip"`` asks
     ├── NoKeyWarning                     there is no API key, so that only what is public is found
+    ├── SampledWarning                   runs were thinned out, and nobody had asked for a sample
     ├── PlainHttpWarning                 the key goes over the network unencrypted
     ├── PrecisionWarning                 Float64 cannot hold every digit of a key
     ├── NewKeyWarning                    keys were left out that the schema did not promise
@@ -40,11 +41,17 @@
 
 Messages are one line: what was asked, what went wrong, how often it was tried, what to do next. They never hold a
 key or a signed URL. An error that ends a read has the `ScanReport` so far as `report`.
+
+A scan raises the same. Only where polars runs it by a function of its own (`pl.collect_all`, `pl.concat`, a
+``group_by``) it may raise a `polars.exceptions.ComputeError` in its place: that says which error it was, and
+`unwrap` gives it.
 """
 
 from __future__ import annotations
 
+import copy
 import difflib
+from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -80,6 +87,7 @@ __all__ = [
     "RefusedKeyError",
     "RequestError",
     "RunNotFoundError",
+    "SampledWarning",
     "SchemaMismatchError",
     "StatusError",
     "SweepNotFoundError",
@@ -89,6 +97,7 @@ __all__ = [
     "WbframeWarning",
     "did_you_mean",
     "one_of",
+    "unwrap",
 ]
 
 
@@ -244,6 +253,10 @@ class NoKeyWarning(WbframeWarning):
     """No API key was found, and the server answers without one: what is not public is not found."""
 
 
+class SampledWarning(WbframeWarning):
+    """The server thinned runs out, though no number of `samples` was asked for."""
+
+
 class PlainHttpWarning(WbframeWarning):
     """The key goes over the network unencrypted, to a host that is not this one."""
 
@@ -311,3 +324,54 @@ def one_of(argument: str, value: object, allowed: Iterable[str]) -> UsageError:
     return UsageError(
         f"`{argument}` must be one of {listed}; got {value!r}.{did_you_mean(str(value), names)}"
     )
+
+
+# What was raised where another library may make its own error of it; a traceback would hold what was read.
+_remembered: deque[WbframeError | WbframeWarning] = deque(maxlen=8)
+
+
+def remember(error: WbframeError | WbframeWarning) -> None:
+    """Keep what is about to be raised into another library, for `unwrap`."""
+    kept = copy.copy(error)
+    kept.__cause__ = error.__cause__
+    _remembered.append(kept)
+
+
+def unwrap(error: BaseException) -> WbframeError | WbframeWarning | None:
+    """Give the error of wbframe that an error of polars stands for.
+
+    Parameters
+    ----------
+    error
+        What was raised.
+
+    Returns
+    -------
+    WbframeError, WbframeWarning or None
+        The error itself if it is one, its cause or context if that is one, or the one that its message repeats,
+        of the last few of this process; a warning where filters made an error of it. None if there is none.
+
+    Examples
+    --------
+    >>> import polars as pl, wbframe.server
+    >>> with wbframe.server.serve(project="demo") as server:
+    ...     client = wbframe.Client(server.url, server.api_key)
+    ...     lazy = pl.scan_wandb_runs("wbframe/no-such", client=client)
+    ...     try:
+    ...         pl.collect_all([lazy])
+    ...     except pl.exceptions.ComputeError as error:
+    ...         print(type(unwrap(error)).__name__)
+    ProjectNotFoundError
+    """
+    met: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in met:
+        if isinstance(link, WbframeError | WbframeWarning):
+            return link
+        met.add(id(link))
+        link = link.__cause__ or link.__context__
+    said = str(error)
+    for each in reversed(_remembered):
+        if f"{type(each).__name__}: {each}" in said:
+            return each
+    return None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _Frame = TypeVar("_Frame")
 
@@ -155,6 +155,19 @@ class ScanReport:
         """Whether some run has more rows than came back."""
         return self.sampled_runs > 0
 
+    def to_dict(self) -> dict[str, Any]:
+        """Give it as plain values, as pandas and Arrow keep it."""
+        return asdict(self)
+
+    @classmethod
+    def of_dict(cls, given: Mapping[str, Any]) -> ScanReport:
+        """Make it of what `to_dict` gave, be it through JSON."""
+        values: dict[str, Any] = {
+            name: tuple(each) if isinstance(each, list) else each for name, each in given.items()
+        }
+        values["left_out"] = tuple(LeftOut(**each) for each in given["left_out"])
+        return cls(**values)
+
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
@@ -164,6 +177,15 @@ class Traffic:
     retries: int = 0
     bytes_received: int = 0
     waited: float = 0.0
+
+    def __add__(self, other: Traffic) -> Traffic:
+        """Give both together."""
+        return Traffic(
+            self.requests + other.requests,
+            self.retries + other.retries,
+            self.bytes_received + other.bytes_received,
+            self.waited + other.waited,
+        )
 
     def __sub__(self, other: Traffic) -> Traffic:
         """Give what came in between."""
@@ -206,11 +228,12 @@ class Progress:
 _reports: dict[int, ScanReport] = {}
 
 
-def reported(frame: _Frame, report: ScanReport) -> _Frame:
+def reported(frame: _Frame, report: ScanReport | None) -> _Frame:
     """Keep the report of a fresh frame."""
-    _reports[id(frame)] = report
-    # Or the next frame that gets this id would have this report.
-    weakref.finalize(frame, _reports.pop, id(frame), None)
+    if report is not None:
+        _reports[id(frame)] = report
+        # Or the next frame that gets this id would have this report.
+        weakref.finalize(frame, _reports.pop, id(frame), None)
     return frame
 
 

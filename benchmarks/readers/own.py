@@ -59,7 +59,7 @@ def drop_in(args: dict[str, Any]) -> Any:
 def scanned(args: dict[str, Any]) -> pl.DataFrame:
     """Read a few columns of a few runs and steps by a lazy query."""
     rows = pl.scan_wandb_histories(
-        args["path"], run_columns=["config.param_00"], client=client_of(args)
+        args["path"], samples=500, run_columns=["config.param_00"], client=client_of(args)
     )
     wanted = rows.filter(pl.col("config.param_00") > args["above"], pl.col("_step") < args["below"])
     return wanted.select("run_id", "_step", args["key"]).collect()
@@ -68,7 +68,7 @@ def scanned(args: dict[str, Any]) -> pl.DataFrame:
 def read_and_filtered(args: dict[str, Any]) -> pl.DataFrame:
     """Read everything, and give the same as `scanned`."""
     rows = pl.read_wandb_histories(
-        args["path"], run_columns=["config.param_00"], client=client_of(args)
+        args["path"], samples=500, run_columns=["config.param_00"], client=client_of(args)
     )
     wanted = rows.filter(pl.col("config.param_00") > args["above"], pl.col("_step") < args["below"])
     return wanted.select("run_id", "_step", args["key"])

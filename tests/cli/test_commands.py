@@ -243,7 +243,9 @@ def test_the_demo_shows_what_the_readers_give(run, served):
     code, out, err = run("demo")
     assert (code, err) == (0, "")
     text = out.decode()
-    rows = wbframe.polars.read_histories("wbframe/demo", keys=["train/loss", "eval/loss"])
+    rows = wbframe.polars.read_histories(
+        "wbframe/demo", keys=["train/loss", "eval/loss"], samples=500
+    )
     assert f"shape: ({rows.height:_}, 5)" in text
     assert f"{rows.height:,} of 9,725 rows of 24 runs" in text
     assert 'pl.read_wandb_runs("<entity>/<project>")' in text

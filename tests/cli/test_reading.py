@@ -24,7 +24,7 @@ READS = [
     (["runs", "wbframe/demo", "--override", "summary.train/loss=Float64"], "read_runs", {"schema_overrides": {"summary.train/loss": pl.Float64}}),
     (["runs", "wbframe/demo", "-c", "varying"], "read_runs", {"columns": "varying"}),
     (["runs", "wbframe/demo", "-c", "used"], "read_runs", {"columns": "used"}),
-    (["histories", "wbframe/demo", "-k", "scalars"], "read_histories", {"keys": "scalars"}),
+    (["histories", "wbframe/demo", "-k", "scalars", "--samples", "500"], "read_histories", {"keys": "scalars", "samples": 500}),
     (["histories", RAGGED, "-k", "train/loss", "-k", "eval/loss"], "read_histories", {"keys": ["train/loss", "eval/loss"]}),
     (["histories", RAGGED, "-k", "train/loss", "-k", "eval/loss", "--match", "all"], "read_histories", {"keys": ["train/loss", "eval/loss"], "match": "all"}),
     (["histories", RAGGED, "-k", "train/loss", "--samples", "7"], "read_histories", {"keys": ["train/loss"], "samples": 7}),

@@ -51,7 +51,12 @@ def runs(client):
 
 def histories(client):
     return pl.read_wandb_histories(
-        PATH, keys=["train/loss", "eval/*"], run_columns=["name"], limit=5, client=client
+        PATH,
+        samples=500,
+        keys=["train/loss", "eval/*"],
+        run_columns=["name"],
+        limit=5,
+        client=client,
     )
 
 

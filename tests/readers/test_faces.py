@@ -37,9 +37,9 @@ CALLS = {
     "rows": ("histories", "wbframe/ragged", {"samples": 10_000}),
     "rows, some": ("histories", "wbframe/ragged", {"keys": ["train/loss", "eval/loss", "flag"], "run_columns": ["state", "tags", "config.lr"]}),
     "rows, whole numbers": ("histories", "wbframe/ragged", {"keys": ["big/odd", "train/loss"], "schema_overrides": {"big/odd": pl.Int64}}),
-    "rows, machine": ("histories", "wbframe/ragged", {"stream": "system"}),
+    "rows, machine": ("histories", "wbframe/ragged", {"stream": "system", "samples": 500}),
     "rows, none": ("histories", "wbframe/empty", {"keys": ["a"]}),
-    "rows, demo": ("histories", "wbframe/demo", {"keys": ["train/loss", "eval/best"], "limit": 4}),
+    "rows, demo": ("histories", "wbframe/demo", {"keys": ["train/loss", "eval/best"], "samples": 500, "limit": 4}),
 }  # fmt: skip
 CALL = pytest.mark.parametrize(("what", "path", "options"), CALLS.values(), ids=CALLS.keys())
 
@@ -191,14 +191,15 @@ def test_an_unknown_backend_is_refused_before_any_request(web, client):
 
 @pytest.mark.parametrize("what", ["runs", "histories"])
 def test_frames_say_how_they_were_read(what, client):
-    table = reader(wbframe.arrow, what)("wbframe/demo", client=client)
+    options = {"client": client, **({"samples": 500} if what == "histories" else {})}
+    table = reader(wbframe.arrow, what)("wbframe/demo", **options)
     report = json.loads(table.schema.metadata[b"wbframe"])
     assert report["kind"] == what
     assert report["rows"] == table.num_rows
-    frame = reader(wbframe.pandas, what)("wbframe/demo", client=client)
+    frame = reader(wbframe.pandas, what)("wbframe/demo", **options)
     assert frame.attrs["wbframe"] == asdict(client.last_report)
     json.dumps(frame.attrs["wbframe"])
-    polars = reader(wbframe.polars, what)("wbframe/demo", client=client)
+    polars = reader(wbframe.polars, what)("wbframe/demo", **options)
     assert polars.wandb.report == client.last_report
     assert polars.clone().wandb.report is None
 
@@ -218,8 +219,9 @@ def test_reports_of_frames_that_are_gone_are_gone_too(client):
 
 
 def test_duckdb_reads_tables_and_streams(client):
-    table = wbframe.arrow.read_histories("wbframe/demo", keys=["train/loss"], client=client)
-    stream = wbframe.arrow.histories_reader("wbframe/demo", keys=["train/loss"], client=client)
+    options = {"keys": ["train/loss"], "samples": 500, "client": client}
+    table = wbframe.arrow.read_histories("wbframe/demo", **options)
+    stream = wbframe.arrow.histories_reader("wbframe/demo", **options)
     runs = wbframe.arrow.runs_reader("wbframe/demo", client=client)
     connection = duckdb.connect()
     connection.register("rows", table)

@@ -274,16 +274,16 @@ def test_run_columns_have_the_dtypes_of_overrides(client):
 
 
 def test_run_ids_join_with_those_of_the_runs_frame(client):
-    rows = read_histories(DEMO, keys=["train/loss"], client=client)
+    rows = read_histories(DEMO, keys=["train/loss"], samples=500, client=client)
     runs = read_runs(DEMO, columns=["run_id", "state"], client=client)
     assert rows.join(runs, on="run_id").height == rows.height
 
 
 def test_several_projects_give_one_frame(client):
     frame = read_histories(
-        [RAGGED, DEMO], keys=["train/loss"], run_columns=["project"], client=client
+        [RAGGED, DEMO], keys=["train/loss"], samples=500, run_columns=["project"], client=client
     )
-    one = read_histories(DEMO, keys=["train/loss"], client=client)
+    one = read_histories(DEMO, keys=["train/loss"], samples=500, client=client)
     assert_frame_equal(frame.filter(project="demo").drop("project"), one)
     assert frame["project"].unique(maintain_order=True).to_list() == ["ragged", "demo"]
 
@@ -300,7 +300,7 @@ def test_a_sweep_and_a_run(client):
 
 @pytest.mark.parametrize("spelling", ["cpu", "system.cpu", "system/cpu"])
 def test_machine_metrics_in_any_spelling(spelling, ragged_project, client):
-    frame = read_histories(RAGGED, stream="system", keys=[spelling], client=client)
+    frame = read_histories(RAGGED, stream="system", keys=[spelling], samples=500, client=client)
     assert frame.columns == ["run_id", "_runtime", "_timestamp", "system.cpu"]
     rows = ragged_project.run("drifting").events.to_dicts()
     of_run = frame.filter(run_id="drifting")
@@ -309,7 +309,7 @@ def test_machine_metrics_in_any_spelling(spelling, ragged_project, client):
 
 
 def test_all_machine_metrics(ragged_project, client):
-    frame = read_histories(RAGGED, stream="system", client=client)
+    frame = read_histories(RAGGED, stream="system", samples=500, client=client)
     assert frame.columns[3:] == ["system.cpu", "system.gpu.0.gpu", "system.memory_percent"]
     rows = ragged_project.run("drifting").events.to_dicts()
     gpu = [
@@ -320,7 +320,7 @@ def test_all_machine_metrics(ragged_project, client):
 
 @pytest.mark.parametrize("spelling", ["gpu*", "system.gpu*", "system/gpu*"])
 def test_globs_of_machine_metrics(spelling, client):
-    frame = read_histories(RAGGED, stream="system", keys=[spelling], client=client)
+    frame = read_histories(RAGGED, stream="system", keys=[spelling], samples=500, client=client)
     assert frame.columns[3:] == ["system.gpu.0.gpu"]
     assert frame["system.gpu.0.gpu"].null_count() == 0
 
@@ -527,7 +527,8 @@ def test_a_run_that_vanishes_between_listing_and_reading_is_an_error():
 
 def test_progress_tells_runs_and_rows(client):
     told = []
-    frame = read_histories(DEMO, keys=["train/loss"], progress=told.append, client=client)
+    options = {"samples": 500, "progress": told.append, "client": client}
+    frame = read_histories(DEMO, keys=["train/loss"], **options)
     assert {each.kind for each in told} == {"runs", "histories"}
     last = told[-1]
     assert (last.kind, last.done, last.total, last.rows) == ("histories", 24, 24, frame.height)

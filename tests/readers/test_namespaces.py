@@ -93,13 +93,13 @@ def test_from_runs_to_histories_and_back(client):
         "wbframe/demo", limit=5, columns=["entity", "project", "run_id", "state"], client=client
     )
     rows = runs.wandb.histories(
-        keys=["train/loss"], run_columns=["entity", "project"], client=client
+        keys=["train/loss"], samples=500, run_columns=["entity", "project"], client=client
     )
     back = rows.wandb.runs(columns=runs.columns, client=client)
     assert_frame_equal(back, runs)
     pandas = wbframe.pandas.read_runs("wbframe/demo", limit=5, client=client)
     assert_frame_equal(
-        pl.from_pandas(pandas.wandb.histories(keys=["train/loss"], client=client)),
+        pl.from_pandas(pandas.wandb.histories(keys=["train/loss"], samples=500, client=client)),
         rows.drop("entity", "project"),
     )
 
@@ -168,9 +168,8 @@ def test_options_go_through(client):
     )  # fmt: skip
     assert rows["_step"].tolist() == [50, 70, 90]
     assert isinstance(rows["state"].dtype, pd.ArrowDtype)
-    assert frame.wandb.histories(stream="system", keys=["cpu"], client=client)[
-        "run_id"
-    ].unique().tolist() == ["cadence1"]
+    cpu = frame.wandb.histories(stream="system", keys=["cpu"], samples=500, client=client)
+    assert cpu["run_id"].unique().tolist() == ["cadence1"]
 
 
 def test_importing_anew_does_not_complain():

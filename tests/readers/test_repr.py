@@ -62,7 +62,7 @@ def test_an_explanation_of_many_conditions_stays_short(client):
     reason="this polars shows no more of a source than that it is one",
 )
 def test_a_plan_has_a_tidy_line_for_each_source(client):
-    options = {"filters": {"name": {"$in": MANY}}, "client": client}
+    options = {"filters": {"displayName": {"$in": MANY}}, "client": client}
     runs = wbframe.scan_runs(RAGGED, **options)
     scans = {
         "WANDB RUNS": runs,

@@ -237,8 +237,9 @@ def test_many_projects_in_one_scan(engine, client):
         == eager.filter(FINISHED).height
     )
     keys = ["train/loss", "loss"]
-    eager = read_histories(paths, keys=keys, run_columns=["project", "state"], client=client)
-    lazy = scan_histories(paths, keys=keys, run_columns=["project", "state"], client=client)
+    options = {"samples": 500, "run_columns": ["project", "state"], "client": client}
+    eager = read_histories(paths, keys=keys, **options)
+    lazy = scan_histories(paths, keys=keys, **options)
     assert_frame_equal(lazy.collect(engine=engine), eager)
     assert_frame_equal(
         lazy.filter(project="odd").collect(engine=engine), eager.filter(project="odd")

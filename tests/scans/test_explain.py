@@ -261,7 +261,7 @@ def test_the_estimate_is_within_a_factor_of_two(query, made):
         return scan_runs(path, client=client, **options)
 
     def rows(path, **options):
-        return scan_histories(path, client=client, **options)
+        return scan_histories(path, client=client, **{"samples": 500, **options})
 
     lazy = query(runs, rows)
     lazy.collect_schema()

@@ -121,7 +121,7 @@ READS = {
         read_histories,
         {"keys": ["train/loss"], "run_columns": ["config.*", "state", "summary.train/loss"]},
     ),
-    "machine": (scan_histories, read_histories, {"stream": "system"}),
+    "machine": (scan_histories, read_histories, {"stream": "system", "samples": 500}),
 }
 
 
@@ -243,8 +243,9 @@ def test_new_config_keys_may_be_left_out_and_are_counted(growing):
 
 def test_new_logged_keys_may_be_left_out_and_are_counted(growing):
     lazy = later(growing, scan_histories)
-    with pytest.warns(NewKeyWarning, match=r"left out 1 keys.*'accuracy' \(runs: 1\)"):
+    with pytest.warns(NewKeyWarning, match=r"left out 1 keys.*'accuracy' \(runs: 1\)") as warned:
         found = lazy.collect()
+    assert [each.filename for each in warned] == [__file__]
     assert found.rows() == [("a", 0, 1.0, 1.0), ("b", 0, 2.0, 2.0)]
 
 
@@ -292,6 +293,7 @@ def test_the_columns_are_those_of_an_eager_read(path, client, data):
     }
     if options["stream"] == "system":
         options["keys"] = None
+    options["samples"] = 500
     lazy = scan_histories(path, client=client, **options)
     try:
         wanted = read_histories(path, client=client, **options).schema

@@ -10,7 +10,7 @@ import pytest
 
 import wbframe
 from tests.whole.truth import PATH, frame_of, project_of
-from wbframe.errors import IncompleteHistoryError, IncompleteHistoryWarning
+from wbframe.errors import IncompleteHistoryError, IncompleteHistoryWarning, SampledWarning
 from wbframe.server import Export, ExportFile, Exports, Features, History, RunRecord
 
 ROWS = [{"_step": step, "loss": step / 2} for step in range(100)]
@@ -52,8 +52,9 @@ def test_a_shortfall_names_the_run_and_the_numbers(serving, export, told, state,
         IncompleteHistoryError, match=rf"^run 'lost' of wbframe/p is incomplete: {told}; read again"
     ):
         whole(client)
-    with pytest.warns(IncompleteHistoryWarning, match=told):
+    with pytest.warns(IncompleteHistoryWarning, match=told) as warned:
         got = whole(client, on_incomplete="warn")
+    assert [each.filename for each in warned] == [whole.__code__.co_filename]
     assert got.filter(run_id="full").height == 100
     assert got.filter(run_id="lost").height == int(told.split()[-2])
 
@@ -127,7 +128,9 @@ def test_machine_metrics_say_that_they_are_capped(serving):
         stepped=False,
     )
     _, client = serving(project_of(replace(FULL, events=events)))
-    got = whole(client, stream="system")
+    # No number of samples was asked for, and every row cannot be had.
+    with pytest.warns(SampledWarning, match="gives machine metrics of long runs in no other way"):
+        got = whole(client, stream="system")
     assert got.height == 999
     assert client.last_report.sampled_runs == 1
     assert client.last_report.sampled

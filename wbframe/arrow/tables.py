@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -39,7 +38,7 @@ def table_of(frame: pl.DataFrame, report: ScanReport) -> pa.Table:
     table = to_arrow(frame)
     metadata = {
         **(table.schema.metadata or {}),
-        METADATA_KEY: json.dumps(asdict(report)).encode(),
+        METADATA_KEY: json.dumps(report.to_dict()).encode(),
     }
     return table.replace_schema_metadata(metadata)
 

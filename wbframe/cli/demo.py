@@ -54,9 +54,13 @@ def show(say: Callable[[str], object]) -> None:
         listed = wbframe.polars.report_of(runs)
         say(f"\n>>> runs = pl.read_wandb_runs({_PATH!r})")
         say(f">>> runs.shape\n{runs.shape}\n>>> runs.select({_SHOWN})\n{runs.select(_SHOWN)}")
-        rows = wbframe.polars.read_histories(_PATH, keys=_KEYS, run_columns=["name"], client=client)
+        rows = wbframe.polars.read_histories(
+            _PATH, keys=_KEYS, samples=500, run_columns=["name"], client=client
+        )
         read = wbframe.polars.report_of(rows)
-        say(f"\n>>> rows = pl.read_wandb_histories({_PATH!r}, keys={_KEYS}, run_columns=['name'])")
+        say(
+            f"\n>>> rows = pl.read_wandb_histories({_PATH!r}, keys={_KEYS}, samples=500, run_columns=['name'])"
+        )
         say(f">>> rows\n{rows}")
     say(f"\n{_KEYS[0]} by _step\n{curves(rows, _KEYS[0], _DRAWN)}")
     if listed is not None and read is not None:

@@ -33,6 +33,7 @@ from wbframe.core.model import (
     RunsScan,
     Selection,
     Stream,
+    Unsaid,
 )
 from wbframe.core.paths import parse_paths
 from wbframe.core.schema.dtypes import dtype_named
@@ -112,11 +113,12 @@ def history_scan(
         raise UsageError("`match='all'` asks for rows that hold all `keys`; name the keys")
     if on_incomplete not in get_args(OnIncomplete):
         raise one_of("on_incomplete", on_incomplete, get_args(OnIncomplete))
+    given = not isinstance(samples, Unsaid)
     if samples is not None:
         samples = _whole_number("samples", samples, least=1)
     elif stream == "system":
-        # Machine metrics are only to be had thinned out; the report says whether they were.
-        samples = MOST_SAMPLES
+        # Machine metrics are only to be had thinned out; a warning says whether they were.
+        samples, given = MOST_SAMPLES, False
     min_step, max_step = _window(min_step, max_step)
     if not isinstance(x_axis, str) or not x_axis:
         raise UsageError(f"`x_axis` must be the name of a key; got {x_axis!r}")
@@ -139,6 +141,7 @@ def history_scan(
         keys=asked,
         scalars=scalars,
         samples=samples,
+        samples_given=given,
         x_axis=x_axis,
         stream=stream,
         match=match,

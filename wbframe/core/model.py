@@ -30,7 +30,13 @@ KeysChosen = Literal["scalars"]
 # Cursors are offsets: newest first, each run that begins while pages are read pushes another onto the next page.
 # W&B's SDK went over to this order for it: https://github.com/wandb/wandb/pull/7675
 DEFAULT_ORDER = "+created_at"
-DEFAULT_SAMPLES = 500
+
+
+class Unsaid(int):
+    """A number that stands where none was given; equal to one that was, and yet told apart."""
+
+
+DEFAULT_SAMPLES: int = Unsaid(500)
 # Rows that servers give at the most, whatever is asked for.
 # Far larger numbers are answered by HTTP 500: https://github.com/wandb/wandb/issues/8291
 MOST_SAMPLES = 10_000
@@ -141,8 +147,8 @@ class HistoryScan:
     """A read of the histories frame; `min_step` is inclusive, `max_step` exclusive.
 
     `keys` make the rows; `narrowed` says that not all of their columns are wanted. `samples` is None for
-    every row. `unlisted` are keys that no run lists, and rows hold. `scalars` says that of all keys those are
-    wanted that hold no objects and no lists.
+    every row; `samples_given` tells whether the caller said so. `unlisted` are keys that no run lists, and rows
+    hold. `scalars` says that of all keys those are wanted that hold no objects and no lists.
     """
 
     selection: Selection
@@ -159,6 +165,7 @@ class HistoryScan:
     overrides: Mapping[str, pl.DataType] = field(default_factory=dict)
     unlisted: tuple[str, ...] = ()
     scalars: bool = False
+    samples_given: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

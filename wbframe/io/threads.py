@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 
+from wbframe.warn import given_at, line_of_program
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
@@ -57,6 +59,8 @@ class Scope:
 
     def __init__(self) -> None:
         self.parent = current()
+        # Its threads are in no program themselves.
+        self.line = line_of_program()
         self._event = threading.Event()
         self._using: dict[int, Any] = {}
         self._lock = threading.Lock()
@@ -103,7 +107,8 @@ class Scope:
             before, _local.scope = current(), self
             try:
                 check()
-                return work(*items)
+                with given_at(self.line):
+                    return work(*items)
             finally:
                 _local.scope = before
 

@@ -49,7 +49,7 @@ class FrameNamespace:
 
     @property
     def report(self) -> ScanReport | None:
-        """How this frame was read; None if no reader returned it as it is."""
+        """How this frame was read; None if no reader returned it as it is: see a client's `last_report`."""
         return report_of(self._frame)
 
     def histories(
@@ -86,9 +86,9 @@ class FrameNamespace:
             ``stream="system"`` any of the spellings ``"cpu"``, ``"system.cpu"``, ``"system/cpu"``.
         samples
             Rows of a run at the most. More are sampled down by the server, evenly: of named keys each group
-            that is logged together by itself, of all keys whole rows, so that rare keys lose more. The
-            frame's metadata says whether it happened. None for every logged row: from exported files, and
-            live for what is not exported, checked to be complete.
+            that is logged together by itself, of all keys whole rows, so that rare keys lose more. The report
+            says whether it happened, and a `SampledWarning` where no number was given. None for every logged
+            row: from exported files, and live for what is not exported, checked to be complete.
         x_axis
             A key that stands beside `_step`; other than `_step`, only rows that hold it are read.
         stream
@@ -108,15 +108,17 @@ class FrameNamespace:
             ``"raise"``, or ``"warn"``.
         on_error
             What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave
-            them out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know
-            the columns is never left out.
+            them out, with a `LeftOutWarning` and a report that names each and says why: also runs, sweeps and
+            projects of a list that are not there, as long as one project is. What it takes to know the
+            columns is never left out.
         convert_integer
             True makes those Float64 columns Int64 that hold whole numbers alone, all below 2**53 so that they
             are exact; but not columns of `schema_overrides`. As ``convert_dtypes`` of pandas does it, without
             its other changes.
         client
             The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and
-            key, found as the official SDK does it.
+            key, found as the official SDK does it. Its `last_report` (`wbframe.last_report` of the default)
+            says what the read did; of a scan, when it was collected.
         progress
             True for a tqdm bar, or lines on stderr where that is no terminal; or a function that gets a
             `Progress`.
@@ -187,12 +189,14 @@ class FrameNamespace:
             Steps to sum up: `min_step` is inclusive, `max_step` exclusive. No server is known to cut buckets so:
             they are made of every row of these steps.
         on_error
-            What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them
-            out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know the
+            What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave
+            them out, with a `LeftOutWarning` and a report that names each and says why: also runs, sweeps and
+            projects of a list that are not there, as long as one project is. What it takes to know the
             columns is never left out.
         client
-            The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and key,
-            found as the official SDK does it.
+            The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and
+            key, found as the official SDK does it. Its `last_report` (`wbframe.last_report` of the default)
+            says what the read did; of a scan, when it was collected.
         progress
             True for a tqdm bar, or lines on stderr where that is no terminal; or a function that gets a
             `Progress`.
@@ -243,15 +247,17 @@ class FrameNamespace:
             and pandas' names (``"Int64"``, ``"datetime64[us, UTC]"``) say the same.
         on_error
             What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave
-            them out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know
-            the columns is never left out.
+            them out, with a `LeftOutWarning` and a report that names each and says why: also runs, sweeps and
+            projects of a list that are not there, as long as one project is. What it takes to know the
+            columns is never left out.
         convert_integer
             True makes those Float64 columns Int64 that hold whole numbers alone, all below 2**53 so that they
             are exact; but not columns of `schema_overrides`. As ``convert_dtypes`` of pandas does it, without
             its other changes.
         client
             The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and
-            key, found as the official SDK does it.
+            key, found as the official SDK does it. Its `last_report` (`wbframe.last_report` of the default)
+            says what the read did; of a scan, when it was collected.
         progress
             True for a tqdm bar, or lines on stderr where that is no terminal; or a function that gets a
             `Progress`.

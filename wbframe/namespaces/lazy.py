@@ -73,9 +73,9 @@ class LazyFrameNamespace:
             ``stream="system"`` any of the spellings ``"cpu"``, ``"system.cpu"``, ``"system/cpu"``.
         samples
             Rows of a run at the most. More are sampled down by the server, evenly: of named keys each group
-            that is logged together by itself, of all keys whole rows, so that rare keys lose more. The
-            frame's metadata says whether it happened. None for every logged row: from exported files, and
-            live for what is not exported, checked to be complete.
+            that is logged together by itself, of all keys whole rows, so that rare keys lose more. The report
+            says whether it happened, and a `SampledWarning` where no number was given. None for every logged
+            row: from exported files, and live for what is not exported, checked to be complete.
         x_axis
             A key that stands beside `_step`; other than `_step`, only rows that hold it are read.
         stream
@@ -95,8 +95,9 @@ class LazyFrameNamespace:
             ``"raise"``, or ``"warn"``.
         on_error
             What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave
-            them out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know
-            the columns is never left out.
+            them out, with a `LeftOutWarning` and a report that names each and says why: also runs, sweeps and
+            projects of a list that are not there, as long as one project is. What it takes to know the
+            columns is never left out.
         infer_schema_runs
             Runs that are looked at for the keys where a server cannot tell those of all runs.
         on_new_key
@@ -104,7 +105,8 @@ class LazyFrameNamespace:
             ``"ignore"`` with a `NewKeyWarning`, or ``"raise"``. By name they can be read.
         client
             The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and
-            key, found as the official SDK does it.
+            key, found as the official SDK does it. Its `last_report` (`wbframe.last_report` of the default)
+            says what the read did; of a scan, when it was collected.
 
         Returns
         -------
@@ -170,8 +172,9 @@ class LazyFrameNamespace:
             Steps to sum up: `min_step` is inclusive, `max_step` exclusive. No server is known to cut buckets so:
             they are made of every row of these steps.
         on_error
-            What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them
-            out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know the
+            What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave
+            them out, with a `LeftOutWarning` and a report that names each and says why: also runs, sweeps and
+            projects of a list that are not there, as long as one project is. What it takes to know the
             columns is never left out.
         infer_schema_runs
             Runs that are looked at for the keys where a server cannot tell those of all runs.
@@ -179,8 +182,9 @@ class LazyFrameNamespace:
             What to do, where all keys or a glob of them are read, with those that were logged since: ``"ignore"``
             with a `NewKeyWarning`, or ``"raise"``. By name they can be read.
         client
-            The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and key,
-            found as the official SDK does it.
+            The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and
+            key, found as the official SDK does it. Its `last_report` (`wbframe.last_report` of the default)
+            says what the read did; of a scan, when it was collected.
 
         Returns
         -------
@@ -229,8 +233,9 @@ class LazyFrameNamespace:
             and pandas' names (``"Int64"``, ``"datetime64[us, UTC]"``) say the same.
         on_error
             What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave
-            them out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know
-            the columns is never left out.
+            them out, with a `LeftOutWarning` and a report that names each and says why: also runs, sweeps and
+            projects of a list that are not there, as long as one project is. What it takes to know the
+            columns is never left out.
         infer_schema_runs
             Runs that are looked at for the columns where a server has no index of them.
         on_new_key
@@ -239,7 +244,8 @@ class LazyFrameNamespace:
             read.
         client
             The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and
-            key, found as the official SDK does it.
+            key, found as the official SDK does it. Its `last_report` (`wbframe.last_report` of the default)
+            says what the read did; of a scan, when it was collected.
 
         Returns
         -------

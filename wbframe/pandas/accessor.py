@@ -9,6 +9,7 @@ from wbframe.core.explain import describe_namespace
 from wbframe.core.model import DEFAULT_BINS, DEFAULT_SAMPLES
 from wbframe.core.paths import paths_of
 from wbframe.pandas.reads import read_buckets, read_histories, read_runs
+from wbframe.report import ScanReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -56,6 +57,12 @@ class FrameAccessor:
         ]
         return paths_of(plain, names, path)
 
+    @property
+    def report(self) -> ScanReport | None:
+        """How this frame was read, or the frame that it was made of as far as pandas keeps `attrs`; else None."""
+        kept = self._frame.attrs.get("wbframe")
+        return None if kept is None else ScanReport.of_dict(kept)
+
     def histories(
         self,
         *,
@@ -91,9 +98,9 @@ class FrameAccessor:
             ``stream="system"`` any of the spellings ``"cpu"``, ``"system.cpu"``, ``"system/cpu"``.
         samples
             Rows of a run at the most. More are sampled down by the server, evenly: of named keys each group
-            that is logged together by itself, of all keys whole rows, so that rare keys lose more. The
-            frame's metadata says whether it happened. None for every logged row: from exported files, and
-            live for what is not exported, checked to be complete.
+            that is logged together by itself, of all keys whole rows, so that rare keys lose more. The report
+            says whether it happened, and a `SampledWarning` where no number was given. None for every logged
+            row: from exported files, and live for what is not exported, checked to be complete.
         x_axis
             A key that stands beside `_step`; other than `_step`, only rows that hold it are read.
         stream
@@ -113,8 +120,9 @@ class FrameAccessor:
             ``"raise"``, or ``"warn"``.
         on_error
             What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave
-            them out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know
-            the columns is never left out.
+            them out, with a `LeftOutWarning` and a report that names each and says why: also runs, sweeps and
+            projects of a list that are not there, as long as one project is. What it takes to know the
+            columns is never left out.
         convert_integer
             True makes those Float64 columns Int64 that hold whole numbers alone, all below 2**53 so that they
             are exact; but not columns of `schema_overrides`. As ``convert_dtypes`` of pandas does it, without
@@ -123,7 +131,8 @@ class FrameAccessor:
             ``"numpy"``, ``"numpy_nullable"`` or ``"pyarrow"``, as pandas' own readers have it.
         client
             The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and
-            key, found as the official SDK does it.
+            key, found as the official SDK does it. Its `last_report` (`wbframe.last_report` of the default)
+            says what the read did; of a scan, when it was collected.
         progress
             True for a tqdm bar, or lines on stderr where that is no terminal; or a function that gets a
             `Progress`.
@@ -195,14 +204,16 @@ class FrameAccessor:
             Steps to sum up: `min_step` is inclusive, `max_step` exclusive. No server is known to cut buckets so:
             they are made of every row of these steps.
         on_error
-            What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them
-            out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know the
+            What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave
+            them out, with a `LeftOutWarning` and a report that names each and says why: also runs, sweeps and
+            projects of a list that are not there, as long as one project is. What it takes to know the
             columns is never left out.
         dtype_backend
             ``"numpy"``, ``"numpy_nullable"`` or ``"pyarrow"``, as pandas' own readers have it.
         client
-            The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and key,
-            found as the official SDK does it.
+            The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and
+            key, found as the official SDK does it. Its `last_report` (`wbframe.last_report` of the default)
+            says what the read did; of a scan, when it was collected.
         progress
             True for a tqdm bar, or lines on stderr where that is no terminal; or a function that gets a
             `Progress`.
@@ -254,8 +265,9 @@ class FrameAccessor:
             and pandas' names (``"Int64"``, ``"datetime64[us, UTC]"``) say the same.
         on_error
             What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave
-            them out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know
-            the columns is never left out.
+            them out, with a `LeftOutWarning` and a report that names each and says why: also runs, sweeps and
+            projects of a list that are not there, as long as one project is. What it takes to know the
+            columns is never left out.
         convert_integer
             True makes those Float64 columns Int64 that hold whole numbers alone, all below 2**53 so that they
             are exact; but not columns of `schema_overrides`. As ``convert_dtypes`` of pandas does it, without
@@ -264,7 +276,8 @@ class FrameAccessor:
             ``"numpy"``, ``"numpy_nullable"`` or ``"pyarrow"``, as pandas' own readers have it.
         client
             The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and
-            key, found as the official SDK does it.
+            key, found as the official SDK does it. Its `last_report` (`wbframe.last_report` of the default)
+            says what the read did; of a scan, when it was collected.
         progress
             True for a tqdm bar, or lines on stderr where that is no terminal; or a function that gets a
             `Progress`.

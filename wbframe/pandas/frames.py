@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, get_args
 
 import pandas as pd
@@ -98,5 +97,5 @@ def frame_of(
     found = to_pandas(to_arrow(whole), dtype_backend, nullable=made)
     # A dict rather than the report, since pandas copies and compares `attrs`, which it calls experimental:
     # https://pandas.pydata.org/docs/reference/api/pandas.DataFrame.attrs.html
-    found.attrs["wbframe"] = asdict(report)
+    found.attrs["wbframe"] = report.to_dict()
     return found

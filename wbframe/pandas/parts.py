@@ -67,9 +67,9 @@ def iter_histories(
         any of the spellings ``"cpu"``, ``"system.cpu"``, ``"system/cpu"``.
     samples
         Rows of a run at the most. More are sampled down by the server, evenly: of named keys each group that
-        is logged together by itself, of all keys whole rows, so that rare keys lose more. The frame's metadata
-        says whether it happened. None for every logged row: from exported files, and live for what is not
-        exported, checked to be complete.
+        is logged together by itself, of all keys whole rows, so that rare keys lose more. The report says
+        whether it happened, and a `SampledWarning` where no number was given. None for every logged row: from
+        exported files, and live for what is not exported, checked to be complete.
     x_axis
         A key that stands beside `_step`; other than `_step`, only rows that hold it are read.
     stream
@@ -99,15 +99,17 @@ def iter_histories(
         ``"raise"``, or ``"warn"``.
     on_error
         What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them
-        out, with a `LeftOutWarning` and a report that names each and says why. What it takes to know the
-        columns is never left out.
+        out, with a `LeftOutWarning` and a report that names each and says why: also runs, sweeps and projects
+        of a list that are not there, as long as one project is. What it takes to know the columns is never
+        left out.
     batch_size
         Rows that come at once, at the most; None for as many as a request gives.
     dtype_backend
         ``"numpy"``, ``"numpy_nullable"`` or ``"pyarrow"``, as pandas' own readers have it.
     client
         The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and key,
-        found as the official SDK does it.
+        found as the official SDK does it. Its `last_report` (`wbframe.last_report` of the default) says what
+        the read did; of a scan, when it was collected.
 
     Yields
     ------
@@ -194,16 +196,18 @@ def iter_buckets(
     limit
         The most runs; exact, and counted after `filters`. None for all.
     on_error
-        What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them out,
-        with a `LeftOutWarning` and a report that names each and says why. What it takes to know the columns is
-        never left out.
+        What to do with runs that cannot be read, after all retries: ``"raise"``, or ``"skip"`` to leave them
+        out, with a `LeftOutWarning` and a report that names each and says why: also runs, sweeps and projects
+        of a list that are not there, as long as one project is. What it takes to know the columns is never
+        left out.
     batch_size
         Rows that come at once, at the most; None for as many as a request gives.
     dtype_backend
         ``"numpy"``, ``"numpy_nullable"`` or ``"pyarrow"``, as pandas' own readers have it.
     client
         The connection, a `Client` or the drop-in's `Api`; default: one for the environment's server and key,
-        found as the official SDK does it.
+        found as the official SDK does it. Its `last_report` (`wbframe.last_report` of the default) says what
+        the read did; of a scan, when it was collected.
 
     Yields
     ------

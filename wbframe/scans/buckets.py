@@ -19,7 +19,7 @@ from wbframe.scans.source import Source
 from wbframe.scans.stream import entries_of, promise_histories
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Generator
 
     from wbframe.core.model import Grid, HistoryScan
     from wbframe.core.schema.histories import HistorySchema
@@ -71,7 +71,7 @@ class BucketSource(Source["BucketPromise"]):
         scan = replace(narrowed.scan, narrowed=True, min_step=low, max_step=high)
         return replace(narrowed, scan=scan, conjuncts=conjuncts, empty=False)
 
-    def frames(self, wanted: Wanted) -> Iterable[pl.DataFrame]:
+    def frames(self, wanted: Wanted) -> Generator[pl.DataFrame]:
         """Read batches of buckets, runs in order."""
         client, promise = self.connection(), self.promise()
         narrowed = self.narrowed(wanted)
@@ -86,6 +86,7 @@ class BucketSource(Source["BucketPromise"]):
             losses=entries.losses,
             conjuncts=narrowed.conjuncts,
             instead=instead_of(scan, self.grid),
+            name=self.name,
         )
         work = BucketReader(client, scan, promise.base.schema, self.grid, outcome.seen)
         with outcome, closing(work.read_all(entries)) as results:

@@ -23,6 +23,7 @@ from wbframe.io.read.outcome import Read
 from wbframe.io.read.paging import list_runs, resolved
 from wbframe.io.read.project import count_runs
 from wbframe.io.read.runs import try_pushed
+from wbframe.scans.frames import ScanFrame
 
 if TYPE_CHECKING:
     from wbframe.core.filters import Filter
@@ -42,6 +43,8 @@ class Counted:
         # For `select(pl.len())` polars has a source read rows; it cannot ask for their number.
         selection = self.source.scan.selection
         plain = all(path.run is None and path.sweep is None for path in selection.paths)
+        # What is left out of several is told by the read itself.
+        plain = plain and not (selection.on_error == "skip" and len(selection.paths) > 1)
         if not plain or (selection.limit is not None and self.predicates):
             return None
         client = self.source.connection()
@@ -89,7 +92,7 @@ def _count(client: Client, path: RunPath, filters: Filter) -> int | None:
 _METADATA = {name: dtype for name, (dtype, _) in RUN_COLUMNS.items()}
 
 
-class RunsLazyFrame(pl.LazyFrame):
+class RunsLazyFrame(ScanFrame):
     """The lazy frame of a runs scan."""
 
     _counted: Counted | None = None

@@ -29,6 +29,7 @@ from wbframe.errors import UsageError
 from wbframe.io.read.buckets import instead_of
 from wbframe.io.read.exports import read_exports
 from wbframe.io.read.histories import ENTRY_FIELDS
+from wbframe.io.read.parts import ABSENT
 from wbframe.io.read.project import count_runs, read_keys
 from wbframe.scans.buckets import BucketSource
 from wbframe.scans.probe import probe
@@ -296,7 +297,12 @@ def _count_runs(client: Client, selection: Selection) -> tuple[int, ...]:
         if is_named:
             counts.append(len(paths))
             continue
-        counts.append(count_runs(client, path, selection.asked) or 0)
+        try:
+            counts.append(count_runs(client, path, selection.asked) or 0)
+        except ABSENT:
+            if selection.on_error == "raise":
+                raise
+            counts.append(0)
     return first_of(counts, selection.limit)
 
 
@@ -312,7 +318,12 @@ def _count_cells(client: Client, scan: HistoryScan, keys: tuple[str, ...], runs:
         return most
     cells = 0
     for path in scan.selection.paths:
-        found = read_keys(client, path, scan.selection.asked)
+        try:
+            found = read_keys(client, path, scan.selection.asked)
+        except ABSENT:
+            if scan.selection.on_error == "raise":
+                raise
+            continue
         if found is None:
             return most
         held = [sum(found.get(key, {}).values()) for key in keys]

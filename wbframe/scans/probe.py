@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import polars as pl
 
 from wbframe.core.pushdown.query import Wanted
+from wbframe.scans.frames import as_ours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,9 @@ class Source(Protocol):
 
     def schema(self) -> pl.Schema:
         """Give the columns."""
+
+    def promised(self) -> pl.Schema:
+        """Give them to polars."""
 
 
 @dataclass(slots=True)
@@ -48,9 +52,9 @@ class Probe:
         self._recorder = _recorders[token]
         self._source = self._recorder.sources[place]
 
-    def schema(self) -> pl.Schema:
+    def promised(self) -> pl.Schema:
         """Give the columns."""
-        return self._source.schema()
+        return self._source.promised()
 
     def __call__(
         self,
@@ -61,7 +65,7 @@ class Probe:
     ) -> Iterator[pl.DataFrame]:
         """Take note of what is asked."""
         self._recorder.asked.append((self._source, Wanted(with_columns, predicate, n_rows)))
-        empty = pl.DataFrame(schema=self.schema())
+        empty = pl.DataFrame(schema=self._source.schema())
         yield empty if with_columns is None else empty.select(with_columns)
 
 
@@ -91,7 +95,8 @@ def probe(frame: pl.LazyFrame) -> list[tuple[Source, Wanted]] | None:
             _copying.token = None
         if not recorder.sources:
             return None
-        pl.LazyFrame.deserialize(io.BytesIO(plan)).collect()
+        with as_ours():
+            pl.LazyFrame.deserialize(io.BytesIO(plan)).collect()
     finally:
         del _recorders[token]
     return recorder.asked

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import inspect
 import threading
+from contextlib import closing, contextmanager
 from copy import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from itertools import count
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import polars as pl
 from polars.io.plugins import register_io_source
@@ -20,20 +22,26 @@ from wbframe.core.explain import describe_scan
 from wbframe.core.paths import paths_of
 from wbframe.core.pushdown.query import Wanted, narrow_histories, narrow_runs
 from wbframe.core.pushdown.reader import without_dynamic
+from wbframe.errors import WbframeError, WbframeWarning, remember
 from wbframe.io.client.client import client_or_default
+from wbframe.io.client.reports import ScanName
+from wbframe.scans.frames import ScanFrame, as_ours, line_inside
 from wbframe.scans.probe import probe_of
 from wbframe.scans.stream import promise_histories, promise_runs, stream_histories, stream_runs
+from wbframe.warn import given_at, line_of_program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterator
 
     from wbframe.core.model import HistoryScan, OnNewKey, RunsScan
     from wbframe.core.pushdown.query import NarrowedHistories, NarrowedRuns
     from wbframe.io.client.client import Client
+    from wbframe.report import ScanReport
     from wbframe.scans.stream import HistoryPromise, RunsPromise
 
 
 _Promise = TypeVar("_Promise")
+_numbers = count()
 
 
 class Source(Generic[_Promise]):
@@ -68,6 +76,9 @@ class Source(Generic[_Promise]):
         self.infer_schema_runs = infer_schema_runs
         self._promise: _Promise | None = None
         self._lock = threading.Lock()
+        self._number = next(_numbers)
+        # Of threads of polars nobody knows for which line of a program they work.
+        self._line = line_of_program()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return probe_of(self) or (_restored, (type(self), self._plain()))
@@ -75,12 +86,21 @@ class Source(Generic[_Promise]):
     def _plain(self) -> dict[str, Any]:
         """Give what pickles."""
         # A lock does not pickle, and with one in a source polars can no longer pickle the plan.
-        hidden = {"_promise", "_lock"}
-        return {name: value for name, value in vars(self).items() if name not in hidden}
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
     def connection(self) -> Client:
         """Give the client that reads."""
         return client_or_default(self.client)
+
+    @property
+    def report(self) -> ScanReport | None:
+        """What the last read of this scan did."""
+        return self.connection().reports.of(self.name)
+
+    @property
+    def name(self) -> ScanName:
+        """Which scan this is, for reports."""
+        return ScanName(self._number, f"{self.label.lower()}: {self.detail()}")
 
     def promise(self) -> _Promise:
         """Find what the schema takes; asks the server once, however many threads ask."""
@@ -102,9 +122,27 @@ class Source(Generic[_Promise]):
         """Give the columns."""
         raise NotImplementedError
 
-    def frames(self, wanted: Wanted) -> Iterable[pl.DataFrame]:
+    def promised(self) -> pl.Schema:
+        """Give the columns to polars, which asks for them on the thread that runs a query, before all else."""
+        self._line = line_of_program() or self._line
+        with self._for_program():
+            self.connection().reports.begin()
+            return self.schema()
+
+    def frames(self, wanted: Wanted) -> Generator[pl.DataFrame]:
         """Read what is wanted, or more."""
         raise NotImplementedError
+
+    @contextmanager
+    def _for_program(self) -> Iterator[None]:
+        """Do some work, on whatever thread: warnings are at the program's line, and errors can be had again."""
+        with given_at(line_inside() or self._line):
+            try:
+                yield
+            except (WbframeError, WbframeWarning) as error:
+                # polars makes its own error of what its schema raises, up to 1.39 also of what the source does.
+                remember(error)
+                raise
 
     def __call__(
         self,
@@ -116,7 +154,18 @@ class Source(Generic[_Promise]):
         """Read what a query wants."""
         # In a self-join polars 2.1 calls a source twice, `is_pure` or not: nothing may be used up.
         wanted = Wanted(with_columns, own_predicate(predicate), n_rows)
-        yield from finished(self.frames(wanted), wanted, batch_size)
+        with self._for_program():
+            frames = finished(self.frames(wanted), wanted, batch_size)
+        try:
+            while True:
+                with self._for_program():
+                    frame = next(frames, None)
+                if frame is None:
+                    return
+                yield frame
+        finally:
+            with self._for_program():
+                frames.close()
 
 
 def _restored(kind: type[Source[Any]], plain: dict[str, Any]) -> Source[Any]:
@@ -150,10 +199,10 @@ class RunsSource(Source["RunsPromise"]):
         promise = self.promise()
         return narrow_runs(promise.plan.scan, promise.columns, wanted)
 
-    def frames(self, wanted: Wanted) -> Iterable[pl.DataFrame]:
+    def frames(self, wanted: Wanted) -> Generator[pl.DataFrame]:
         """Read pages."""
         narrowed = self.narrowed(wanted)
-        return stream_runs(self.connection(), self.promise(), narrowed, self.on_new_key)
+        return stream_runs(self.connection(), self.promise(), narrowed, self.on_new_key, self.name)
 
 
 class HistorySource(Source["HistoryPromise"]):
@@ -182,11 +231,16 @@ class HistorySource(Source["HistoryPromise"]):
         promise = self.promise()
         return narrow_histories(promise.scan, promise.schema, wanted)
 
-    def frames(self, wanted: Wanted) -> Iterable[pl.DataFrame]:
+    def frames(self, wanted: Wanted) -> Generator[pl.DataFrame]:
         """Read batches of rows."""
-        narrowed = self.narrowed(wanted)
-        client = self.connection()
-        return stream_histories(client, self.promise(), narrowed, self.on_new_key, wanted.n_rows)
+        return stream_histories(
+            self.connection(),
+            self.promise(),
+            self.narrowed(wanted),
+            self.on_new_key,
+            wanted.n_rows,
+            self.name,
+        )
 
 
 class LeftSource(Source["Source[Any]"]):
@@ -208,9 +262,10 @@ class LeftSource(Source["Source[Any]"]):
 
     def make_promise(self) -> Source[Any]:
         """Collect the frame as far as its run ids."""
-        there = self.left.collect_schema().names()
-        names = [each for each in ("entity", "project", "run_id") if each in there]
-        rows = self.left.select(names).unique(maintain_order=True).collect().to_dicts()
+        with as_ours():
+            there = self.left.collect_schema().names()
+            names = [each for each in ("entity", "project", "run_id") if each in there]
+            rows = self.left.select(names).unique(maintain_order=True).collect().to_dicts()
         paths = tuple(paths_of(rows, names, self.path))
         source = copy(self.inner)
         source.scan = replace(source.scan, selection=replace(source.scan.selection, paths=paths))
@@ -220,19 +275,21 @@ class LeftSource(Source["Source[Any]"]):
         """Give the columns."""
         return self.promise().schema()
 
-    def frames(self, wanted: Wanted) -> Iterable[pl.DataFrame]:
+    def frames(self, wanted: Wanted) -> Generator[pl.DataFrame]:
         """Read what is wanted of these runs."""
         return self.promise().frames(wanted)
 
 
-def registered(source: Source[Any]) -> pl.LazyFrame:
+def registered(source: Source[Any]) -> ScanFrame:
     """Hand a source to polars; plans name it where polars lets them."""
     # polars 2 has these: https://github.com/pola-rs/polars/pull/23978
     labels: dict[str, Any] = {}
     if "explain_name" in inspect.signature(register_io_source).parameters:
         labels = {"explain_name": source.label, "explain_detail": source.detail()}
     # The schema as a function is asked for when a query runs: making a scan sends nothing.
-    return register_io_source(source, schema=source.schema, is_pure=True, **labels)
+    frame = register_io_source(source, schema=source.promised, is_pure=True, **labels)
+    # As polars itself makes frames of a subclass.
+    return cast("ScanFrame", ScanFrame._from_pyldf(frame._ldf))  # noqa: SLF001
 
 
 def own_predicate(predicate: pl.Expr | None) -> pl.Expr | None:
@@ -242,9 +299,17 @@ def own_predicate(predicate: pl.Expr | None) -> pl.Expr | None:
 
 
 def finished(
-    frames: Iterable[pl.DataFrame], wanted: Wanted, batch_size: int | None
-) -> Iterator[pl.DataFrame]:
+    frames: Generator[pl.DataFrame], wanted: Wanted, batch_size: int | None
+) -> Generator[pl.DataFrame]:
     """Do what is left to do here: the limit, then the predicate, then the columns."""
+    with closing(frames):
+        yield from _finished(frames, wanted, batch_size)
+
+
+def _finished(
+    frames: Generator[pl.DataFrame], wanted: Wanted, batch_size: int | None
+) -> Iterator[pl.DataFrame]:
+    """Do the same with frames that are closed afterwards."""
     # polars trusts a source to have done all three; the order is that of its own scans:
     # https://github.com/pola-rs/polars/issues/25741
     left = wanted.n_rows
@@ -252,6 +317,9 @@ def finished(
         # Counted over all frames: polars does not cut again, and would give so many rows a frame.
         part = frame if left is None else frame.head(left)
         left = None if left is None else left - part.height
+        if left == 0:
+            # Its report and its warnings come before the last rows: polars may not ask for more.
+            frames.close()
         if wanted.predicate is not None:
             part = part.filter(wanted.predicate)
         if wanted.columns is not None:

@@ -31,7 +31,7 @@ from wbframe.io.read.histories import (
     runs_beside,
     united_index,
 )
-from wbframe.io.read.outcome import Outcome, Read, tell_short, warn_imprecise, warn_new_keys
+from wbframe.io.read.outcome import Outcome, Read, tell_short
 from wbframe.io.read.runs import collect_runs, iter_pages, plan_runs
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from wbframe.core.schema.histories import HistorySchema
     from wbframe.core.schema.types import Types
     from wbframe.io.client.client import Client
+    from wbframe.io.client.reports import ScanName
     from wbframe.report import LeftOut
 
 # ---------------------------------------------------------------- runs
@@ -62,14 +63,18 @@ def promise_runs(client: Client, scan: RunsScan, infer_schema_runs: int) -> Runs
     if plan.index is None:
         few = replace(plan.scan.selection, predicate=None, limit=infer_schema_runs, per_page=None)
         looked_at = collect_runs(
-            Read(client), replace(plan, scan=replace(plan.scan, selection=few))
+            Read(client, looks=True), replace(plan, scan=replace(plan.scan, selection=few))
         )
         plan = replace(plan, index=looked_at.index or {}, sampled=True)
     return RunsPromise(plan, dict(plan.resolve(plan.scan.columns, plan.index).columns))
 
 
 def stream_runs(
-    client: Client, promise: RunsPromise, narrowed: NarrowedRuns, on_new_key: OnNewKey
+    client: Client,
+    promise: RunsPromise,
+    narrowed: NarrowedRuns,
+    on_new_key: OnNewKey,
+    name: ScanName | None = None,
 ) -> Generator[pl.DataFrame]:
     """Read the narrowed scan page by page."""
     scan = narrowed.scan
@@ -77,9 +82,10 @@ def stream_runs(
         # All of them by their names are all: as None, keys that the index lacks are noticed too.
         scan = replace(scan, columns=None)
     plan = promise.plan.of(scan)
-    outcome = Outcome(client, plan.scan.selection, "runs", conjuncts=narrowed.pushdown.conjuncts)
-    with outcome:
-        for page in iter_pages(outcome.read, plan, on_new_key=on_new_key):
+    conjuncts = narrowed.pushdown.conjuncts
+    outcome = Outcome(client, plan.scan.selection, "runs", conjuncts=conjuncts, name=name)
+    with outcome, closing(iter_pages(outcome.read, plan, on_new_key=on_new_key)) as pages:
+        for page in pages:
             outcome.rows += page.frame.height
             outcome.runs = outcome.rows
             yield page.frame
@@ -126,7 +132,7 @@ def promise_histories(client: Client, scan: HistoryScan, infer_schema_runs: int)
     complete = True
     if index is None or unsure_of(scan, index) or unlisted_of(scan, index):
         most = infer_schema_runs if sampled else None
-        found = plan_histories(Read(client), replace(scan, run_columns=()), most=most)
+        found = plan_histories(Read(client, looks=True), replace(scan, run_columns=()), most=most)
         index, complete = dict(found.index), found.complete
         scan = replace(scan, unlisted=found.scan.unlisted)
     else:
@@ -218,6 +224,7 @@ def stream_histories(
     narrowed: NarrowedHistories,
     on_new_key: OnNewKey,
     n_rows: int | None = None,
+    name: ScanName | None = None,
 ) -> Generator[pl.DataFrame]:
     """Read the narrowed scan, runs in order; listing, reading and decoding overlap."""
     if narrowed.empty:
@@ -232,6 +239,8 @@ def stream_histories(
         entries=entries.listed,
         losses=entries.losses,
         conjuncts=narrowed.conjuncts,
+        new=entries.new,
+        name=name,
     )
     with outcome:
         yield from _stream(client, narrowed, entries, outcome, n_rows)
@@ -272,5 +281,3 @@ def _stream(
             yield part
             if n_rows is not None and outcome.rows >= n_rows:
                 break
-    warn_imprecise(outcome.seen.imprecise)
-    warn_new_keys({key: len(runs) for key, runs in entries.new.items()}, "runs")

@@ -163,9 +163,15 @@ def found_run(run: Any, name: str, path: RunPath) -> Any:
         If there is none.
     """
     if run is None:
-        msg = f"Could not find run {name!r} in {name_of(path)}; its id is the last part of its address"
-        raise RunNotFoundError(msg)
+        raise run_not_found(name, path)
     return run
+
+
+def run_not_found(name: str, path: RunPath) -> RunNotFoundError:
+    """Make the error of a run that is not there."""
+    return RunNotFoundError(
+        f"Could not find run {name!r} in {name_of(path)}; its id is the last part of its address"
+    )
 
 
 def found_runs(project: Any, run_ids: Sequence[str], path: RunPath) -> list[Any]:
@@ -176,8 +182,21 @@ def found_runs(project: Any, run_ids: Sequence[str], path: RunPath) -> list[Any]
     ProjectNotFoundError, RunNotFoundError
         If there is none.
     """
+    # A run may be asked for several times.
+    there = present_runs(project, run_ids, path)
+    return [found_run(run, name, path) for name, run in zip(run_ids, there, strict=True)]
+
+
+def present_runs(project: Any, run_ids: Sequence[str], path: RunPath) -> list[Any]:
+    """Give what a project answers to `by_run`, in the order of the runs; None for one that is not there.
+
+    Raises
+    ------
+    ProjectNotFoundError
+        If the project is not there.
+    """
     there = found_project(project, path)
-    return [found_run(there.get(f"r{i}"), name, path) for i, name in enumerate(run_ids)]
+    return [there.get(f"r{i}") for i in range(len(run_ids))]
 
 
 def json_texts(value: msgspec.Raw, *, where: str) -> bytes:

@@ -19,8 +19,9 @@ from wbframe.core.protocol.answers import (
     answered,
     decode_answer,
     found_project,
-    found_runs,
+    found_run,
     open_answer,
+    present_runs,
 )
 from wbframe.core.protocol.request import (
     ALIASES,
@@ -113,17 +114,21 @@ def _blob(name: str, variable: str, keys: tuple[str, ...] | None) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """One page of runs; `cursor` is None when it is the last one, `after` is where another would begin."""
+    """One page of runs; `cursor` is None when it is the last one, `after` is where another would begin.
+
+    `missing` are the ids of runs that were asked for by name, and are not there.
+    """
 
     nodes: tuple[RunNode, ...]
     cursor: str | None
     run_count: int | None = None
     after: str | None = None
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectListing:
-    """The runs of a project or sweep, page by page."""
+    """The runs of a project or sweep, page by page; or those of some `names` that pass filters."""
 
     path: RunPath
     filters: Filter
@@ -132,6 +137,7 @@ class ProjectListing:
     per_page: int
     counted: bool = True
     pushed: Filter = flt.EMPTY
+    names: tuple[str, ...] = ()
 
     @property
     def features(self) -> list[str]:
@@ -227,12 +233,13 @@ class ProjectListing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedListing:
-    """Runs by their ids, `per_page` of them in one request."""
+    """Runs by their ids, `per_page` of them in one request; where it is `lenient`, some may be missing."""
 
     path: RunPath
     names: tuple[str, ...]
     fields: NodeFields
     per_page: int
+    lenient: bool = False
 
     @property
     def features(self) -> list[str]:
@@ -272,9 +279,16 @@ class NamedListing:
         """Parse the answer to `request`."""
         data: NamedRuns = decode_answer(open_answer(content, request), NamedRuns, request)
         names = [value for name, value in request.variables.items() if re.fullmatch(r"r\d+", name)]
-        nodes = found_runs(data.project, names, self.path)
+        there = present_runs(data.project, names, self.path)
+        missing = tuple(name for name, run in zip(names, there, strict=True) if run is None)
+        for name in () if self.lenient else missing:
+            found_run(None, name, self.path)
         end = self.names.index(names[-1]) + 1
-        return Page(nodes=tuple(nodes), cursor=str(end) if end < len(self.names) else None)
+        return Page(
+            nodes=tuple(run for run in there if run is not None),
+            cursor=str(end) if end < len(self.names) else None,
+            missing=missing,
+        )
 
 
 def pushed_feature(pushed: Filter) -> str:
@@ -345,7 +359,7 @@ def cursors_ahead(listing: Listing, page: Page, most: int | None) -> list[str]:
         The page's cursor first; empty where none can be foretold: cursors are no plain offsets, the number of
         runs is not known, or one page is left.
     """
-    size = len(page.nodes)
+    size = len(page.nodes) + len(page.missing)
     if page.cursor is None:
         return []
     if isinstance(listing, NamedListing):

@@ -41,16 +41,19 @@ def listings(selection: Selection, fields: NodeFields) -> Iterator[Listing]:
                 names=names,
                 fields=fields,
                 per_page=min(page_size(selection, fields), NAMES_PER_PAGE),
+                lenient=selection.on_error == "skip",
             )
             continue
         # `run(name:)` takes no filter, `runs` does.
         for start in range(0, len(names), _NAMES_PER_FILTER):
-            part = list(names[start : start + _NAMES_PER_FILTER])
-            only = replace(
-                selection,
-                filters=flt.conjoin(flt.parse({"name": {"$in": part}}), selection.filters),
-            )
-            yield _project_listing(only, path, fields)
+            part = names[start : start + _NAMES_PER_FILTER]
+            only = replace(selection, filters=flt.conjoin(only_named(part), selection.filters))
+            yield replace(_project_listing(only, path, fields), names=part)
+
+
+def only_named(names: Iterable[str]) -> flt.Filter:
+    """Give the filter that keeps some runs by their ids."""
+    return flt.parse({"name": {"$in": list(names)}})
 
 
 def _kind(path: RunPath) -> tuple[str | None, str, bool]:

@@ -8,7 +8,6 @@ import threading
 import time
 import weakref
 from contextlib import nullcontext
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
@@ -22,6 +21,7 @@ from wbframe.io.client.failures import of_no_answer, on_file, retry_after_second
 from wbframe.io.client.learned import Learned
 from wbframe.io.client.login import Login
 from wbframe.io.client.pace import Pace, read_quota
+from wbframe.io.client.reports import Reports
 from wbframe.io.client.retry import Clock, RetryPolicy, Try, persist
 from wbframe.io.client.secrets import Proxies
 from wbframe.io.client.session import Session, as_it_is, read_body
@@ -90,7 +90,9 @@ class Client(Learned):
     Attributes
     ----------
     last_report : ScanReport or None
-        What the last read through this client did, also one that failed.
+        What the last read through this client did, also one that failed, and of scans too.
+    last_reports : dict
+        The reports of all scans of the last query (of one `collect_all`) by what they read, the latest last.
 
     Raises
     ------
@@ -151,7 +153,7 @@ class Client(Learned):
         self.retry = retry or RetryPolicy(seconds=patience)
         self.clock = clock or Clock()
         self.largest_answer = largest_answer
-        self.last_report: ScanReport | None = None
+        self.reports = Reports()
         self._entity = entity
         self._project = project
         self._verify = verify
@@ -224,26 +226,30 @@ class Client(Learned):
             session.close()
 
     @property
+    def last_report(self) -> ScanReport | None:
+        """What the last read did."""
+        return self.reports.last
+
+    @property
+    def last_reports(self) -> dict[str, ScanReport]:
+        """What the last reads of scans did."""
+        return self.reports.of_scans()
+
+    @property
     def traffic(self) -> Traffic:
         """What has gone over the wire since the client was made."""
         # Waits for a turn, and waits to send again.
-        return replace(self._traffic, waited=self._traffic.waited + self.pace.waited)
+        return self._traffic + Traffic(waited=self.pace.waited)
 
     def count(self, *, bytes_received: int = 0, retried: bool = False) -> None:
         """Count a request that was sent."""
         with self._lock:
-            old = self._traffic
-            self._traffic = Traffic(
-                old.requests + 1,
-                old.retries + retried,
-                old.bytes_received + bytes_received,
-                old.waited,
-            )
+            self._traffic += Traffic(1, int(retried), bytes_received)
 
     def count_wait(self, seconds: float) -> None:
         """Count a wait before a request."""
         with self._lock:
-            self._traffic = replace(self._traffic, waited=self._traffic.waited + seconds)
+            self._traffic += Traffic(waited=seconds)
 
     def http_options(self) -> dict[str, Any]:
         """Give the options that requests to other hosts share with those to the server; no key among them."""

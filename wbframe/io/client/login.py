@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import warnings
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -30,6 +29,7 @@ from wbframe.io.client.identity import Identity
 from wbframe.io.client.retry import Try
 from wbframe.io.client.secrets import Proxies, Secret, without_secrets
 from wbframe.io.client.session import as_it_is
+from wbframe.warn import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -147,11 +147,11 @@ class Login:
         proxy = requests.utils.select_proxy(self._base_url, dict(self._proxied))
         if not is_loopback(host):
             msg = f"the API key goes to {host} unencrypted; set `base_url` to its https:// address"
-            warnings.warn(msg, PlainHttpWarning, stacklevel=2)
+            warn(msg, PlainHttpWarning)
         elif proxy:
             shown = without_secrets(proxy if "//" in proxy else f"//{proxy}")
             msg = f"the API key goes to {host} unencrypted, by way of the proxy {shown}; leave out `proxies`"
-            warnings.warn(msg, PlainHttpWarning, stacklevel=2)
+            warn(msg, PlainHttpWarning)
 
     def auth(
         self, read: Callable[[Try[bytes]], bytes], session: Session, options: Mapping[str, Any]
@@ -200,7 +200,7 @@ class Login:
         if self._nobody and not self._told:
             self._told = True
             msg = f"only what is public is found: {no_key(self._base_url)}"
-            warnings.warn(msg, NoKeyWarning, stacklevel=2)
+            warn(msg, NoKeyWarning)
         return found
 
     def _explain(self, failure: Failure) -> None:

@@ -449,7 +449,7 @@ class _Visit:
         runs = runs_scan(self.path, limit=_READ_RUNS)
         self._time("read: runs", lambda: read_runs(self.client, runs, silent))
         if wanted:
-            scan = history_scan(self.path, keys=wanted, limit=_READ_RUNS)
+            scan = history_scan(self.path, keys=wanted, limit=_READ_RUNS, samples=500)
             self._time("read: sampled", lambda: read_histories(self.client, scan, silent))
         whole = history_scan(replace(self.path, run=name), samples=None)
         self._time("read: whole run", lambda: read_histories(self.client, whole, silent))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from wbframe.core.model import DEFAULT_ORDER, RunsScan
 from wbframe.core.paths import describe
 from wbframe.core.schema.doubts import column_filtered, doubt_of, fields_of
 from wbframe.errors import ColumnError, FilterWarning
+from wbframe.warn import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ def tell_of_filters(client: Client, selection: Selection, plan: Plan) -> None:
         said = said or doubt_of(field)
         if said:
             msg = f"no run of {describe(selection.paths)} passes `filters`: {said}"
-            warnings.warn(msg, FilterWarning, stacklevel=2)
+            warn(msg, FilterWarning)
 
 
 def _missing(client: Client, selection: Selection, column: str, plan: Plan) -> str:

@@ -47,15 +47,21 @@ from wbframe.core.schema.order import needs_sort
 from wbframe.core.schema.types import is_mixed, merge_index
 from wbframe.errors import SchemaMismatchError
 from wbframe.io.read.filtered import tell_of_filters
-from wbframe.io.read.outcome import Outcome, Read, silent, tell_short, warn_imprecise
+from wbframe.io.read.outcome import Outcome, Read, silent, tell_short
 from wbframe.io.read.paging import list_runs, resolved
-from wbframe.io.read.parts import halves_of, in_parts, read_or_leave_out, send_in_parts
+from wbframe.io.read.parts import (
+    halves_of,
+    in_parts,
+    past_absent,
+    read_or_leave_out,
+    send_in_parts,
+)
 from wbframe.io.read.project import read_keys
 from wbframe.io.threads import side_by_side
 from wbframe.report import Progress, ScanReport
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
     from wbframe.core.histories.tasks import Field
     from wbframe.core.model import HistoryScan, RunPath, Selection
@@ -172,8 +178,12 @@ def is_listed(selection: Selection) -> bool:
 def united_index(client: Client, scan: HistoryScan) -> Index | None:
     """Read the keys that all runs have logged, a request a project; None where a server does not unite them."""
     found: Index = {}
-    for path in scan.selection.paths:
-        keys = read_keys(client, path, scan.selection.filters)
+    selection = scan.selection
+
+    def ask(path: RunPath) -> Mapping[str, Mapping[str, int]] | None:
+        return read_keys(client, path, selection.filters)
+
+    for keys in past_absent(ask, selection.paths, selection.on_error):
         if keys is None:
             return None
         merge_index(found, key_types(keys, system=scan.stream == "system"))
@@ -231,7 +241,7 @@ def looked_behind(client: Client, scan: HistoryScan, index: Index) -> tuple[Inde
         limit=MOST_LOOKED_AT,
         order="-created_at",
     )
-    _, entries, _ = _listed(Read(client), replace(scan, selection=few, run_columns=()))
+    _, entries, _ = _listed(Read(client, looks=True), replace(scan, selection=few, run_columns=()))
     found = dict(index)
     merge_index(found, index_of(entries, system=scan.stream == "system"))
     some = [] if names_of(scan) is not None else spread(entries, _RUNS_LOOKED_INTO)
@@ -362,7 +372,6 @@ def _read(outcome: Outcome, scan: HistoryScan) -> pl.DataFrame:
         raise SchemaMismatchError(
             f"runs log new keys faster than they are read: {names}; name the `keys` to read"
         )
-    warn_imprecise(outcome.seen.imprecise)
     tell_short(outcome.seen, plan.entries, plan.scan.on_incomplete)
     run_ids = {entry.ordinal: entry.run_id for entry in plan.entries}
     return assembly.whole(run_ids, plan.schema, plan.beside)

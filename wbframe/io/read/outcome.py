@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-import warnings
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from wbframe.core.filters import EMPTY
 from wbframe.core.histories.rows import TaskRows
-from wbframe.core.model import OnIncomplete, Selection
+from wbframe.core.model import MOST_SAMPLES, OnIncomplete, Selection
 from wbframe.core.paths import name_of, run_of
 from wbframe.errors import (
     CollisionWarning,
@@ -19,13 +18,15 @@ from wbframe.errors import (
     LeftOutWarning,
     NewKeyWarning,
     PrecisionWarning,
+    SampledWarning,
     WbframeError,
 )
 from wbframe.io.read.progress import Hook, ended, hook_of, silent
 from wbframe.report import LeftOut, Progress, ScanReport
+from wbframe.warn import warn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from types import TracebackType
 
     from typing_extensions import Self
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from wbframe.core.model import HistoryScan, RunPath
     from wbframe.core.pushdown.conjuncts import Conjunct
     from wbframe.io.client.client import Client
+    from wbframe.io.client.reports import ScanName
     from wbframe.report import Traffic
 
 
@@ -65,11 +67,19 @@ class Read:
         Who is told how far it has come.
     losses
         Takes what is left out, where the selection allows it; None where nothing may be.
+    looks
+        Whether it only looks for columns: what is to be told, the read that follows tells.
     """
 
     client: Client
     progress: Hook = silent
     losses: list[LeftOut] | None = None
+    looks: bool = False
+
+    def lose(self, names: Iterable[str], why: object) -> None:
+        """Take note of what is left out; what only looks for columns leaves that to the read that follows."""
+        if self.losses is not None:
+            self.losses.extend(LeftOut(name, str(why)) for name in names)
 
 
 @dataclass(slots=True)
@@ -92,6 +102,10 @@ class Outcome:
         Of histories without a scan: rows a run at the most, None for all.
     instead
         Server features that could not give what was asked for, and were not used.
+    new
+        Keys that the schema does not promise, and the runs that have them.
+    name
+        Which lazy scan it is a read of.
     """
 
     client: Client
@@ -107,6 +121,8 @@ class Outcome:
     conjuncts: Sequence[Conjunct] = ()
     samples: int | None = None
     instead: Sequence[str] = ()
+    new: Mapping[str, Collection[int]] = field(default_factory=dict)
+    name: ScanName | None = None
     _started: float = 0.0
     _before: Traffic | None = None
     _done: ScanReport | None = None
@@ -140,7 +156,8 @@ class Outcome:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        report = self.client.last_report = self._done = self._report()
+        report = self._done = self._report()
+        self.client.reports.add(report, self.name)
         facts = {
             f"wbframe_{name}": getattr(report, name)
             for name in ("runs", "rows", "requests", "retries", "bytes_received", "seconds")
@@ -162,7 +179,18 @@ class Outcome:
                     kind=self.kind, done=total, total=total, rows=self.rows, report=report
                 )
                 self.tell(last)
-            warn_left_out(report.left_out)
+        # Who has enough rows ends a scan; what it gave until then may be less all the same.
+        if error is None or isinstance(error, GeneratorExit):
+            self._warn(report)
+
+    def _warn(self, report: ScanReport) -> None:
+        """Give a word for everything that is less than asked."""
+        warn_left_out(report.left_out)
+        if self.scan is not None:
+            warn_imprecise(self.seen.imprecise)
+            warn_new_keys({key: len(runs) for key, runs in self.new.items()}, "runs")
+            if not self.scan.samples_given:
+                _warn_sampled(report, self.scan)
 
     def report(self) -> ScanReport:
         """Give the report of a read that has ended."""
@@ -200,7 +228,8 @@ class Outcome:
             replaced=tuple(sorted({*self.client.refused, *self.instead})),
             seconds=time.perf_counter() - self._started,
             waited=traffic.waited,
-            left_out=(*self.losses, *unread),
+            # Runs that are listed twice, since a filter was not believed, are lost twice.
+            left_out=tuple(dict.fromkeys((*self.losses, *unread))),
             pushed=tuple(each.text for each in self.conjuncts if each.status != "local"),
             residual=tuple(each.text for each in self.conjuncts if each.status != "exact"),
         )
@@ -224,14 +253,28 @@ def warn_left_out(left_out: Sequence[LeftOut]) -> None:
         shown = "; ".join(f"{each.what}: {each.why}" for each in left_out[:_SHOWN])
         more = f"; and {len(left_out) - _SHOWN} more" if len(left_out) > _SHOWN else ""
         msg = f"left out {len(left_out)}, which `left_out` of the report names: {shown}{more}"
-        warnings.warn(msg, LeftOutWarning, stacklevel=2)
+        warn(msg, LeftOutWarning)
+
+
+def _warn_sampled(report: ScanReport, scan: HistoryScan) -> None:
+    """Warn of runs that were thinned out, where nobody asked for it."""
+    if not report.sampled:
+        return
+    shown = ", ".join(report.projects[:_SHOWN]) + (", ..." if len(report.projects) > _SHOWN else "")
+    what = f"{report.sampled_runs} of {report.runs} runs of {shown} were thinned out"
+    if scan.samples == MOST_SAMPLES:
+        how = "the server gives machine metrics of long runs in no other way"
+    else:
+        most = "as many rows as the server gives" if scan.stream == "system" else "every row"
+        how = f"samples=None reads {most}, and samples={scan.samples} says that a sample is wanted"
+    warn(f"{what}; {how}", SampledWarning)
 
 
 def warn_collided(names: set[str]) -> None:
     """Warn of columns that two values of one run would stand in."""
     if names:
         msg = f"keys with dots stand in the columns of nested ones: {sorted(names)}; rename one of each pair"
-        warnings.warn(msg, CollisionWarning, stacklevel=2)
+        warn(msg, CollisionWarning)
 
 
 def warn_imprecise(names: Iterable[str], exactly: str = "") -> None:
@@ -244,7 +287,7 @@ def warn_imprecise(names: Iterable[str], exactly: str = "") -> None:
             else " (beyond 64 bits pl.Int128 does, unless an exported file has rounded it)"
         )
         msg = f"Float64 cannot hold every digit of {name!r}{wide}; {how}"
-        warnings.warn(msg, PrecisionWarning, stacklevel=2)
+        warn(msg, PrecisionWarning)
 
 
 def warn_new_keys(new: Mapping[str, int], where: str) -> None:
@@ -253,7 +296,7 @@ def warn_new_keys(new: Mapping[str, int], where: str) -> None:
         listed = ", ".join(f"{key!r} ({where}: {count})" for key, count in sorted(new.items()))
         msg = f"left out {len(new)} keys that the schema does not name: {listed}"
         msg += "; ask for them by name, or scan again"
-        warnings.warn(msg, NewKeyWarning, stacklevel=2)
+        warn(msg, NewKeyWarning)
 
 
 def tell_short(seen: TaskRows, entries: Sequence[RunEntry], on_incomplete: OnIncomplete) -> None:
@@ -273,4 +316,4 @@ def tell_short(seen: TaskRows, entries: Sequence[RunEntry], on_incomplete: OnInc
         )
         if on_incomplete == "raise":
             raise IncompleteHistoryError(msg)
-        warnings.warn(msg, IncompleteHistoryWarning, stacklevel=2)
+        warn(msg, IncompleteHistoryWarning)

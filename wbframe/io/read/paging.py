@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -10,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from wbframe.core import filters as flt
 from wbframe.core.model import MOST_PER_PAGE, RunPath
-from wbframe.core.paths import name_of, path_at
+from wbframe.core.paths import name_of, path_at, run_of
+from wbframe.core.protocol.answers import run_not_found
 from wbframe.core.protocol.request import PROJECTION
 from wbframe.core.protocol.runs import (
     Listing,
+    NamedListing,
     NodeFields,
     Page,
     ProjectListing,
@@ -23,7 +24,7 @@ from wbframe.core.protocol.runs import (
     lacks,
     one_earlier,
 )
-from wbframe.core.runs.listing import RunsTaken, listings
+from wbframe.core.runs.listing import RunsTaken, listings, only_named
 from wbframe.core.schema.doubts import doubts
 from wbframe.errors import (
     AnswerError,
@@ -34,15 +35,17 @@ from wbframe.errors import (
     StatusError,
 )
 from wbframe.io.client.credentials import app_places
-from wbframe.io.read.parts import SKIPPED, optionally, send_page
+from wbframe.io.read.parts import ABSENT, SKIPPED, halves_of, is_of_one, optionally, send_page
 from wbframe.io.threads import side_by_side
-from wbframe.report import LeftOut, Progress
+from wbframe.report import Progress
+from wbframe.warn import warn
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
     from wbframe.core.model import Selection
     from wbframe.core.protocol.request import Request
+    from wbframe.errors import WbframeError
     from wbframe.io.client.client import Client
     from wbframe.io.read.outcome import Read
 
@@ -83,6 +86,7 @@ class Met:
         elif overlaps is not None:
             self.joined = False
         self.names.update(node.name for node in page.nodes)
+        self.names.update(page.missing)
         self.last = page.nodes[-1].name if page.nodes else self.last
         if page.run_count is not None:
             self.counts.append(page.run_count)
@@ -114,9 +118,7 @@ class Met:
         return still and not self.moved and len(self.names) >= least
 
 
-def pages_of(
-    client: Client, listing: Listing, selection: Selection
-) -> Generator[tuple[Listing, Page]]:
+def pages_of(read: Read, listing: Listing, selection: Selection) -> Generator[tuple[Listing, Page]]:
     """Read the pages of a listing, in order; stop taking to stop reading.
 
     Runs that come and go meanwhile move others from one page to the next, so that one may be given twice, or
@@ -134,10 +136,10 @@ def pages_of(
     met = Met()
     # How many pages are wanted is not known where some of their runs are left out here.
     foretell = selection.limit is None or selection.predicate is None
-    with closing(_pages(client, listing, met, selection.limit, foretell=foretell)) as pages:
+    with closing(_pages(read.client, listing, met, selection.limit, foretell=foretell)) as pages:
         yield from pages
     if isinstance(listing, ProjectListing) and not met.complete:
-        yield from _missed(client, listing, met)
+        yield from _missed(read, listing, met)
 
 
 def _pages(
@@ -236,8 +238,9 @@ def _judged(
     return projected
 
 
-def _missed(client: Client, listing: ProjectListing, met: Met) -> Iterator[tuple[Listing, Page]]:
+def _missed(read: Read, listing: ProjectListing, met: Met) -> Iterator[tuple[Listing, Page]]:
     """Read the runs that the pages missed."""
+    client = read.client
     # Ids alone come in few large pages, between which less can change.
     names = replace(listing, fields=NodeFields(), per_page=MOST_PER_PAGE - 1)
     for _ in range(_MOST_LISTINGS):
@@ -248,7 +251,7 @@ def _missed(client: Client, listing: ProjectListing, met: Met) -> Iterator[tuple
             break
     missed = sorted(there.names - met.names)
     for start in range(0, len(missed), _NAMES_A_FILTER):
-        only = flt.parse({"name": {"$in": missed[start : start + _NAMES_A_FILTER]}})
+        only = only_named(missed[start : start + _NAMES_A_FILTER])
         late = replace(listing, filters=flt.conjoin(only, listing.filters))
         yield from _pages(client, late, Met())
     counted = there.counts[-1] if there.counts else 0
@@ -257,10 +260,10 @@ def _missed(client: Client, listing: ProjectListing, met: Met) -> Iterator[tuple
             f"could not read {listing.asked} completely: the server counts {counted} and gives"
             f" {len(there.names)}; try again, or set on_error='skip' to do without the others"
         )
-    if len(there.names) < counted:
+    if len(there.names) < counted and not read.looks:
         # Two listings that give the same are believed, rather than a count.
         msg = f"{listing.asked}: the server counts {counted} and gives {len(there.names)}, in every listing"
-        warnings.warn(msg, CountWarning, stacklevel=2)
+        warn(msg, CountWarning)
 
 
 # ---------------------------------------------------------------- the runs of a selection
@@ -295,23 +298,100 @@ def read_pages(
 ) -> Iterator[tuple[Listing, Page]]:
     """Read the pages of a selection, in order; stop taking to stop reading.
 
-    Where the selection says so, a project whose further runs cannot be listed is a loss.
+    Where the selection says so, runs that cannot be read by their names are losses, and projects that are not
+    there, or whose further runs cannot be listed.
+
+    Raises
+    ------
+    NotFoundError, AccessError
+        If no project or sweep of the selection is there.
     """
+    absent: list[WbframeError] = []
+    came = False
     for listing in listings(selection, fields):
-        taken = 0
-        with closing(pages_of(read.client, listing, selection)) as pages:
-            try:
-                for known, page in pages:
-                    taken += len(page.nodes)
-                    yield known, page
-            except SKIPPED as error:
-                said = "; ".join(doubts(selection.filters))
-                if said and isinstance(error, QueryError | StatusError):
-                    error.args = (f"{error}; {said}",)
-                if selection.on_error == "raise" or read.losses is None:
-                    raise
-                why = f"no runs behind the first {taken}: {error}"
-                read.losses.append(LeftOut(name_of(listing.path), why))
+        for known, page in _read_or_lost(read, selection, listing, absent):
+            came = True
+            yield known, page
+    if absent and not came:
+        raise absent[0]
+
+
+def _read_or_lost(
+    read: Read, selection: Selection, listing: Listing, absent: list[WbframeError]
+) -> Iterator[tuple[Listing, Page]]:
+    """Read the pages of a listing; where runs may be left out, those that come, and take note of the others."""
+    taken, met = 0, set[str]()
+    with closing(pages_of(read, listing, selection)) as pages:
+        try:
+            for known, page in pages:
+                taken += len(page.nodes) + len(page.missing)
+                met.update(node.name for node in page.nodes)
+                _lose_missing(read, listing, page.missing)
+                yield known, page
+        except (*SKIPPED, *ABSENT) as error:
+            said = "; ".join(doubts(selection.filters))
+            if said and isinstance(error, QueryError | StatusError):
+                error.args = (f"{error}; {said}",)
+            if selection.on_error == "raise":
+                raise
+            failed = error
+        else:
+            _look_for(read, selection, listing, met)
+            return
+    if isinstance(failed, ABSENT):
+        absent.append(failed)
+    elif read.losses is None and not (isinstance(listing, NamedListing) and is_of_one(failed)):
+        # What it takes to know the columns is not left out.
+        raise failed
+    if not isinstance(listing, NamedListing):
+        why = f"no runs behind the first {taken}: {failed}" if taken else str(failed)
+        read.lose(_names_of(listing), why)
+        return
+    of_one = is_of_one(failed) and not isinstance(failed, ABSENT)
+    end = taken + listing.per_page if of_one else len(listing.names)
+    some, behind = listing.names[taken:end], listing.names[end:]
+    parts = halves_of(some) if of_one else []
+    if not parts:
+        read.lose(_names_of(replace(listing, names=some)), failed)
+    for names in filter(None, (*parts, behind)):
+        yield from _read_or_lost(read, selection, replace(listing, names=tuple(names)), absent)
+
+
+def _names_of(listing: Listing) -> list[str]:
+    """Name what a listing is of: its runs, or its project or sweep."""
+    if listing.names:
+        return [run_of(listing.path, name) for name in listing.names]
+    sweep = listing.path.sweep
+    return [f"{name_of(listing.path)}/sweeps/{sweep}" if sweep else name_of(listing.path)]
+
+
+def _lose_missing(read: Read, listing: Listing, names: Iterable[str]) -> None:
+    """Take note of runs that are not there."""
+    for name in names:
+        read.lose([run_of(listing.path, name)], run_not_found(name, listing.path))
+
+
+def _look_for(read: Read, selection: Selection, listing: Listing, met: set[str]) -> None:
+    """Tell runs that are not there from those that the filters have left out, by listing these without.
+
+    Raises
+    ------
+    RunNotFoundError
+        Of the first that is not there, unless it may be left out.
+    """
+    if isinstance(listing, NamedListing) or read.losses is None:
+        return
+    out = [name for name in listing.names if name not in met]
+    if not out:
+        return
+    plain = replace(
+        listing, filters=only_named(out), pushed=flt.EMPTY, fields=NodeFields(), per_page=len(out)
+    )
+    there = {node.name for _, page in pages_of(read, plain, selection) for node in page.nodes}
+    missing = [name for name in out if name not in there]
+    if missing and selection.on_error == "raise":
+        raise run_not_found(missing[0], listing.path)
+    _lose_missing(read, listing, missing)
 
 
 def list_runs(

@@ -15,27 +15,32 @@ from wbframe.errors import (
     AccessError,
     AnswerError,
     IncompleteError,
+    ProjectNotFoundError,
     QueryError,
     RequestError,
     RunNotFoundError,
+    SweepNotFoundError,
     TimedOutError,
     WbframeError,
 )
 from wbframe.io.client.session import Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from wbframe.core.histories.tasks import HistoryTask, RunRead
-    from wbframe.core.model import OnError
+    from wbframe.core.model import OnError, RunPath
     from wbframe.core.protocol.request import Request
     from wbframe.io.client.client import Client
 
 __all__ = [
+    "ABSENT",
     "SKIPPED",
     "halves_of",
     "in_parts",
+    "is_of_one",
     "optionally",
+    "past_absent",
     "read_or_leave_out",
     "send_in_parts",
     "send_page",
@@ -47,6 +52,8 @@ _Out = TypeVar("_Out")
 # Of what uses features that the server may lack, before it is asked without them.
 _HALVINGS = 2
 SKIPPED = (RequestError, QueryError, AnswerError, IncompleteError, RunNotFoundError)
+# What may be left out as long as others are read: a project or sweep that was deleted, or is not ours to see.
+ABSENT = (ProjectNotFoundError, SweepNotFoundError, AccessError)
 _log = logging.getLogger("wbframe.read")
 
 
@@ -260,7 +267,7 @@ def in_parts(
             raise
         # One run that the server cannot read fails the answer for all: https://github.com/wandb/wandb/issues/6435
         halves = halves_of(part)
-        if not halves or (isinstance(error, RequestError) and not error.too_big):
+        if not halves or not is_of_one(error):
             yield part, error
             return
     else:
@@ -268,6 +275,35 @@ def in_parts(
         return
     for some in halves:
         yield from in_parts(read, some, on_error)
+
+
+def is_of_one(error: WbframeError) -> bool:
+    """Tell whether an error may be of one of several things; without a server each would say the same."""
+    return not isinstance(error, RequestError) or error.too_big
+
+
+def past_absent(
+    ask: Callable[[RunPath], _Out], paths: Iterable[RunPath], on_error: OnError
+) -> list[_Out]:
+    """Ask of each path; where some may be left out, of those that are there.
+
+    Raises
+    ------
+    WbframeError
+        What the first said, if none is there.
+    """
+    found: list[_Out] = []
+    absent: list[WbframeError] = []
+    for path in paths:
+        try:
+            found.append(ask(path))
+        except ABSENT as error:
+            if on_error == "raise":
+                raise
+            absent.append(error)
+    if absent and not found:
+        raise absent[0]
+    return found
 
 
 def read_or_leave_out(read: Callable[[HistoryTask], TaskRows], task: HistoryTask) -> TaskRows:

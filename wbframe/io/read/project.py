@@ -21,32 +21,41 @@ from wbframe.core.protocol.request import COUNT, FIELDS, KEYS, PAGES
 from wbframe.core.protocol.runs import SDK_PER_PAGE, server_filters
 from wbframe.core.schema.types import index_of_fields, merge_index
 from wbframe.errors import AnswerError
-from wbframe.io.read.parts import optionally, send_page
+from wbframe.io.read.parts import optionally, past_absent, send_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from wbframe.core.filters import Filter
-    from wbframe.core.model import RunPath
+    from wbframe.core.model import OnError, RunPath
     from wbframe.core.schema.types import Index
     from wbframe.io.client.client import Client
 
 __all__ = ["count_runs", "read_index", "read_keys"]
 
 
-def read_index(client: Client, paths: Iterable[RunPath]) -> Index | None:
+def read_index(
+    client: Client, paths: Iterable[RunPath], on_error: OnError = "raise"
+) -> Index | None:
     """Read the index of config and summary keys of the projects; None where a server has none."""
-    projects = projects_of(paths)
+    found: Index = {}
+    for index in past_absent(partial(_index_of, client), projects_of(paths), on_error):
+        if index is None:
+            return None
+        merge_index(found, index)
+    return found
+
+
+def _index_of(client: Client, path: RunPath) -> Index | None:
+    """Read the index of one project."""
 
     def ask(refused: frozenset[str]) -> Index | None:
         if FIELDS in refused:
             return None
         index: Index = {}
-        for path in projects:
-            for pairs in _fields_of(
-                client, path, SDK_PER_PAGE if PAGES in refused else FIELDS_PER_PAGE
-            ):
-                merge_index(index, index_of_fields(pairs))
+        first = SDK_PER_PAGE if PAGES in refused else FIELDS_PER_PAGE
+        for pairs in _fields_of(client, path, first):
+            merge_index(index, index_of_fields(pairs))
         return index
 
     return optionally(client, [PAGES, FIELDS], ask)

@@ -53,6 +53,7 @@ from wbframe.io.read.outcome import (
     warn_new_keys,
 )
 from wbframe.io.read.paging import fresh_runs, list_runs, read_pages, resolved
+from wbframe.io.read.parts import ABSENT
 from wbframe.io.read.project import read_index
 from wbframe.io.threads import begun
 from wbframe.report import LeftOut
@@ -98,7 +99,7 @@ def plan_runs(client: Client, scan: RunsScan, *, most: int | None = None) -> Run
     scan = replace(scan, selection=replace(scan.selection, paths=paths))
     order = scan.selection.order
     indexed = needs_index(columns_of(scan, sort_of(order, None, scan.overrides)))
-    index = read_index(client, paths) if indexed else {}
+    index = read_index(client, paths, scan.selection.on_error) if indexed else {}
     sort = sort_of(order, index, scan.overrides)
     columns = columns_of(scan, sort)
     plan = RunsPlan(
@@ -139,8 +140,15 @@ def _looked_at(client: Client, plan: RunsPlan, most: int) -> RunsPlan:
             most = most if plan.sampled else MOST_LOOKED_AT
             few = Selection(paths=(project,), filters=EMPTY, limit=most, order=end)
             buffer = RunsBuffer(shown=wanted.shown)
-            for path, node in list_runs(Read(client), few, replace(fields, plain=("name",))):
-                buffer.add(path, [node])
+            try:
+                for path, node in list_runs(
+                    Read(client, looks=True), few, replace(fields, plain=("name",))
+                ):
+                    buffer.add(path, [node])
+            except ABSENT:
+                if plan.scan.selection.on_error == "raise":
+                    raise
+                break
             found = leaf_types(buffer)
             new = {name: found[name] for name in wanted.takes(found)}
             plan = replace(plan, sampled=plan.sampled or bool(new))
@@ -174,10 +182,15 @@ def _with_spelled_numbers(client: Client, plan: RunsPlan, index: Index) -> Index
     if not mixed:
         return index
     projects = projects_of(plan.scan.selection.paths)
-    everything = Selection(paths=projects, filters=EMPTY, per_page=_RUNS_LOOKED_AT_ONCE)
+    everything = Selection(
+        paths=projects,
+        filters=EMPTY,
+        per_page=_RUNS_LOOKED_AT_ONCE,
+        on_error=plan.scan.selection.on_error,
+    )
     texts = RunsSchema(columns=dict.fromkeys(mixed, pl.String()))
     types: Index = {}
-    for listing, page in read_pages(Read(client), everything, texts.fields()):
+    for listing, page in read_pages(Read(client, looks=True), everything, texts.fields()):
         buffer = RunsBuffer(shown=texts.shown)
         buffer.add(listing.path, page.nodes)
         merge_index(types, leaf_types(buffer))
@@ -293,8 +306,9 @@ def _collected(
         listed = None
         if read.losses is not None:
             read.losses[:] = before
-    warn_imprecise(pages.imprecise)
-    warn_collided(pages.collided)
+    if not read.looks:
+        warn_imprecise(pages.imprecise)
+        warn_collided(pages.collided)
     runs = pages.runs
     if late is not None:
         places = rows_where(frame, late)[: plan.scan.selection.limit]
@@ -313,7 +327,7 @@ def iter_pages(
     *,
     plain: tuple[str, ...] = (),
     on_new_key: OnNewKey = "ignore",
-) -> Iterator[ListedRuns]:
+) -> Generator[ListedRuns]:
     """Read a plan page by page; in one piece where the server has no index to promise types from.
 
     Parameters
@@ -350,10 +364,22 @@ def _pages(
         return
     wanted = list(plan.resolve(plan.scan.columns, plan.index).columns)
     pages = PromisedPages(plan, on_new_key)
-    for page in _iter_runs(read, plan.scan.selection, pages, plain=plain):
-        pages.add(page)
-        runs = [(page.path, node) for node in page.nodes]
-        yield ListedRuns(runs, page.frame.select(wanted), plan.index)
+    try:
+        for page in _iter_runs(read, plan.scan.selection, pages, plain=plain):
+            pages.add(page)
+            runs = [(page.path, node) for node in page.nodes]
+            yield ListedRuns(runs, page.frame.select(wanted), plan.index)
+    except GeneratorExit:
+        # Who has enough of them is told of what came.
+        _tell_pages(read, pages)
+        raise
+    _tell_pages(read, pages)
+
+
+def _tell_pages(read: Read, pages: PromisedPages) -> None:
+    """Warn of values and keys of pages that their columns do not hold."""
+    if read.looks:
+        return
     warn_imprecise(pages.imprecise)
     warn_collided(pages.collided)
     warn_new_keys(pages.new, "pages")
@@ -432,7 +458,7 @@ def try_pushed(client: Client, selection: Selection) -> None:
     columns = ("run_id", *(predicate_columns(selection.claim) or ()))
     few = replace(selection, predicate=None, limit=_TRIED_ON, order=DEFAULT_ORDER)
     plan = plan_runs(client, RunsScan(selection=few, columns=columns))
-    for _ in iter_pages(Read(client), plan):
+    for _ in iter_pages(Read(client, looks=True), plan):
         pass
 
 
@@ -445,7 +471,7 @@ def _claimed(read: Read, selection: Selection, plan: RunsPlan) -> tuple[set[str]
         replace(plan, columns=None if columns is None else ("run_id", *columns)), plan.index
     )
     names: list[str] = []
-    for page in _iter_runs(Read(read.client), few, pages):
+    for page in _iter_runs(Read(read.client, looks=True), few, pages):
         names += [node.name for node in page.nodes]
         pages.add(page)
     frame = pages.joined()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -33,7 +32,7 @@ from wbframe.core.histories.windows import SAMPLES_PER_WINDOW
 from wbframe.core.model import STEP
 from wbframe.core.protocol.rows import RowsOf, row_lists, rows_answer
 from wbframe.core.schema.types import merge_index
-from wbframe.errors import IncompleteHistoryError, IncompleteHistoryWarning
+from wbframe.errors import IncompleteHistoryError
 from wbframe.io import threads
 from wbframe.io.read.exports import CONCURRENCY, Storage, read_exports, read_file, signed_file
 from wbframe.io.read.parts import SKIPPED, read_or_leave_out, send_in_parts
@@ -344,4 +343,5 @@ class _WholeRead:
         )
         if self.task.on_incomplete == "raise":
             raise IncompleteHistoryError(msg)
-        warnings.warn(msg, IncompleteHistoryWarning, stacklevel=2)
+        # Told with all others, by the thread that reads.
+        self.found.short[run.ordinal] = missing

@@ -1,0 +1,95 @@
+"""The lazy frames of scans: those of polars, whose errors are ours again where polars made them its own."""
+
+from __future__ import annotations
+
+import functools
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from wbframe.errors import unwrap
+from wbframe.warn import line_of_program
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from wbframe.warn import Line
+
+__all__ = ["ScanFrame", "as_ours", "line_inside"]
+
+# What runs a query, or asks for its schema, in one polars or another.
+_RUNS = (
+    "collect", "collect_schema", "explain", "fetch", "profile", "show_graph", "sink_batches", "sink_csv",
+    "sink_delta", "sink_iceberg", "sink_ipc", "sink_ndjson", "sink_parquet",
+)  # fmt: skip
+
+
+# The lines of programs that are in polars with one of our frames; on its own threads nobody would know them.
+_inside: list[Line | None] = []
+
+
+def line_inside() -> Line | None:
+    """Give the line of the program that runs one of our frames, on whatever thread; the last one of several."""
+    return _inside[-1] if _inside else None
+
+
+@contextmanager
+def as_ours() -> Iterator[None]:
+    """Raise the error of wbframe that an error of polars stands for."""
+    line = line_of_program()
+    _inside.append(line)
+    try:
+        yield
+    except pl.exceptions.PolarsError as error:
+        ours = unwrap(error)
+        if ours is None:
+            raise
+        # polars says the same once more, and of what kind it was, in words.
+        raise ours from ours.__cause__
+    finally:
+        _inside.remove(line)
+
+
+class ScanFrame(pl.LazyFrame):
+    """A lazy frame that reads from W&B, and any that polars makes of it by one of its methods."""
+
+    def collect_async(self, *args: Any, **kwargs: Any) -> Any:
+        """Collect as ever."""
+        with as_ours():
+            handle = super().collect_async(*args, **kwargs)
+        return handle if kwargs.get("gevent") else _awaited(handle)
+
+    def collect_batches(self, *args: Any, **kwargs: Any) -> Any:
+        """Collect as ever."""
+        with as_ours():
+            batches = super().collect_batches(*args, **kwargs)
+        return _taken(batches)
+
+
+def _taken(batches: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Give batches."""
+    with as_ours():
+        yield from batches
+
+
+async def _awaited(handle: Awaitable[pl.DataFrame]) -> pl.DataFrame:
+    """Wait for a frame."""
+    with as_ours():
+        return await handle
+
+
+def _raising_ours(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a method of polars' frames."""
+
+    @functools.wraps(method)
+    def run(self: ScanFrame, *args: Any, **kwargs: Any) -> Any:
+        with as_ours():
+            return method(self, *args, **kwargs)
+
+    return run
+
+
+for _name in _RUNS:
+    if hasattr(pl.LazyFrame, _name):
+        setattr(ScanFrame, _name, _raising_ours(getattr(pl.LazyFrame, _name)))

@@ -339,12 +339,12 @@ def test_the_file_may_be_named_and_keeps_the_tokens_of_others(trusted, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("ends", "asked"),
-    [(hours(0.05), ["token", "query"]), (hours(-1), ["token", "query"]), (hours(0.2), ["query"])],
+    ("ends_in", "asked"),
+    [(0.05, ["token", "query"]), (-1, ["token", "query"]), (0.2, ["query"])],
 )
-def test_a_token_is_exchanged_anew_before_it_ends(ends, asked, trusted, nobody):
+def test_a_token_is_exchanged_anew_before_it_ends(ends_in, asked, trusted, nobody):
     trusted._tokens.given["t0ken"] = float("inf")
-    keep(kept(nobody), at=trusted.url, ends=ends)
+    keep(kept(nobody), at=trusted.url, ends=hours(ends_in))
     assert asks(wbframe.Client(trusted.url))
     assert documents(trusted) == asked
 

@@ -41,7 +41,12 @@ def test_a_read_of_two_phases_draws_one_bar(client):
     pytest.importorskip("tqdm")
     with redirect_stderr(Terminal()) as terminal:
         frame = wbframe.polars.read_histories(
-            DEMO, keys=["train/loss"], run_columns=["name"], progress=True, client=client
+            DEMO,
+            keys=["train/loss"],
+            samples=500,
+            run_columns=["name"],
+            progress=True,
+            client=client,
         )
     # Each bar ends its line; what is drawn before it is written over.
     drawn = terminal.getvalue()
@@ -59,7 +64,9 @@ def test_the_bar_of_a_read_that_fails_ends_its_line(web, client):
     # Cleared by `web` behind the test, as its log is.
     web.fail(status=403, match="sampledHistory", times=1000)
     with redirect_stderr(Terminal()) as terminal, pytest.raises(WbframeError):
-        wbframe.polars.read_histories(DEMO, keys=["train/loss"], progress=True, client=client)
+        wbframe.polars.read_histories(
+            DEMO, keys=["train/loss"], samples=500, progress=True, client=client
+        )
     assert terminal.getvalue().count("\n") == 1
 
 
@@ -78,7 +85,7 @@ def test_a_bar_that_the_environment_disables_draws_nothing(client, monkeypatch):
 def test_without_a_terminal_a_line_is_written_at_the_end(client):
     with redirect_stderr(io.StringIO()) as stderr:
         frame = wbframe.polars.read_histories(
-            DEMO, keys=["train/loss"], progress=True, client=client
+            DEMO, keys=["train/loss"], samples=500, progress=True, client=client
         )
     said = stderr.getvalue()
     assert "\r" not in said
@@ -123,7 +130,9 @@ def test_lines_need_no_tqdm_and_a_bar_says_what_to_install(monkeypatch):
 
 def test_a_function_gets_the_bytes_and_waits_so_far(client):
     got = []
-    wbframe.polars.read_histories(DEMO, keys=["train/loss"], progress=got.append, client=client)
+    wbframe.polars.read_histories(
+        DEMO, keys=["train/loss"], samples=500, progress=got.append, client=client
+    )
     received = [each.bytes_received for each in got]
     assert received == sorted(received)
     assert received[0] > 0

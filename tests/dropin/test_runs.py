@@ -388,4 +388,4 @@ def test_the_configuration_of_a_sweep():
         found = Runs(wbframe.Client(server.url, server.api_key), "wbframe", "p")[0].sweep
         assert found.config == {"method": "grid", "name": "first", "metric": {"name": "loss"}}
         assert (found.name, found.expected_run_count, found.best_loss) == ("first", 4, None)
-        assert found.url == "http://app.test/wbframe/p/sweeps/s1"
+        assert found.url == f"{server.url}/wbframe/p/sweeps/s1"

@@ -64,6 +64,9 @@ class ScanExplanation:
         that ends early, may make it less. Where every row is read, it is made from the first page of each
         project's runs and from what is exported of the first of them: exact where the others are alike, no
         file is larger than 128 KiB, and no run logs on meanwhile.
+    looked_at
+        Runs that were looked at to know the columns, since the index of a server may lack some: the last, and of
+        an index that does lack some the first.
     replaced
         Server features that were refused and are replaced by older queries.
     """
@@ -80,6 +83,7 @@ class ScanExplanation:
     samples: int | None = None
     stream: str | None = None
     requests: int | None = None
+    looked_at: int = 0
     replaced: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -103,6 +107,10 @@ class ScanExplanation:
             )
         if len(self.conjuncts) > _SHOWN:
             lines.append(f"  conditions: {len(self.conjuncts) - _SHOWN:,} more, see `conjuncts`")
+        if self.looked_at:
+            lines.append(
+                f"  columns known by: the server's index, and a look at {counted(self.looked_at, 'run')}"
+            )
         if self.requests is not None:
             lines.append(f"  requests: about {self.requests}")
         lines.extend(f"  not on this server: {each}, replaced" for each in self.replaced)

@@ -147,6 +147,7 @@ def _explained(given: Source[Any], wanted: Wanted) -> ScanExplanation:
         conjuncts=narrowed.pushdown.conjuncts,
         n_rows=wanted.n_rows,
         requests=count_requests(counts, size),
+        looked_at=source.promise().plan.looked_at,
         replaced=tuple(sorted(client.refused)),
     )
 
@@ -176,6 +177,7 @@ def _histories(source: HistorySource, wanted: Wanted) -> ScanExplanation:
         samples=scan.samples,
         stream=scan.stream,
         requests=requests,
+        looked_at=source.promise().looked_at,
         replaced=tuple(sorted(client.refused)),
     )
 
@@ -205,6 +207,7 @@ def _buckets(source: BucketSource, wanted: Wanted) -> ScanExplanation:
         samples=scan.samples,
         stream=scan.stream,
         requests=requests,
+        looked_at=source.promise().base.looked_at,
         replaced=tuple(sorted({*client.refused, *instead_of(scan, source.grid)})),
     )
 

@@ -65,7 +65,9 @@ def promise_runs(client: Client, scan: RunsScan, infer_schema_runs: int) -> Runs
         looked_at = collect_runs(
             Read(client, looks=True), replace(plan, scan=replace(plan.scan, selection=few))
         )
-        plan = replace(plan, index=looked_at.index or {}, sampled=True)
+        plan = replace(
+            plan, index=looked_at.index or {}, sampled=True, looked_at=looked_at.frame.height
+        )
     return RunsPromise(plan, dict(plan.resolve(plan.scan.columns, plan.index).columns))
 
 
@@ -108,12 +110,15 @@ class HistoryPromise:
         The plan that lists its runs.
     asked
         The keys and globs as they were asked for; None for all.
+    looked_at
+        Runs that were looked at for the columns.
     """
 
     scan: HistoryScan
     schema: HistorySchema
     runs: RunsPlan
     asked: tuple[str, ...] | None
+    looked_at: int = 0
 
 
 def promise_histories(client: Client, scan: HistoryScan, infer_schema_runs: int) -> HistoryPromise:
@@ -133,10 +138,10 @@ def promise_histories(client: Client, scan: HistoryScan, infer_schema_runs: int)
     if index is None or unsure_of(scan, index) or unlisted_of(scan, index):
         most = infer_schema_runs if sampled else None
         found = plan_histories(Read(client, looks=True), replace(scan, run_columns=()), most=most)
-        index, complete = dict(found.index), found.complete
+        index, complete, looked_at = dict(found.index), found.complete, len(found.entries)
         scan = replace(scan, unlisted=found.scan.unlisted)
     else:
-        index, unlisted = looked_behind(client, scan, index)
+        index, unlisted, looked_at = looked_behind(client, scan, index)
         scan = replace(scan, unlisted=unlisted)
     schema = history_schema(
         scan,
@@ -147,7 +152,7 @@ def promise_histories(client: Client, scan: HistoryScan, infer_schema_runs: int)
     )
     if asked is not None or scan.scalars:
         scan = replace(scan, keys=tuple(schema.keys))
-    return HistoryPromise(scan, schema, runs.plan, asked)
+    return HistoryPromise(scan, schema, runs.plan, asked, runs.plan.looked_at + looked_at)
 
 
 @dataclass(slots=True)

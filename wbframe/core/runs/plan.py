@@ -40,6 +40,8 @@ class RunsPlan:
         Whether the index is that of some runs, or not wholly believed, so that runs may have more columns.
     app
         The address of the web app of the server.
+    looked_at
+        Runs that were looked at for columns which the index lacks.
     sort
         How runs are brought into their order, where that is no field that servers order by.
     """
@@ -51,6 +53,7 @@ class RunsPlan:
     sampled: bool = False
     app: str = ""
     sort: Sort | None = None
+    looked_at: int = 0
 
     def resolve(self, columns: tuple[str, ...] | None, index: Index | None) -> RunsSchema:
         """Give the columns that names and globs mean."""

@@ -225,13 +225,16 @@ def _unknown(seen: Index, index: Index, *, system: bool) -> Index:
     }
 
 
-def looked_behind(client: Client, scan: HistoryScan, index: Index) -> tuple[Index, tuple[str, ...]]:
+def looked_behind(
+    client: Client, scan: HistoryScan, index: Index
+) -> tuple[Index, tuple[str, ...], int]:
     """Look behind the keys that all runs unite: at what the last runs list themselves, and at rows of some.
 
     Returns
     -------
     tuple
-        The index with what it lacked, and the keys that are asked for, and that lists of runs lack.
+        The index with what it lacked, the keys that are asked for and that lists of runs lack, and how many runs
+        were looked at.
     """
     few = replace(
         scan.selection,
@@ -249,7 +252,7 @@ def looked_behind(client: Client, scan: HistoryScan, index: Index) -> tuple[Inde
         rows = [RowsOf(run_id=entry.run_id, field=_whole_field(scan)) for entry in there]
         for _, types in _types_of(client, scan, path, rows, samples=_ROWS_LOOKED_AT):
             merge_index(found, _unknown(types, found, system=scan.stream == "system"))
-    return found, look(client, scan, entries, found)
+    return found, look(client, scan, entries, found), len(entries)
 
 
 def _whole_field(scan: HistoryScan) -> Field:

@@ -119,7 +119,8 @@ def send_in_parts(
             less = is_of_size(error) or (halvings > 0 and not is_lasting(error))
         else:
             # A page is refused as its project is; of several runs one may be.
-            less = is_of_request(error) and (shrink is None or not isinstance(error, AccessError))
+            page = isinstance(asked, int)
+            less = is_of_request(error) and not (page and isinstance(error, AccessError))
         if not parts or not less:
             raise
     else:

@@ -151,7 +151,11 @@ def _looked_at(client: Client, plan: RunsPlan, most: int) -> RunsPlan:
                 break
             found = leaf_types(buffer)
             new = {name: found[name] for name in wanted.takes(found)}
-            plan = replace(plan, sampled=plan.sampled or bool(new))
+            plan = replace(
+                plan,
+                sampled=plan.sampled or bool(new),
+                looked_at=plan.looked_at + len(buffer),
+            )
             merge_index(index, new)
             if len(buffer) < most or not plan.sampled:
                 break

@@ -218,6 +218,14 @@ ALLOWED: dict[str, tuple[Allowed, ...]] = {
     "nested_rows": _may("the drop-in gives values as they came", "WRONG", reads=("dropin",)),
     "rows_order": _may("the drop-in gives rows as they came", "WRONG", reads=("dropin",)),
     "rows_twice": _may("the drop-in gives rows as they came", "WRONG", reads=("dropin",)),
+    **dict.fromkeys(
+        ("most_fields", "most_bytes=700"),
+        _may(
+            "the drop-in lists runs by the SDK's own document",
+            "error",
+            reads=("dropin_runs", "dropin_len", "dropin_rows"),
+        ),
+    ),
     "line_count=high": _may("rows that are counted and never come are told", "error", "warned"),
     **dict.fromkeys(
         ("keys_missing", "keys_sparse_missing", "key_form=empty_keys"),

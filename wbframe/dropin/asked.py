@@ -14,6 +14,7 @@ from wbframe.core.histories.tasks import RUNS_PER_REQUEST
 from wbframe.core.model import STEP, Match, OnError
 from wbframe.core.paths import name_of
 from wbframe.core.protocol.rows import (
+    FEWEST_SAMPLES,
     RowsOf,
     row_lists,
     rows_answer,
@@ -370,6 +371,16 @@ class StepWindows:
     def go_on(self, stop: int) -> None:
         """Have the steps up to another stop behind the last one."""
         self.stop, self.width = stop, self.page
+
+    @property
+    def can_shrink(self) -> bool:
+        """Whether fewer rows of a window may be asked for."""
+        return self.wide and self.page >= 2 * FEWEST_SAMPLES
+
+    def shrink(self) -> None:
+        """Ask for half as many rows from here on."""
+        self.page //= 2
+        self.width = max(min(self.width, self.page), 1)
 
     def took(self, rows: int) -> bool:
         """Tell whether the window's rows, so many, are surely all; go on, or make the window narrower."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from wbframe.core.hints import whole, widened
+from wbframe.core.hints import is_of_request, whole, widened
 from wbframe.core.model import STEP
 from wbframe.core.paths import run_of
 from wbframe.core.protocol.answers import found_runs, open_answer
@@ -18,7 +18,7 @@ from wbframe.dropin import documents
 from wbframe.dropin.asked import RowsAsked, RowsTask, StepWindows, open_rows, rows_tasks
 from wbframe.dropin.columns import Columns
 from wbframe.dropin.values import from_json, objects, united
-from wbframe.errors import AnswerError
+from wbframe.errors import AnswerError, WbframeError
 from wbframe.io import threads
 from wbframe.io.read.parts import in_parts, optionally, send_in_parts
 from wbframe.io.threads import side_by_side
@@ -273,13 +273,20 @@ def scan_rows(
         request = rows_request(
             path, [asked], samples=windows.samples, min_step=bounds[0], max_step=bounds[1]
         )
-        [(_, lists, where)] = open_rows(client.send(request), request, path, [asked])
+        content = client.send(request, splittable=windows.can_shrink)
+        [(_, lists, where)] = open_rows(content, request, path, [asked])
         return [objects(texts, where=where) for texts in lists]
 
     while True:
         while (window := windows.window) is not None:
             low, high = window
-            parts = ask_for(low, high)
+            try:
+                parts = ask_for(low, high)
+            except WbframeError as error:
+                if not (windows.can_shrink and is_of_request(error)):
+                    raise
+                windows.shrink()
+                continue
             # Of the rows of one key there are the most.
             if windows.took(max(map(len, parts))):
                 for row in parts[0] if len(parts) == 1 else united(parts):

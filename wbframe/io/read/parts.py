@@ -106,7 +106,7 @@ def send_in_parts(
     try:
         with Turn(client.decoding) as turn:
             content = client.send(request, splittable=bool(parts), turn=turn)
-            if request.features and content[:200].find(b'"errors"') >= 0:
+            if content[:200].find(b'"errors"') >= 0:
                 open_answer(content, request)
             if shrink is None:
                 client.budget.grow()

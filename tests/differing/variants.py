@@ -215,6 +215,10 @@ ALLOWED: dict[str, tuple[Allowed, ...]] = {
     "non_finite=null": _may("null is all that the server says of them", "WRONG"),
     "steps": _may("the drop-in gives values as they came", "WRONG", reads=("dropin",)),
     "steps=absent": _may("rows without steps have no place", "error"),
+    **dict.fromkeys(
+        ("tags=text", "blob_dots"),
+        _may("the drop-in gives values as they came", "WRONG", reads=("dropin_runs",)),
+    ),
     "nested_rows": _may("the drop-in gives values as they came", "WRONG", reads=("dropin",)),
     "rows_order": _may("the drop-in gives rows as they came", "WRONG", reads=("dropin",)),
     "rows_twice": _may("the drop-in gives rows as they came", "WRONG", reads=("dropin",)),

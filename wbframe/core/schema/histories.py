@@ -44,7 +44,7 @@ class HistorySchema:
     names
         Logged key -> its column, where another column has taken its name.
     lenient
-        Keys whose type is the caller's: numbers and booleans that were logged as text are read as such.
+        `_step`, and keys whose type is the caller's: numbers and booleans that came as text are read as such.
     """
 
     keys: Mapping[str, pl.DataType]
@@ -130,7 +130,7 @@ def history_schema(
         lead=lead,
         run_columns=run_columns,
         names=names,
-        lenient=frozenset(scan.overrides),
+        lenient=frozenset({STEP, *scan.overrides}),
     )
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MOST_LOOKED_AT",
+    "is_cap",
     "is_lasting",
     "is_of_request",
     "is_of_size",
@@ -38,6 +39,8 @@ __all__ = [
 _Item = TypeVar("_Item")
 # Runs that are looked at where no hint says enough.
 MOST_LOOKED_AT = 20
+# Servers were seen to end, or to thin out, lists of rows at 500, 1000 and 2000.
+_ROUND = 500
 # Statuses from here on say that the server failed, rather than that it refuses.
 _FAILS, _NOT_BUILT = 500, 501
 
@@ -88,6 +91,17 @@ def widened(min_step: int | None, max_step: int | None) -> tuple[int | None, int
     """
     low = min_step - 1 if min_step else None
     return low, None if max_step is None else max_step + 1
+
+
+def is_cap(rows: int) -> bool:
+    """Tell whether so many rows may be as many as a server gives at the most: caps are round numbers.
+
+    Examples
+    --------
+    >>> [is_cap(rows) for rows in (0, 499, 500, 2000)]
+    [False, False, True, True]
+    """
+    return rows > 0 and rows % _ROUND == 0
 
 
 def is_of_size(error: WbframeError) -> bool:

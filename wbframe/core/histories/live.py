@@ -161,9 +161,18 @@ def live_rows(
     if missing := sorted(steps.known.difference(there)):
         most = max(min(expected.rows_per_window, steps.longest // 2), 1)
         windows = windows_among(missing, pl.Series(sorted(there), dtype=pl.Int64), most=most)
-        more = yield from _read(expected, windows, steps)
-        frames = [*frames, *(each.filter(pl.col(STEP).is_in(missing)) for each in more)]
+        more = yield from _read(expected, _open_ended(expected, windows), steps)
+        new = pl.col(STEP).is_in(there).not_()
+        frames = [*frames, *(each.filter(new) for each in more)]
     return frames
+
+
+def _open_ended(expected: Expected, windows: list[Window]) -> list[Window]:
+    """Have the last window reach as far as rows are expected: what told of steps may have been ended."""
+    return [
+        *windows[:-1],
+        *(replace(each, max_step=expected.max_step or _BEHIND_ALL) for each in windows[-1:]),
+    ]
 
 
 def _there(exported: pl.Series, frames: Sequence[pl.DataFrame]) -> list[int]:
@@ -220,9 +229,7 @@ def _unexported(
         for some in (missing[:_FEW], missing[_FEW:])
         for window in windows_among(some, exported, most=expected.rows_per_window)
     ]
-    if windows:  # the list may have been ended
-        windows[-1] = replace(windows[-1], max_step=expected.max_step or _BEHIND_ALL)
-    frames = yield from _read(expected, windows, steps)
+    frames = yield from _read(expected, _open_ended(expected, windows), steps)
     return (yield from _profiled(expected, None, None, steps)) if steps.thinned else frames
 
 

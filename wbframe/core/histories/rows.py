@@ -12,6 +12,7 @@ import polars as pl
 from wbframe.core.decode.json import decode_any
 from wbframe.core.decode.nested import flat_rows
 from wbframe.core.decode.rows import Decoded, array_of, decode_lists, infer_types, join_texts
+from wbframe.core.hints import is_cap
 from wbframe.core.histories.frame import repeated
 from wbframe.core.histories.tasks import another_way, rows_asked, split_groups, whole_rows
 from wbframe.core.model import STEP
@@ -185,10 +186,20 @@ def _owed_of_keys(run: RunRead, frames: Sequence[pl.DataFrame]) -> tuple[int, in
     if run.another_way and run.lines is not None and len(frames) > 0:
         return pl.concat([frame[STEP] for frame in frames]).n_unique(), run.lines
     return max(
-        ((frame.height, group.known or 0) for group, frame in zip(run.groups, frames, strict=True)),
+        (
+            (frame.height, _owed(run, group, frame.height))
+            for group, frame in zip(run.groups, frames, strict=True)
+        ),
         key=lambda each: each[1] - each[0],
         default=(0, 0),
     )
+
+
+def _owed(run: RunRead, group: Group, came: int) -> int:
+    """Give the rows that a group owes; of one that nobody counts, more than came if they stop where caps are."""
+    if group.known is None and is_cap(came) and came < (run.lines or 0):
+        return came + 1
+    return group.known or 0
 
 
 def _owed_of_rows(run: RunRead, frame: pl.DataFrame) -> tuple[int, int]:

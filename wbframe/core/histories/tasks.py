@@ -138,9 +138,10 @@ class HistoryTask:
     def window(self) -> tuple[int | None, int | None]:
         """Give the steps to ask for: a step more on each side where no row is thinned out for it."""
         samples = rows_asked(self.samples)
-        few = [run.lines is not None and run.lines <= samples for run in self.runs]
-        bounds = (self.min_step, self.max_step)
-        return widened(*bounds) if all(few) else bounds
+        low, high = self.min_step, self.max_step
+        narrow = high is not None and high - (low or 0) + 2 <= samples
+        few = (run.lines is not None and run.lines <= samples for run in self.runs)
+        return widened(low, high) if narrow or all(few) else (low, high)
 
     def width(self, run: RunRead) -> int:
         """Say how many cells a row of `history` has: it gives whole rows, whatever is wanted of them."""

@@ -275,6 +275,14 @@ COSTLY: dict[str, str] = {
     "most_bytes": "smaller requests are more requests",
     "most_variables": "smaller requests are more requests",
     "most_fields": "smaller requests are more requests",
+    **dict.fromkeys(
+        ("refuse_projection=gateway", "refuse_counts=internal"),
+        "what fails without a word may be too big, so that less is asked for first",
+    ),
+    **dict.fromkeys(
+        ("refuse_filters=internal", "bad_filter"),
+        "what the server cannot count is read and counted",
+    ),
     "most_keys": "fewer keys a page are more pages",
     "count=double": "what is counted and never comes is looked for in another order",
     "rows_order": "whether a page was the last is seen by another",

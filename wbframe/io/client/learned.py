@@ -56,6 +56,11 @@ class Budget:
         with self._lock:
             self._now = max(min(self._now, size) // 2, self._least)
 
+    def forget(self, size: float) -> None:
+        """Learn that so much had not been too much: what is less fails as well."""
+        with self._lock:
+            self._now = max(self._now, min(size, self._most))
+
     def hold(self, size: int) -> None:
         """Learn that more than so much is of no use."""
         with self._lock:

@@ -159,15 +159,20 @@ def send_page(
     halvings: int = _HALVINGS,
 ) -> _Out:
     """Ask for a page of so many things, or for a smaller one where the server finds that too big."""
-    [page] = send_in_parts(
-        client,
-        client.pages.at_most(wanted),
-        lambda size: [size // 2] if size > 1 else [],
-        request_of,
-        read,
-        shrink=client.pages.shrink,
-        halvings=halvings,
-    )
+    size = client.pages.at_most(wanted)
+    try:
+        [page] = send_in_parts(
+            client,
+            size,
+            lambda size: [size // 2] if size > 1 else [],
+            request_of,
+            read,
+            shrink=client.pages.shrink,
+            halvings=halvings,
+        )
+    except WbframeError:
+        client.pages.forget(size)
+        raise
     # What was too much at a busy time need not be so later.
     client.pages.grow()
     return page

@@ -9,6 +9,7 @@ import pytest
 import wbframe
 from wbframe.errors import AnswerError, CountWarning
 from wbframe.polars import read_histories, read_runs, scan_histories
+from wbframe.server import serve
 
 
 def answer(names, *, count, cursor=None, nodes=()):
@@ -113,6 +114,19 @@ def test_pages_that_are_too_big_are_halved_and_grow_again(server, client):
     for _ in range(40):
         client.pages.grow()
     assert client.pages.at_most(1000) == 1000
+
+
+def test_pages_that_fail_for_another_reason_are_as_large_as_before(clock):
+    differing = {"refuse_counts": "internal"}
+    with (
+        serve("demo", differing=differing) as server,
+        wbframe.Client(server.url, server.api_key, clock=clock) as client,
+    ):
+        options = {"columns": ["run_id"], "per_page": 8, "client": client}
+        assert read_runs("wbframe/demo", **options).height == 24
+        sizes = [(each.status, each.variables["first"]) for each in server.requests]
+    # Smaller pages fail too, and without the count no page does: later ones are whole, and overlap by one run.
+    assert sizes[:5] == [(500, 8), (500, 4), (500, 2), (200, 2), (200, 9)]
 
 
 def test_a_page_of_one_is_tried_again(server, client):

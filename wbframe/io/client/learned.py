@@ -56,8 +56,13 @@ class Budget:
         with self._lock:
             self._now = max(min(self._now, size) // 2, self._least)
 
-    def forget(self, size: float) -> None:
-        """Learn that so much had not been too much: what is less fails as well."""
+    @property
+    def limit(self) -> float:
+        """What any request may ask for at the most; infinite for no bound."""
+        return self._now
+
+    def restore(self, size: float) -> None:
+        """Learn that so much was not too much after all."""
         with self._lock:
             self._now = max(self._now, min(size, self._most))
 

@@ -159,20 +159,15 @@ def send_page(
     halvings: int = _HALVINGS,
 ) -> _Out:
     """Ask for a page of so many things, or for a smaller one where the server finds that too big."""
-    size = client.pages.at_most(wanted)
-    try:
-        [page] = send_in_parts(
-            client,
-            size,
-            lambda size: [size // 2] if size > 1 else [],
-            request_of,
-            read,
-            shrink=client.pages.shrink,
-            halvings=halvings,
-        )
-    except WbframeError:
-        client.pages.forget(size)
-        raise
+    [page] = send_in_parts(
+        client,
+        client.pages.at_most(wanted),
+        lambda size: [size // 2] if size > 1 else [],
+        request_of,
+        read,
+        shrink=client.pages.shrink,
+        halvings=halvings,
+    )
     # What was too much at a busy time need not be so later.
     client.pages.grow()
     return page
@@ -206,12 +201,14 @@ def optionally(
         What `ask` raises, also without any feature.
     """
     left = [each for each in features if each not in client.refused]
+    size = client.pages.limit
     try:
         return ask(client.refused)
     except WbframeError as error:
         if not left or not is_of_request(error):
             raise
         last = first = error
+    shrunk = client.pages.limit
     named = refused_features(left, str(first))
     tries = [(each, ask) for each in ([named] if named else _fewer(left, first))]
     if patiently is not None and not named and not isinstance(first, TimedOutError):
@@ -226,6 +223,9 @@ def optionally(
         else:
             # Of what it has answered with before, one failure that says nothing is no sign that it lacks it.
             client.refuse(dropped, sure=is_lasting(first) or dropped.isdisjoint(client.proven))
+            if client.pages.limit >= shrunk:
+                # Without them no less had to be asked for, so that their failures say nothing of sizes.
+                client.pages.restore(size)
             return found
     # What was asked last was tried as long as the policy has it.
     raise last if last.tries > first.tries else first

@@ -109,7 +109,6 @@ def test_each_scan_of_a_collect_all_has_its_report(own):
         scan_histories("e/p/r0", samples=None, client=own),
         scan_runs("e/p", client=own),
     ]
-    # polars 1.39 reads sources in memory on its own few threads, which are then missing elsewhere.
     for engine in ENGINES:
         frames = pl.collect_all(scans, engine=engine)
         found = own.last_reports

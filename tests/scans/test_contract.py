@@ -7,6 +7,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import wbframe
+from tests.scripts import run_script
 from wbframe.core.pushdown.query import Wanted
 from wbframe.polars import read_histories, read_runs, scan_histories, scan_runs
 from wbframe.scans.source import Source
@@ -320,3 +321,27 @@ def test_head_reads_the_rows_of_few_runs():
             asked = [request for request in server.requests if request.operation == "Rows"]
             assert 1 <= len(asked) <= 4
             assert sum(request.document.count("run(") for request in asked) <= 8
+
+
+SEVERAL = """
+import os
+os.environ["POLARS_MAX_THREADS"] = "1"
+import polars as pl, wbframe
+from wbframe.server import serve
+with serve("demo") as server:
+    client = wbframe.Client(server.url, server.api_key)
+    one, other = (
+        wbframe.scan_histories("wbframe/demo", keys=[key], samples=500, client=client)
+        for key in ("train/loss", "eval/loss")
+    )
+    print(one.join(other, on=["run_id", "_step"]).collect(engine="ENGINE").height)
+    print(*(each.height for each in pl.collect_all([one, other, one], engine="ENGINE")))
+"""
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_more_scans_than_polars_has_threads_come_to_an_end(engine):
+    # Sources decode by polars in threads of their own, which wait where polars' own are all taken:
+    # https://github.com/pola-rs/polars/issues/24963
+    ended = run_script(SEVERAL.replace("ENGINE", engine))
+    assert ended.stdout.split() == ["350", "7770", "429", "7770"], ended.stderr

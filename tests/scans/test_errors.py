@@ -13,6 +13,7 @@ import wbframe
 from wbframe.errors import (
     AnswerError,
     ColumnError,
+    FilterError,
     ProjectNotFoundError,
     RunNotFoundError,
     SchemaMismatchError,
@@ -160,3 +161,21 @@ def test_a_scan_is_a_lazy_frame_in_every_respect(own):
     again = pickle.loads(pickle.dumps(scan_histories("e/m", client=own)))
     assert isinstance(again, pl.LazyFrame)
     assert lazy.collect().equals(read_runs("e/m", client=own))
+
+
+@pytest.mark.parametrize("engine", ["in-memory", "streaming"])
+def test_a_key_that_is_text_in_some_runs_says_how_it_is_compared(engine):
+    runs = tuple(
+        RunRecord(name=f"r{i}", config={"lr": lr}) for i, lr in enumerate([1e-3, "1e-5", 0.1])
+    )
+    with (
+        serve(Project(entity="e", name="p", runs=runs)) as server,
+        wbframe.Client(server.url, server.api_key) as client,
+    ):
+        lazy = wbframe.scan_runs("e/p", client=client)
+        with pytest.raises(FilterError, match=r"config\.lr is text in some runs") as caught:
+            lazy.filter(pl.col("config.lr") < 0.01).collect(engine=engine)
+        assert ".cast(pl.Float64)" in str(caught.value)
+        assert isinstance(caught.value.__cause__, pl.exceptions.PolarsError)
+        cast = lazy.filter(pl.col("config.lr").cast(pl.Float64) < 0.01)
+        assert cast.collect(engine=engine)["run_id"].to_list() == ["r0", "r1"]

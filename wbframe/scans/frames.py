@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from wbframe.errors import unwrap
+from wbframe.core.runs.listing import read_as_numbers
+from wbframe.errors import FilterError, unwrap
 from wbframe.warn import line_of_program
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ _RUNS = (
 )  # fmt: skip
 
 
+# How polars names a config or summary column in an expression.
+_KEYS = re.compile(r'col\("((?:config|summary)\.[^"]+)"\)')
 # The lines of programs that are in polars with one of our frames; on its own threads nobody would know them.
 _inside: list[Line | None] = []
 
@@ -42,13 +46,22 @@ def as_ours() -> Iterator[None]:
     try:
         yield
     except pl.exceptions.PolarsError as error:
-        ours = unwrap(error)
+        ours = unwrap(error) or _of_text(error)
         if ours is None:
             raise
         # polars says the same once more, and of what kind it was, in words.
-        raise ours from ours.__cause__
+        raise ours from ours.__cause__ or error
     finally:
         _inside.remove(line)
+
+
+def _of_text(error: pl.exceptions.PolarsError) -> FilterError | None:
+    """Give the error for a query that compares a key that is text in some runs with a number; None for others."""
+    said = " ".join(str(error).split())
+    if "cannot compare string with numeric" not in said:
+        return None
+    hint = read_as_numbers(dict.fromkeys(_KEYS.findall(said)))
+    return FilterError(f"the query cannot be run: {said:.300}{hint}") if hint else None
 
 
 class ScanFrame(pl.LazyFrame):

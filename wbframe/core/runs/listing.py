@@ -147,11 +147,15 @@ def rows_where(frame: pl.DataFrame, predicate: pl.Expr) -> list[int]:
 
 def text_hint(predicate: pl.Expr, schema: Mapping[str, pl.DataType]) -> str:
     """Say of keys that are text in some runs how they are compared as numbers; empty where there are none."""
-    names = [
+    return read_as_numbers(
         name
         for name in dict.fromkeys(predicate.meta.root_names())
         if name.startswith(KEY_PREFIXES) and schema.get(name) == pl.String()
-    ]
+    )
+
+
+def read_as_numbers(names: Iterable[str]) -> str:
+    """Say how keys that are text in some runs are read as numbers."""
     return "".join(
         f"; {name} is text in some runs: `pl.col({name!r}).cast(pl.Float64)`, or"
         f" schema_overrides={{{name!r}: pl.Float64}}, reads its numbers"

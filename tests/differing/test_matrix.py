@@ -63,8 +63,7 @@ def test_the_plain_server_gives_the_truth():
 
 def test_tables_name_differences_that_there_are():
     named = {
-        *(each.partition("=")[0] for each in ALLOWED),
-        *COSTLY,
+        *(each.partition("=")[0] for each in (*ALLOWED, *COSTLY)),
         *EXAMPLES,
         *IGNORED,
         *MORE,
@@ -81,15 +80,28 @@ def fail_of(wrong):
         pytest.fail("\n".join([f"{len(told)} of {len(wrong)} reads", *told]), pytrace=False)
 
 
+def surely(wrong, differing):
+    """Give what is wrong; of what threads decide among themselves, what is wrong twice.
+
+    How many pages are on their way when the first is refused, and whose request each fourth is.
+    """
+    by_chance = ("COSTLY", "error: RateLimitError")
+    told = {read: text for read, text in wrong.items() if text}
+    if not told or not all(text.startswith(by_chance) for text in told.values()):
+        return told
+    _, again = judge(differing)
+    return {read: text for read, text in again.items() if text and read in told}
+
+
 @pytest.mark.parametrize("differing", [*cases([*variants()][PART - 1 :: PARTS])])
 def test_differing(differing):
     found, wrong = judge(differing)
     if not found:
         pytest.skip("no read asks for anything that this server answers otherwise")
-    fail_of(wrong)
+    fail_of(surely(wrong, differing))
 
 
 @pytest.mark.parametrize("differing", [*cases(PAIRS)])
 def test_pairs(differing):
     _, wrong = judge(differing)
-    fail_of(wrong)
+    fail_of(surely(wrong, differing))

@@ -153,6 +153,9 @@ class Source(Generic[_Promise]):
     ) -> Iterator[pl.DataFrame]:
         """Read what a query wants."""
         # In a self-join polars 2.1 calls a source twice, `is_pure` or not: nothing may be used up.
+        if with_columns == []:
+            # polars 1.41 to 1.44 count the rows of what comes, and a frame without columns has none.
+            with_columns = list(self.schema())[:1]
         wanted = Wanted(with_columns, own_predicate(predicate), n_rows)
         with self._for_program():
             frames = finished(self.frames(wanted), wanted, batch_size)

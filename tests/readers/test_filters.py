@@ -123,6 +123,17 @@ def test_no_run_at_all_is_not_silent_where_a_filter_names_what_no_run_has(filter
 
 
 @pytest.mark.filterwarnings("error")
+def test_runs_that_an_expression_leaves_out_have_passed_the_filters():
+    here, none = {"name": "r0"}, pl.col("config.lr") > 1e6
+    with served() as (_, client):
+        lazy = scan_runs("e/p", filters=here, client=client)
+        assert lazy.collect().height == 1
+        assert lazy.filter(none).collect().height == 0
+        rows = {"keys": ["x"], "run_columns": ["config.lr"], "samples": 5, "client": client}
+        assert scan_histories("e/p", filters=here, **rows).filter(none).collect().height == 0
+
+
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     "filters",
     [{"state": "failed"}, {"config.lr": {"$gt": 5}}, {"config.lr.value": 7}, {"group": "none"}],

@@ -293,6 +293,8 @@ def test_progress_tells_runs_and_rows(client):
     assert rows[-1].report == client.last_report
     assert (rows[-1].done, rows[-1].total, rows[-1].rows) == (4, 4, frame.height)
     assert [each.done for each in rows] == sorted(each.done for each in rows)
+    # What went over the wire is told on the way, and not at the end alone.
+    assert rows[0].bytes_received > 0
 
 
 @pytest.mark.parametrize("options", [{"edges": [0, 100]}, {"grid": "shared"}, {"min_step": 0}])

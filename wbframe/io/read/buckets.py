@@ -78,7 +78,7 @@ def _read(outcome: Outcome, scan: HistoryScan, grid: Grid) -> pl.DataFrame:
             done = max([done, *(ordinal + 1 for ordinal in frames)])
             height += sum(frame.height for frame in frames.values())
             assembly.add(frames, schema)
-            outcome.progress(Progress(kind="histories", done=done, total=total, rows=height))
+            outcome.tell(Progress(kind="histories", done=done, total=total, rows=height))
     tell_short(outcome.seen, plan.entries, plan.scan.on_incomplete)
     run_ids = {entry.ordinal: entry.run_id for entry in plan.entries}
     return assembly.whole(run_ids, schema, plan.beside)

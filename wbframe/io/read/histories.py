@@ -354,7 +354,7 @@ def _read(outcome: Outcome, scan: HistoryScan) -> pl.DataFrame:
     if not entries and plan.scan.selection.filters != EMPTY:
         from wbframe.io.read.runs import plan_runs  # noqa: PLC0415 -- imports what translates filters
 
-        tell_of_filters(outcome.client, plan.scan.selection, plan_runs)
+        tell_of_filters(outcome.read, plan.scan.selection, plan_runs)
     assembly = Assembly()
     for _ in range(_MOST_PASSES):
         try:

@@ -220,7 +220,7 @@ def read_runs(
         frame = kept_columns(frame, scan.kept)
         outcome.runs = outcome.rows = frame.height
         if not frame.height:
-            tell_of_filters(client, plan.scan.selection, plan_runs)
+            tell_of_filters(outcome.read, plan.scan.selection, plan_runs)
     return frame, outcome.report()
 
 
@@ -354,7 +354,7 @@ def iter_pages(
         came = came or bool(page.runs)
         yield page
     if not came:
-        tell_of_filters(read.client, plan.scan.selection, plan_runs)
+        tell_of_filters(read, plan.scan.selection, plan_runs)
 
 
 def _pages(

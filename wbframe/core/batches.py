@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-__all__ = ["batches"]
+__all__ = ["batches", "halves_of"]
 
 _Item = TypeVar("_Item")
 
@@ -54,3 +54,15 @@ def batches(
         kind = other
     if batch:
         yield batch
+
+
+def halves_of(items: Sequence[_Item]) -> list[Sequence[_Item]]:
+    """Cut things in two; nothing where there is but one.
+
+    Examples
+    --------
+    >>> halves_of("abc"), halves_of("a")
+    (['a', 'bc'], [])
+    """
+    half = len(items) // 2
+    return [items[:half], items[half:]] if half else []

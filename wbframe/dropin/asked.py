@@ -8,7 +8,7 @@ from numbers import Real
 from operator import index
 from typing import TYPE_CHECKING, Any, get_args
 
-from wbframe.core.batches import batches
+from wbframe.core.batches import batches, halves_of
 from wbframe.core.decode.rows import join_texts
 from wbframe.core.histories.tasks import RUNS_PER_REQUEST
 from wbframe.core.model import STEP, Match, OnError
@@ -169,9 +169,7 @@ class RowsTask:
 
     def halves(self) -> list[RowsTask]:
         """Cut the task in two; nothing if it is of one run."""
-        half = len(self.runs) // 2
-        parts = (self.runs[:half], self.runs[half:]) if half else ()
-        return [replace(self, runs=runs) for runs in parts]
+        return [replace(self, runs=tuple(runs)) for runs in halves_of(self.runs)]
 
     def rows(self, content: bytes, request: Request) -> list[tuple[str, list[Row]]]:
         """Read the answer: run id and rows of each run, in order.

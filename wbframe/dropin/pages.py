@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from typing_extensions import Self
 
+from wbframe.core.batches import halves_of
 from wbframe.core.filters import parse
 from wbframe.core.hints import whole
 from wbframe.core.model import MOST_PER_PAGE, RunPath, Selection
@@ -26,7 +27,7 @@ from wbframe.errors import AnswerError, ProjectNotFoundError, RunNotFoundError, 
 from wbframe.io.client.credentials import app_url
 from wbframe.io.read.outcome import Read
 from wbframe.io.read.paging import Met, list_runs
-from wbframe.io.read.parts import halves_of, optionally, send_in_parts
+from wbframe.io.read.parts import optionally, send_in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from wbframe.core.batches import batches
+from wbframe.core.batches import batches, halves_of
 from wbframe.core.decode.rows import decode_rows
 from wbframe.core.histories.cutting import STATISTICS, merged, numbered
 from wbframe.core.histories.tasks import WHOLE_RUNS_PER_TASK
@@ -67,9 +67,7 @@ class BucketTask:
 
     def halves(self) -> list[BucketTask]:
         """Cut the task in two; nothing if it is of one run."""
-        half = len(self.runs) // 2
-        parts = (self.runs[:half], self.runs[half:]) if half else ()
-        return [replace(self, runs=runs) for runs in parts]
+        return [replace(self, runs=tuple(runs)) for runs in halves_of(self.runs)]
 
 
 def takes_rows(scan: HistoryScan, grid: Grid) -> bool:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from wbframe.core.batches import halves_of
 from wbframe.core.hints import widened
 from wbframe.core.histories.whole import combined, shortfall
 from wbframe.core.histories.windows import PROFILE_STEPS, Window, windows_among, windows_over
 from wbframe.core.model import STEP
 from wbframe.core.protocol.request import Request, by_run
-from wbframe.core.protocol.rows import FEWEST_SAMPLES, RowsOf, rows_request, spec
+from wbframe.core.protocol.rows import RowsOf, fewer_samples, rows_request, spec
 from wbframe.core.schema.types import Index, merge_index
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 # A step that none is above, which every JSON number holds.
 _BEHIND_ALL = 2**53
-_FEWER = 3
 # Steps of a window in which rows are looked for between those that were told of.
 _FEW = 8
 
@@ -322,13 +322,11 @@ def windows_request(path: RunPath, asked: Sequence[tuple[str, Window]]) -> Reque
 
 def fewer_rows(part: Sequence[Numbered]) -> list[Sequence[Numbered]]:
     """Cut a request for windows in two; of one window, ask for fewer rows; nothing if that is too few."""
-    half = len(part) // 2
-    if half:
-        return [part[:half], part[half:]]
+    if len(part) > 1:
+        return halves_of(part)
     [(number, place, window)] = part
-    samples = window.samples // _FEWER
-    fewer = [(number, place, replace(window, samples=samples))]
-    return [fewer] if samples >= FEWEST_SAMPLES and not window.is_single else []
+    samples = None if window.is_single else fewer_samples(window.samples)
+    return [] if samples is None else [[(number, place, replace(window, samples=samples))]]
 
 
 def profiles_request(path: RunPath, asked: Sequence[Asked]) -> Request:
@@ -350,9 +348,8 @@ def profiled_rows(asked: Sequence[Asked]) -> list[RowsOf]:
 
 def fewer_steps(part: Sequence[Asked]) -> list[Sequence[Asked]]:
     """Cut a request for steps in two; of one run, ask for fewer steps; nothing if that is too few."""
-    half = len(part) // 2
-    if half:
-        return [part[:half], part[half:]]
+    if len(part) > 1:
+        return halves_of(part)
     [(place, run_id, ask)] = part
-    samples = ask.samples // _FEWER
-    return [[(place, run_id, replace(ask, samples=samples))]] if samples >= FEWEST_SAMPLES else []
+    samples = fewer_samples(ask.samples)
+    return [] if samples is None else [[(place, run_id, replace(ask, samples=samples))]]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import polars as pl
 
+from wbframe.core.batches import halves_of
 from wbframe.core.decode.json import decode_any
 from wbframe.core.decode.nested import flat_rows
 from wbframe.core.decode.rows import Decoded, array_of, decode_lists, infer_types, join_texts
@@ -398,23 +399,14 @@ def halves(task: HistoryTask) -> list[HistoryTask]:
 
     Whole rows cannot be cut by keys, nor can rows that hold all of several keys.
     """
-    half = len(task.runs) // 2
-    if half:
-        return [replace(task, runs=task.runs[:half]), replace(task, runs=task.runs[half:])]
+    if len(task.runs) > 1:
+        return [replace(task, runs=tuple(runs)) for runs in halves_of(task.runs)]
     [run] = task.runs
-    groups = run.groups
+    groups: Sequence[Group] = run.groups
     if len(groups) == 1 and not task.match_all:
-        groups = _by_key(groups[0])
-    half = len(groups) // 2
-    parts = (groups[:half], groups[half:]) if half else ()
-    return [replace(task, runs=(replace(run, groups=part),)) for part in parts]
-
-
-def _by_key(group: Group) -> tuple[Group, ...]:
-    """Cut the keys of a group, which were logged together, in two groups."""
-    half = len(group.keys) // 2
-    parts = (group.keys[:half], group.keys[half:])
-    return tuple(replace(group, keys=keys) for keys in parts if keys)
+        # Keys that were logged together.
+        groups = [replace(groups[0], keys=tuple(keys)) for keys in halves_of(groups[0].keys)]
+    return [replace(task, runs=(replace(run, groups=tuple(part)),)) for part in halves_of(groups)]
 
 
 def put_together(found: TaskRows, more: TaskRows, lead: tuple[str, ...]) -> set[int]:

@@ -153,6 +153,12 @@ def spec(keys: Sequence[str], samples: int, min_step: int | None, max_step: int 
     return json.dumps(content, separators=(",", ":"), ensure_ascii=False)
 
 
+def fewer_samples(samples: int) -> int | None:
+    """Give a third of the rows, to ask for where so many are too many; None where that is hardly any."""
+    fewer = samples // 3
+    return fewer if fewer >= FEWEST_SAMPLES else None
+
+
 def with_fewer_samples(text: str) -> str | None:
     """Give a spec that asks for a third of the rows; None where that is hardly any.
 
@@ -162,8 +168,8 @@ def with_fewer_samples(text: str) -> str | None:
     '{"keys":["loss"],"samples":200}'
     """
     content = json.loads(text)
-    samples = content["samples"] // 3
-    if samples < FEWEST_SAMPLES:
+    samples = fewer_samples(content["samples"])
+    if samples is None:
         return None
     return json.dumps({**content, "samples": samples}, separators=(",", ":"), ensure_ascii=False)
 

@@ -13,6 +13,7 @@ import requests
 from pyarrow import ArrowInvalid
 from pyarrow.types import is_dictionary, is_map
 
+from wbframe.core.batches import halves_of
 from wbframe.core.decode.parquet import (
     TAIL_BYTES,
     as_json,
@@ -29,7 +30,7 @@ from wbframe.errors import AnswerError, StatusError
 from wbframe.io.client.failures import Failure, of_file
 from wbframe.io.client.retry import Try
 from wbframe.io.client.session import Session, as_it_is
-from wbframe.io.read.parts import halves_of, optionally, send_in_parts
+from wbframe.io.read.parts import optionally, send_in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from wbframe.core.batches import batches
+from wbframe.core.batches import batches, halves_of
 from wbframe.core.decode.nested import flat_rows
 from wbframe.core.decode.rows import infer_types, join_texts
 from wbframe.core.filters import EMPTY
@@ -50,7 +50,6 @@ from wbframe.io.read.filtered import tell_of_filters
 from wbframe.io.read.outcome import Outcome, Read, silent, tell_short
 from wbframe.io.read.paging import list_runs, resolved
 from wbframe.io.read.parts import (
-    halves_of,
     in_parts,
     past_absent,
     read_or_leave_out,

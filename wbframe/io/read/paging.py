@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from wbframe.core import filters as flt
+from wbframe.core.batches import halves_of
 from wbframe.core.model import MOST_PER_PAGE, RunPath
 from wbframe.core.paths import name_of, path_at, run_of
 from wbframe.core.protocol.answers import run_not_found
@@ -35,7 +36,7 @@ from wbframe.errors import (
     StatusError,
 )
 from wbframe.io.client.credentials import app_places
-from wbframe.io.read.parts import ABSENT, SKIPPED, halves_of, is_of_one, optionally, send_page
+from wbframe.io.read.parts import ABSENT, SKIPPED, is_of_one, optionally, send_page
 from wbframe.io.threads import side_by_side
 from wbframe.report import Progress
 from wbframe.warn import warn

@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
+from wbframe.core.batches import halves_of
 from wbframe.core.hints import is_lasting, is_of_request, is_of_size
 from wbframe.core.histories.rows import TaskRows, merge_rows
 from wbframe.core.paths import run_of
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 __all__ = [
     "ABSENT",
     "SKIPPED",
-    "halves_of",
     "in_parts",
     "is_of_one",
     "optionally",
@@ -80,7 +80,7 @@ def send_in_parts(
     asked
         What is asked for.
     cut
-        Cuts it; gives nothing where it cannot be cut.
+        Cuts it; gives nothing where it cannot be cut, and one thing where less of the same is asked for.
     request_of
         Makes the request for it, or for a part.
     read
@@ -119,18 +119,17 @@ def send_in_parts(
             less = is_of_size(error) or (halvings > 0 and not is_lasting(error))
         else:
             # A page is refused as its project is; of several runs one may be.
-            page = isinstance(asked, int)
-            less = is_of_request(error) and not (page and isinstance(error, AccessError))
+            less = is_of_request(error) and (shrink is None or not isinstance(error, AccessError))
         if not parts or not less:
             raise
     else:
         yield found
         return
-    if shrink is None:
+    if shrink is not None:
+        shrink(asked)
+    elif len(parts) > 1:
         # For all further requests: what a server gave up on once, it gives up on again, after its whole time-out.
         client.budget.shrink()
-    else:
-        shrink(asked)
     for part in parts:
         yield from send_in_parts(
             client,
@@ -142,12 +141,6 @@ def send_in_parts(
             patient=patient,
             halvings=halvings - 1,
         )
-
-
-def halves_of(items: Sequence[_Item]) -> list[Sequence[_Item]]:
-    """Cut things in two; nothing where there is but one."""
-    half = len(items) // 2
-    return [items[:half], items[half:]] if half else []
 
 
 def send_page(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -245,12 +245,7 @@ class _WholeRead:
             return found
 
         parts = send_in_parts(
-            client,
-            asked,
-            fewer_steps,
-            lambda part: profiles_request(path, part),
-            read,
-            shrink=self._shrink,
+            client, asked, fewer_steps, lambda part: profiles_request(path, part), read
         )
         return {place: steps for part in parts for place, steps in part.items()}
 
@@ -302,19 +297,10 @@ class _WholeRead:
         numbered: Sequence[Numbered] = [
             (number, place, window) for number, (place, window) in enumerate(batch)
         ]
-        parts = send_in_parts(
-            self.means.client, numbered, fewer_rows, of, read, shrink=self._shrink
-        )
-        for part in parts:
-            self.means.client.budget.grow()
+        for part in send_in_parts(self.means.client, numbered, fewer_rows, of, read):
             for number, rows in part:
                 found[number].append(rows)
         return [WindowRows.of(parts) for parts in found]
-
-    def _shrink(self, part: Sequence[Any]) -> None:
-        """Learn that a request was too big; of one that is for a single list, how long that is was."""
-        if len(part) > 1:
-            self.means.client.budget.shrink()
 
     def _window(self, run: RunRead, raw: msgspec.Raw, window: Window) -> WindowRows:
         """Decode the rows of one window."""

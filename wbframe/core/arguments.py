@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import polars as pl
 
 from wbframe.core import filters as flt
+from wbframe.core.histories.cutting import even_edges
 from wbframe.core.model import (
     DEFAULT_BINS,
     DEFAULT_ORDER,
@@ -103,16 +104,13 @@ def history_scan(
     on_error: OnError = "raise",
 ) -> HistoryScan:
     """Check the arguments of the histories readers; raises as `runs_scan` does."""
-    if stream not in get_args(Stream):
-        raise one_of("stream", stream, get_args(Stream))
-    if match not in get_args(Match):
-        raise one_of("match", match, get_args(Match))
+    check_one_of("stream", stream, get_args(Stream))
+    check_one_of("match", match, get_args(Match))
     scalars = _word(keys, KeysChosen) is not None
     asked = None if scalars else _keys(keys)
     if match == "all" and asked is None:
         raise UsageError("`match='all'` asks for rows that hold all `keys`; name the keys")
-    if on_incomplete not in get_args(OnIncomplete):
-        raise one_of("on_incomplete", on_incomplete, get_args(OnIncomplete))
+    check_one_of("on_incomplete", on_incomplete, get_args(OnIncomplete))
     given = not isinstance(samples, Unsaid)
     if samples is not None:
         samples = _whole_number("samples", samples, least=1)
@@ -167,14 +165,19 @@ def check_scan_options(*, infer_schema_runs: int, on_new_key: OnNewKey) -> tuple
         If one of them is wrong.
     """
     infer_schema_runs = _whole_number("infer_schema_runs", infer_schema_runs, least=1)
-    if on_new_key not in get_args(OnNewKey):
-        raise one_of("on_new_key", on_new_key, get_args(OnNewKey))
+    check_one_of("on_new_key", on_new_key, get_args(OnNewKey))
     return on_new_key, infer_schema_runs
 
 
 def check_batch_size(batch_size: int | None) -> int | None:
     """Check the number of rows of a batch."""
     return None if batch_size is None else _whole_number("batch_size", batch_size, least=1)
+
+
+def check_one_of(name: str, value: object, words: tuple[str, ...]) -> None:
+    """Check an argument that is one of a few words."""
+    if value not in words:
+        raise one_of(name, value, words)
 
 
 def check_flag(name: str, value: bool) -> bool:  # noqa: FBT001
@@ -200,15 +203,12 @@ def check_grid(
     UsageError
         If one of the arguments is wrong, or two say different things.
     """
-    if grid not in get_args(GridOf):
-        raise one_of("grid", grid, get_args(GridOf))
+    check_one_of("grid", grid, get_args(GridOf))
     bins = _whole_number("bins", bins, least=1, most=MOST_SAMPLES)
     if edges is None:
         if x_axis == STEP and grid == "shared" and min_step is not None and max_step is not None:
             # Known beforehand, so that runs are cut as they come.
-            width = (max_step - min_step) / bins
-            edges = (*(min_step + i * width for i in range(bins)), max_step)
-            return Grid(bins=bins, edges=tuple(map(float, edges)))
+            return Grid(bins=bins, edges=even_edges(min_step, max_step, bins))
         return Grid(bins=bins, x_axis=x_axis, shared=grid == "shared")
     found = _edges(edges)
     if bins not in {DEFAULT_BINS, len(found) - 1}:
@@ -241,8 +241,7 @@ def selection(
     on_error: OnError = "raise",
 ) -> Selection:
     """Check the arguments that say which runs."""
-    if on_error not in get_args(OnError):
-        raise one_of("on_error", on_error, get_args(OnError))
+    check_one_of("on_error", on_error, get_args(OnError))
     if limit is not None:
         limit = _whole_number("limit", limit, least=0)
     if per_page is not None:

@@ -8,6 +8,7 @@ from numbers import Real
 from operator import index
 from typing import TYPE_CHECKING, Any, get_args
 
+from wbframe.core.arguments import check_one_of
 from wbframe.core.batches import batches, halves_of
 from wbframe.core.decode.rows import join_texts
 from wbframe.core.histories.tasks import RUNS_PER_REQUEST
@@ -25,7 +26,7 @@ from wbframe.core.protocol.rows import (
 )
 from wbframe.dropin.columns import Columns
 from wbframe.dropin.values import RowShape, objects, side_by_side, united
-from wbframe.errors import AnswerError, UsageError, one_of
+from wbframe.errors import AnswerError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -248,8 +249,7 @@ def check_rows_options(match: str, on_error: str) -> None:
         If it is none of the known words.
     """
     for name, value, known in (("match", match, Match), ("on_error", on_error, OnError)):
-        if value not in get_args(known):
-            raise one_of(name, value, get_args(known))
+        check_one_of(name, value, get_args(known))
 
 
 def wrong_keys(keys: object, stream: str) -> str | None:

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wbframe.arrow.tables import to_arrow
+from wbframe.core.arguments import check_one_of
 from wbframe.core.decode.integers import with_integers
 from wbframe.core.model import EXACT, DtypeBackend
-from wbframe.errors import one_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -46,8 +46,7 @@ def check_backend(dtype_backend: DtypeBackend) -> DtypeBackend:
     UsageError
         If pandas has no such backend.
     """
-    if dtype_backend not in get_args(DtypeBackend):
-        raise one_of("dtype_backend", dtype_backend, get_args(DtypeBackend))
+    check_one_of("dtype_backend", dtype_backend, get_args(DtypeBackend))
     return dtype_backend
 
 

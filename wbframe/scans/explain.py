@@ -37,7 +37,7 @@ from wbframe.scans.source import HistorySource, LeftSource, RunsSource
 from wbframe.scans.stream import entries_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from wbframe.core.histories.entries import RunEntry
     from wbframe.core.histories.tasks import HistoryTask
@@ -165,21 +165,13 @@ def _histories(source: HistorySource, wanted: Wanted) -> ScanExplanation:
         requests = _whole_requests(source, narrowed, wanted.n_rows)
     else:
         requests = _sampled_requests(client, scan, keys, wanted.n_rows)
-    return ScanExplanation(
-        kind="histories",
-        paths=tuple(map(path_text, scan.selection.paths)),
-        columns=tuple(wanted.needed(list(source.schema()))),
-        filters=flt.to_json(scan.selection.asked),
-        conjuncts=narrowed.conjuncts,
-        n_rows=wanted.n_rows,
-        min_step=scan.min_step,
-        max_step=scan.max_step,
+    return _of_rows(
+        source,
+        narrowed,
+        wanted,
         keys=keys if scan.narrowed or scan.keys is not None else None,
-        samples=scan.samples,
-        stream=scan.stream,
         requests=requests,
         looked_at=source.promise().looked_at,
-        replaced=tuple(sorted(client.refused)),
     )
 
 
@@ -195,6 +187,29 @@ def _buckets(source: BucketSource, wanted: Wanted) -> ScanExplanation:
         counts = _count_runs(client, scan.selection)
         tasks = sum(math.ceil(runs / runs_per_request(source.grid, len(keys))) for runs in counts)
         requests = count_requests(counts, page_size(scan.selection, _ENTRY)) + tasks
+    return _of_rows(
+        source,
+        narrowed,
+        wanted,
+        keys=keys,
+        requests=requests,
+        looked_at=base.looked_at,
+        instead=instead_of(scan, source.grid),
+    )
+
+
+def _of_rows(
+    source: HistorySource | BucketSource,
+    narrowed: NarrowedHistories,
+    wanted: Wanted,
+    *,
+    keys: tuple[str, ...] | None,
+    requests: int,
+    looked_at: int,
+    instead: Iterable[str] = (),
+) -> ScanExplanation:
+    """Say what a scan of histories, or of what they sum up to, does."""
+    scan = narrowed.scan
     return ScanExplanation(
         kind="histories",
         paths=tuple(map(path_text, scan.selection.paths)),
@@ -208,8 +223,8 @@ def _buckets(source: BucketSource, wanted: Wanted) -> ScanExplanation:
         samples=scan.samples,
         stream=scan.stream,
         requests=requests,
-        looked_at=source.promise().base.looked_at,
-        replaced=tuple(sorted({*client.refused, *instead_of(scan, source.grid)})),
+        looked_at=looked_at,
+        replaced=tuple(sorted({*source.connection().refused, *instead})),
     )
 
 

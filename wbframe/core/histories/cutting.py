@@ -18,6 +18,7 @@ __all__ = [
     "counted_rows",
     "cut_into_buckets",
     "cut_on_grid",
+    "even_edges",
     "merged",
     "numbered",
     "shared_edges",
@@ -107,19 +108,30 @@ def cut_into_buckets(
     return merged(frames, x_axis) if frames else pl.DataFrame(schema={x_axis: pl.Float64})
 
 
-def shared_edges(runs: Iterable[pl.DataFrame], grid: Grid) -> list[float]:
+def even_edges(low: float, high: float, bins: int) -> tuple[float, ...]:
+    """Give the edges of so many buckets of equal width.
+
+    Examples
+    --------
+    >>> even_edges(0, 3, 2)
+    (0.0, 1.5, 3.0)
+    """
+    width = (high - low) / bins
+    return (*(float(low + i * width) for i in range(bins)), float(high))
+
+
+def shared_edges(runs: Iterable[pl.DataFrame], grid: Grid) -> tuple[float, ...]:
     """Give the edges of buckets of equal width from the least to the greatest x of `counted_rows` of all runs."""
     spans = [
         (rows[grid.x_axis].min(), rows[grid.x_axis].max()) for rows in runs if not rows.is_empty()
     ]
     if not spans:
-        return [0.0, 1.0]
+        return 0.0, 1.0
     low = min(float(each[0]) for each in spans)  # type: ignore[arg-type]
     high = max(float(each[1]) for each in spans)  # type: ignore[arg-type]
     if low == high:
         high = low + grid.bins
-    width = (high - low) / grid.bins
-    return [*(low + i * width for i in range(grid.bins)), high]
+    return even_edges(low, high, grid.bins)
 
 
 def cut_on_grid(

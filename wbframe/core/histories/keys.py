@@ -43,11 +43,12 @@ def key_frame(
     rows: Counter[str] = Counter()
     unsaid: set[str] = set()
     for entry in entries:
-        for logged, types in (entry.keys or {}).items():
+        for logged in entry.keys or {}:
             key = system_column(logged) if system else logged
+            count = entry.count(logged)
             runs[key] += 1
-            rows[key] += sum(types.values())
-            if not types:
+            rows[key] += count or 0
+            if count is None:
                 unsaid.add(key)
     found = [
         (

@@ -309,7 +309,7 @@ class Client(Learned):
                 turn=turn,
             )
         )
-        self.prove(frozenset(request.features))
+        self.prove(request.features)
         return content
 
     def download(self, address: str, *, asked: str) -> bytes:

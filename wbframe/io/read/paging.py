@@ -279,9 +279,9 @@ def resolved(client: Client, paths: Iterable[RunPath]) -> tuple[RunPath, ...]:
         If an address is one of another server's web app.
     """
     found = []
+    places = app_places(client.base_url)
     for path in paths:
         # The key is for one server; a pasted address may be of another.
-        places = app_places(client.base_url)
         if path.host is not None and path.host not in places:
             msg = (
                 f"the address is of {path.host}, but the client reads {client.base_url};"

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["Identity", "read_exchange"]
 
 # https://www.rfc-editor.org/rfc/rfc7523#section-2.1
-# https://www.rfc-editor.org/rfc/rfc7523#section-2.1
 _GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _PATH = "/oidc/token"
 _FILE = "~/.config/wandb/credentials.json"

@@ -140,7 +140,7 @@ class Source(Generic[_Promise]):
             try:
                 yield
             except (WbframeError, WbframeWarning) as error:
-                # polars makes its own error of what its schema raises, up to 1.39 also of what the source does.
+                # polars makes its own error of what is raised while it finds the schema.
                 remember(error)
                 raise
 

@@ -386,7 +386,7 @@ def _trusted(
 
 
 def is_shallow(raw: bytes) -> bool:
-    """Say whether polars can read these bytes: 1.39 overflows its stack some ten thousand levels down.
+    """Say whether polars can read these bytes: before 2.0 it overflows its stack some ten thousand levels down.
 
     Few opening brackets cannot nest deeply; where there are many, msgspec, which counts levels, skims through.
     """

@@ -1,7 +1,7 @@
 """The demo project: 24 real training runs, kept as data.
 
 `DATA` is the folder that the local server serves as `demo`. What is in it, and how it was made, stands in the
-folder `demo` of the sources, whose code is not installed.
+folder `tests/demo` of the sources, whose code is not installed.
 """
 
 from __future__ import annotations

@@ -238,13 +238,13 @@ def test_rows_that_cannot_be_looked_at_are_read_all_the_same(clock):
         wbframe.Client(server.url, server.api_key, clock=clock) as client,
     ):
         options = {"keys": ["a"], "client": client}
-        server.fail(status=404, match="sampledHistory", times=3)
+        server.fail(status=404, match="sampledHistory", times=4)
         with pytest.raises(StatusError):
             read_histories("e/m", **options)
         for read in (read_histories, lambda *a, **o: scan_histories(*a, **o).collect()):
             server.clear()
-            server.fail(status=404, match="sampledHistory", times=3)
+            server.fail(status=404, match="sampledHistory", times=4)
             frame = read("e/m", on_error="skip", **options)
-            assert [request.status for request in server.requests].count(404) == 3
+            assert [request.status for request in server.requests].count(404) == 4
             assert frame["run_id"].to_list() == ["r0", "r0", "r1", "r1", "r2", "r2"]
             assert client.last_report.left_out == ()

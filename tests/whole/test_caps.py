@@ -35,6 +35,7 @@ CAPPED = [
     {"rows_cut": 500},
     {"rows_cut": 1000, "live_most": 100},
     {"most_samples": 500},
+    {"most_samples": 123},
 ]
 
 

@@ -154,9 +154,14 @@ def spec(keys: Sequence[str], samples: int, min_step: int | None, max_step: int 
 
 
 def fewer_samples(samples: int) -> int | None:
-    """Give a third of the rows, to ask for where so many are too many; None where that is hardly any."""
-    fewer = samples // 3
-    return fewer if fewer >= FEWEST_SAMPLES else None
+    """Give a third of the rows, to ask for where so many are too many; None where these are the fewest.
+
+    Examples
+    --------
+    >>> fewer_samples(600), fewer_samples(100), fewer_samples(50)
+    (200, 50, None)
+    """
+    return max(samples // 3, FEWEST_SAMPLES) if samples > FEWEST_SAMPLES else None
 
 
 def with_fewer_samples(text: str) -> str | None:

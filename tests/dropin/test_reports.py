@@ -6,7 +6,7 @@ import pytest
 
 import wbframe
 from wbframe.dropin.runs import Runs
-from wbframe.errors import IncompleteHistoryError, StatusError
+from wbframe.errors import IncompleteHistoryError, IncompleteHistoryWarning, StatusError
 from wbframe.server import serve, synthetic
 
 
@@ -70,3 +70,61 @@ def test_a_read_that_fails(server, client, runs):
     with pytest.raises(IncompleteHistoryError, match="31 rows expected, 30 came") as caught:
         list(scan)
     assert caught.value.report.rows == 30
+
+
+# ---------------------------------------------------------------- fewer rows than the server counts
+
+
+@pytest.fixture(scope="module")
+def short():
+    with serve(synthetic(runs=5, rows=30, keys=2), differing={"rows_cut": 20}) as started:
+        yield started
+
+
+@pytest.fixture
+def cut(short):
+    with wbframe.Client(short.url, short.api_key) as made:
+        yield Runs(made, "wbframe", "synthetic")
+
+
+SHORT = r"5 runs of wbframe/synthetic are incomplete: run '[-\w]+': 30 rows expected, 20 came; .* and 2 more"
+
+
+@pytest.mark.parametrize("kind", ["default", "pandas", "polars"])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"keys": ["metric/00"]},
+        {"keys": ["metric/00", "metric/01"]},
+        {"keys": ["metric/00", "metric/01"], "match": "any"},
+    ],
+)
+def test_runs_of_which_fewer_rows_came_are_named(cut, kind, asked):
+    with pytest.warns(IncompleteHistoryWarning, match=SHORT) as warned:
+        found = cut.histories(**asked, format=kind)
+    assert (len(found), len(warned)) == (100, 1)
+
+
+@pytest.mark.parametrize("pandas", [True, False])
+def test_a_run_of_which_fewer_rows_came_is_named(cut, pandas):
+    with pytest.warns(IncompleteHistoryWarning, match="30 rows expected, 20 came"):
+        assert len(cut[0].history(pandas=pandas)) == 20
+    # So few were asked for.
+    assert len(cut[0].history(samples=20, pandas=pandas)) == 20
+
+
+def test_a_scan_of_which_fewer_rows_came_is_told(cut):
+    with pytest.raises(IncompleteHistoryError, match="30 rows expected, 20 came"):
+        list(cut[0].scan_history(keys=["metric/00", "metric/01"]))
+
+
+def test_rows_that_hold_all_of_several_keys_are_counted_at_the_least(cut):
+    run = cut[0]
+    keys = run._attrs["historyKeys"]["keys"]
+    run._attrs["historyKeys"] = {
+        **run._attrs["historyKeys"],
+        "keys": {**keys, "metric/01": {"typeCounts": [{"type": "number", "count": 29}]}},
+    }
+    with pytest.warns(IncompleteHistoryWarning, match="29 rows expected at the least, 20 came"):
+        assert len(list(run.scan_history(keys=["metric/00", "metric/01"]))) == 20

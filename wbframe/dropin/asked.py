@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from wbframe.core.arguments import check_one_of
 from wbframe.core.batches import batches, halves_of
 from wbframe.core.decode.rows import join_texts
+from wbframe.core.hints import whole
 from wbframe.core.histories.tasks import RUNS_PER_REQUEST
 from wbframe.core.model import STEP, Match, OnError
 from wbframe.core.paths import name_of
@@ -53,6 +54,7 @@ Row = dict[str, Any]
 # Keys and rows of a run of which the server says nothing.
 _KEYS = 20
 _DEFAULT_SAMPLES = 500
+_THINNED = 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +117,15 @@ class RowsAsked:
             return samples * _KEYS
         width = len(self.keys) + 1 if self.keys else keys or _KEYS
         return min(samples, samples if rows is None else rows) * width
+
+    def owed(self, node: Mapping[str, Any]) -> int:
+        """Give the rows that a run owes at the least, by its node; 0 where it does not tell."""
+        if self.stream != "default":
+            return 0
+        samples = self.samples or _DEFAULT_SAMPLES
+        known = max(rows_holding(keys, node)[0] for keys in self.spec_keys or [()])
+        # What is thinned out to n rows may come back as a few less.
+        return known if known <= samples else int(_THINNED * samples)
 
     def parse(self, lists: Sequence[Texts], *, where: str) -> list[Row]:
         """Read the rows of one run, a list a spec."""
@@ -291,29 +302,50 @@ def known_size(node: Mapping[str, Any]) -> tuple[int | None, int | None]:
     info = node.get("historyKeys")
     keys = info.get("keys") if isinstance(info, Mapping) else None
     return (
-        int(rows) if isinstance(rows, int | float) else None,
+        whole(rows),
         len(keys) if isinstance(keys, Mapping) else None,
     )
 
 
-def rows_holding(keys: Sequence[str], node: Mapping[str, Any]) -> int | None:
-    """Give the rows of a run that hold all of the keys, by its node; None if it does not tell.
+def rows_holding(keys: Sequence[str], node: Mapping[str, Any]) -> tuple[int, bool]:
+    """Give the rows of a run that hold all keys, at the least, by its node, and whether these are all.
+
+    Rows that hold each of several keys: what is left over when as few rows as can be lack one of them.
 
     Examples
     --------
-    >>> counts = {"loss": {"typeCounts": [{"type": "number", "count": 9}, {"type": "nil", "count": 1}]}}
-    >>> node = {"historyLineCount": 12, "historyKeys": {"keys": counts}}
+    >>> loss = {"typeCounts": [{"type": "number", "count": 9}, {"type": "nil", "count": 1}]}
+    >>> keys = {"loss": loss, "f1": {"typeCounts": [{"type": "number", "count": 7}]}}
+    >>> node = {"historyLineCount": 12, "historyKeys": {"keys": keys}}
     >>> rows_holding([], node), rows_holding(["_step", "loss"], node), rows_holding(["loss", "f1"], node)
-    (12, 10, None)
+    ((12, True), (10, True), (5, False))
+    >>> rows_holding(["loss", "accuracy"], node)
+    (0, False)
     """
     own = [key for key in dict.fromkeys(keys) if key != STEP]
+    rows = known_size(node)[0]
     if not own:
-        return known_size(node)[0]
+        return rows or 0, rows is not None
     info = node.get("historyKeys")
     known = info.get("keys") if isinstance(info, Mapping) else None
-    found = known.get(own[0]) if len(own) == 1 and isinstance(known, Mapping) else None
-    counts = found.get("typeCounts") if isinstance(found, Mapping) else None
-    return sum(int(each.get("count", 0)) for each in counts) if counts else None
+    counts = [_count(known.get(key)) if isinstance(known, Mapping) else None for key in own]
+    told = [count for count in counts if count is not None]
+    if len(told) < len(counts):
+        return 0, False
+    if len(own) == 1:
+        return told[0], True
+    # A count of all rows that is below that of some is of another time.
+    if rows is None or rows < max(told):
+        return 0, False
+    least = max(0, sum(told) - (len(own) - 1) * rows)
+    return least, least == rows
+
+
+def _count(key: Any) -> int | None:
+    """Give the rows that hold a key, by its entry in the index; None if it does not tell."""
+    counts = key.get("typeCounts") if isinstance(key, Mapping) else None
+    found = [whole(each.get("count", 0)) for each in counts] if counts else []
+    return None if not found or None in found else sum(filter(None, found))
 
 
 # ---------------------------------------------------------------- all rows of one run

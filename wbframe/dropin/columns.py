@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -136,6 +138,11 @@ class Columns:
             shifted = [(self.height + start, chunk) for start, chunk in chunks]
             self._chunks.setdefault(name, []).extend(shifted)
         self.height = self._settled = self.height + more.height
+
+    def count(self, name: str) -> dict[Any, int]:
+        """Count the rows of each value of a column that every row has."""
+        parts = [chunk.cells for chunk in self.chunks.get(name, [])]
+        return dict(Counter(chain.from_iterable(parts)))
 
     @property
     def chunks(self) -> dict[str, list[Chunk]]:

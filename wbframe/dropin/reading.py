@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from wbframe.core.hints import is_of_request, whole, widened
 from wbframe.core.model import STEP
-from wbframe.core.paths import run_of
+from wbframe.core.paths import name_of, run_of
 from wbframe.core.protocol.answers import found_runs, open_answer
 from wbframe.core.protocol.exports import SignedUrl
 from wbframe.core.protocol.request import RUN_KEYS
@@ -18,11 +18,12 @@ from wbframe.dropin import documents
 from wbframe.dropin.asked import RowsAsked, RowsTask, StepWindows, open_rows, rows_tasks
 from wbframe.dropin.columns import Columns
 from wbframe.dropin.values import from_json, objects, united
-from wbframe.errors import AnswerError, WbframeError
+from wbframe.errors import AnswerError, IncompleteHistoryWarning, WbframeError
 from wbframe.io import threads
 from wbframe.io.read.parts import in_parts, optionally, send_in_parts
 from wbframe.io.threads import side_by_side
 from wbframe.report import LeftOut
+from wbframe.warn import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -47,11 +48,13 @@ __all__ = [
     "read_run_file",
     "read_sweeps",
     "scan_rows",
+    "warn_short",
     "with_step",
 ]
 
 Row = dict[str, Any]
 _Read = TypeVar("_Read")
+_SHOWN = 3
 
 
 def ask(client: Client, request: Request) -> dict[str, Any]:
@@ -182,6 +185,21 @@ def _or_left_out(
         else:
             done += [LeftOut(run_of(task.path, run), str(found)) for run in runs]
     return done
+
+
+def warn_short(path: RunPath, asked: RowsAsked, runs: Iterable[tuple[Row, int]]) -> None:
+    """Warn of runs, by their nodes, of which fewer rows came than the server counts."""
+    short = [
+        f"run {node['name']!r}: {owed} rows expected, {came} came"
+        for node, came in runs
+        if came < (owed := asked.owed(node))
+    ]
+    if short:
+        shown = "; ".join(short[:_SHOWN])
+        more = f"; and {len(short) - _SHOWN} more" if len(short) > _SHOWN else ""
+        what = f"{len(short)} runs of {name_of(path)} are incomplete"
+        msg = f"{what}: {shown}{more}; the server gives fewer rows than it counts: read them with `scan_history`"
+        warn(msg, IncompleteHistoryWarning)
 
 
 # ---------------------------------------------------------------- one run

@@ -375,6 +375,8 @@ class Run(Node):
                 outcome.runs = 0
                 outcome.losses.append(LeftOut(run_of(self._run_path, self.id), str(error)))
             outcome.rows = columns.height + len(rows)
+            if outcome.runs:
+                reading.warn_short(self._run_path, asked, [(self.load(), outcome.rows)])
         if not pandas:
             return rows
         frame, imprecise = pandas_frame(columns, text=text_keys([self]))
@@ -442,7 +444,8 @@ class Run(Node):
         scan.beyond, scan.lost = stop is None, lost
         if not first and last == end and self.state in ENDED and (match == "all" or not named):
             # Only then are the server's counts of this very window, and final.
-            scan.expect(rows_holding(named, self._attrs))
+            rows, exactly = rows_holding(named, self._attrs)
+            scan.expect(rows, exactly=exactly)
         return scan
 
     beta_scan_history = scan_history

@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from wbframe.core.model import STEP, Match, OnError, RunPath, Stream
-from wbframe.core.paths import name_of
+from wbframe.core.paths import name_of, run_of
 from wbframe.dropin import reading
 from wbframe.dropin.asked import RowsAsked, check_rows_options, whole_number, wrong_keys
 from wbframe.dropin.columns import Columns
@@ -21,7 +21,7 @@ from wbframe.io.read.parts import SKIPPED
 from wbframe.report import LeftOut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import pandas as pd
     import polars as pl
@@ -210,6 +210,7 @@ class Runs(RunPages):
         if asked is None:
             return found
         path = self._path_known
+        came: dict[str, int] = {}
         with Outcome.of_rows(self.client, path, asked.samples) as outcome:
             losses = None if on_error == "raise" else outcome.losses
             pages = self._sized(asked, losses)
@@ -219,7 +220,9 @@ class Runs(RunPages):
                     # Also over a metric of that name, as in the SDK.
                     row["run_id"] = run_id
                 found += rows
+                came[run_id] = len(rows)
                 outcome.runs, outcome.rows = outcome.runs + 1, len(found)
+            self._warn_short(asked, came, outcome)
         return found
 
     def _frame(
@@ -235,6 +238,7 @@ class Runs(RunPages):
                 columns = reading.read_columns(self.client, path, asked, pages, losses)
                 lost = {each.what for each in outcome.losses} - {name_of(path)}
                 outcome.runs, outcome.rows = len(self.objects) - len(lost), columns.height
+                self._warn_short(asked, columns.count("run_id"), outcome)
         text = text_keys(self.objects)
         frame: pd.DataFrame | pl.DataFrame
         if kind == "pandas":
@@ -244,6 +248,13 @@ class Runs(RunPages):
             frame, imprecise = polars_frame(columns, text=text)
         warn_imprecise(imprecise, AS_DICTS)
         return frame
+
+    def _warn_short(self, asked: RowsAsked, came: Mapping[str, int], outcome: Outcome) -> None:
+        """Warn of runs of which fewer rows came than the server counts."""
+        lost = {each.what for each in outcome.losses}
+        read = (run for run in self.objects if run_of(self._path, run.id) not in lost)
+        counts = ((run.load(), came.get(run.id, 0)) for run in read)
+        reading.warn_short(self._path, asked, counts)
 
     @property
     def _path_known(self) -> RunPath:

@@ -12,10 +12,11 @@ from wbframe.core.paths import run_of
 from wbframe.dropin import reading
 from wbframe.dropin.asked import StepWindows
 from wbframe.dropin.sdk import as_sdk
-from wbframe.errors import IncompleteHistoryError, WbframeError
+from wbframe.errors import IncompleteHistoryError, IncompleteHistoryWarning, WbframeError
 from wbframe.io.read.outcome import Outcome
 from wbframe.io.read.parts import SKIPPED
 from wbframe.report import LeftOut
+from wbframe.warn import warn
 
 if TYPE_CHECKING:
     from wbframe.core.model import Match, OnError
@@ -58,14 +59,14 @@ class HistoryScan(Iterator[dict[str, Any]]):
         self.match = match
         self.on_error = on_error
         self._named = reading.with_step(keys)
-        self._expected: int | None = None
+        self._expected, self._exactly = 0, True
         self._came = 0
         self._ended_by: Exception | None = None
         self._rows = self._read()
 
-    def expect(self, rows: int | None) -> None:
-        """Make it an error to end with fewer rows than so many."""
-        self._expected = rows
+    def expect(self, rows: int, *, exactly: bool = True) -> None:
+        """Tell of an end with fewer rows than so many: by an error if that is their number, else a warning."""
+        self._expected, self._exactly = rows, exactly
 
     def __iter__(self) -> HistoryScan:
         self._rows, self._ended_by = self._read(), None
@@ -103,13 +104,17 @@ class HistoryScan(Iterator[dict[str, Any]]):
                 outcome.losses.append(LeftOut(run_of(self._path, self.run.id), str(error)))
 
     def _check(self, rows: int) -> None:
-        """Refuse to end with fewer rows than the server counts."""
-        if self._expected is not None and rows < self._expected:
-            msg = (
-                f"{self.run}: {self._expected} rows expected, {rows} came; the server gives the rest"
-                " in exported files only: read them with wbframe.polars.read_histories(..., samples=None)"
-            )
+        """Tell of fewer rows than the server counts."""
+        if rows >= self._expected:
+            return
+        least = "" if self._exactly else " at the least"
+        msg = (
+            f"{self.run}: {self._expected} rows expected{least}, {rows} came; the server gives the rest"
+            " in exported files only: read them with wbframe.polars.read_histories(..., samples=None)"
+        )
+        if self._exactly:
             raise IncompleteHistoryError(msg)
+        warn(msg, IncompleteHistoryWarning)
 
     def _as_asked(self, row: dict[str, Any]) -> dict[str, Any]:
         """Give of a row the keys that were asked for, behind its step as in wandb 0.31."""
@@ -125,7 +130,7 @@ class HistoryScan(Iterator[dict[str, Any]]):
         windows = StepWindows(self.min_step, self.max_step, page=self.page_size)
 
         def has_all() -> bool:
-            told = bool(self._expected) and self._came >= (self._expected or 0)
+            told = self._exactly and 0 < self._expected <= self._came
             return told or not self.beyond
 
         return reading.scan_rows(

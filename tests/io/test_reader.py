@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from functools import partial
 
 import polars as pl
 import pytest
@@ -13,6 +14,7 @@ from tests.meeting import requests_meet
 from wbframe.core.model import RunPath
 from wbframe.core.protocol.request import FIELDS
 from wbframe.errors import (
+    ColumnError,
     PrecisionWarning,
     QueryError,
     RefusedKeyError,
@@ -55,6 +57,34 @@ def test_the_first_page_does_not_wait_for_the_index(client, server, monkeypatch)
         assert read_runs("wbframe/ragged", client=client).height
     # Last, the columns that have text among numbers are looked at in all runs.
     assert sorted(each.operation for each in server.requests) == ["Fields", "Runs", "Runs"]
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        partial(read_runs, columns=["run_id", "config.lr"]),
+        partial(read_runs, columns=["run_id", "config.outer.inner.dotted"]),
+        partial(read_runs, columns=["summary.new"], schema_overrides={"summary.new": pl.String}),
+        partial(read_histories, keys=["train/loss"], run_columns=["config.lr", "state"]),
+    ],
+)
+def test_named_columns_do_not_wait_for_the_index(client, server, monkeypatch, read):
+    requests_meet(client, monkeypatch, 2)
+    assert read("wbframe/ragged", limit=5, client=client).height
+    asked = [each.operation for each in server.requests]
+    assert sorted(asked[:2]) == ["Fields", "Runs"]
+    # The page that was asked for ahead is that of the read.
+    pages = [each.variables for each in server.requests if each.operation == "Runs"]
+    # Where no run has what is asked for, one is asked for all it has.
+    named = [
+        page for page in pages if page["first"] == 5 and {"configKeys", "summaryKeys"} & page.keys()
+    ]
+    assert len(named) == 1
+
+
+def test_names_that_the_index_lacks_are_an_error_all_the_same(client, server):
+    with pytest.raises(ColumnError, match=r"no column 'config\.ler'"):
+        read_runs("wbframe/ragged", columns=["config.ler"], client=client)
 
 
 def test_no_page_is_asked_for_where_no_run_is_wanted():

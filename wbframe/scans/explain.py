@@ -139,7 +139,7 @@ def _explained(given: Source[Any], wanted: Wanted) -> ScanExplanation:
     selection = narrowed.scan.selection
     counts = _count_runs(client, selection)
     plan = source.promise().plan.of(narrowed.scan)
-    size = page_size(selection, plan.resolve(plan.columns, plan.index).fields())
+    size = page_size(selection, plan.fields())
     return ScanExplanation(
         kind="runs",
         paths=tuple(map(path_text, selection.paths)),

@@ -32,7 +32,8 @@ from wbframe.io.read.histories import (
     united_index,
 )
 from wbframe.io.read.outcome import Outcome, Read, tell_short
-from wbframe.io.read.runs import collect_runs, iter_pages, plan_runs
+from wbframe.io.read.plan import plan_runs
+from wbframe.io.read.runs import collect_runs, iter_pages
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping

@@ -73,6 +73,17 @@ class NodeFields:
         keys = None if self.config is None or self.summary is None else self.config + self.summary
         return keys is not None and len(keys) <= _FEW_KEYS and _HEAVY.isdisjoint(self.plain)
 
+    def beside(self, plain: Iterable[str]) -> NodeFields:
+        """Select further fields as well."""
+        return replace(self, plain=tuple(dict.fromkeys((*self.plain, *plain))))
+
+    def covers(self, other: NodeFields) -> bool:
+        """Tell whether another selection is part of this one."""
+        pairs = ((self.config, other.config), (self.summary, other.summary))
+        return set(self.plain) >= set(other.plain) and all(
+            own is None or (asked is not None and set(own) >= set(asked)) for own, asked in pairs
+        )
+
     def features(self) -> list[str]:
         """Tell which features of newer servers the selection uses."""
         return [PROJECTION] if self.config or self.summary else []

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from wbframe.core.model import RunPath, RunsScan
+    from wbframe.core.protocol.runs import NodeFields
     from wbframe.core.schema.order import Sort
     from wbframe.core.schema.runs import RunsSchema
     from wbframe.core.schema.types import Index
@@ -68,6 +69,10 @@ class RunsPlan:
         )
         return replace(schema, app=self.app)
 
+    def fields(self) -> NodeFields:
+        """Give what must be selected of each run."""
+        return self.resolve(self.columns, self.index).fields()
+
     def of(self, scan: RunsScan) -> RunsPlan:
         """Give the plan for a scan of the same projects: what it reads is what it and its predicate look at."""
         return replace(self, scan=scan, columns=columns_of(scan, self.sort))
@@ -96,7 +101,7 @@ class RunsPlan:
         sort, limit = self.sort, self.scan.selection.limit
         if sort is None or sort.trusted or limit is None:
             return False
-        return bool(plain) or not self.resolve(self.columns, self.index).fields().light
+        return bool(plain) or not self.fields().light
 
     def sorting(self, *, ids: bool = False) -> RunsPlan:
         """Give the plan that reads what runs are sorted by, and of them either their ids alone or all columns."""

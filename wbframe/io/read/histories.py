@@ -148,10 +148,9 @@ def _listed(
     """List the runs of a scan: the selection with its entities, the entries, and the run columns if any are."""
     selection, beside = scan.selection, None
     if scan.run_columns or selection.predicate is not None or needs_sort(selection.order):
-        from wbframe.io.read.runs import collect_runs, plan_runs  # noqa: PLC0415 -- imports what translates filters
+        from wbframe.io.read.runs import plan_and_collect  # noqa: PLC0415 -- imports what translates filters
 
-        plan = plan_runs(read.client, runs_beside(scan))
-        listed = collect_runs(read, plan, plain=ENTRY_FIELDS)
+        plan, listed = plan_and_collect(read, runs_beside(scan), plain=ENTRY_FIELDS, keep=True)
         selection, runs = plan.scan.selection, listed.runs
         beside = listed.frame if scan.run_columns else None
     else:
@@ -351,7 +350,7 @@ def _read(outcome: Outcome, scan: HistoryScan) -> pl.DataFrame:
     entries = outcome.entries = plan.entries
     outcome.runs = len(entries)
     if not entries and plan.scan.selection.filters != EMPTY:
-        from wbframe.io.read.runs import plan_runs  # noqa: PLC0415 -- imports what translates filters
+        from wbframe.io.read.plan import plan_runs  # noqa: PLC0415 -- imports what translates filters
 
         tell_of_filters(outcome.read, plan.scan.selection, plan_runs)
     assembly = Assembly()

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-import polars as pl
-
 from wbframe.core.filters import EMPTY
-from wbframe.core.hints import MOST_LOOKED_AT
 from wbframe.core.model import DEFAULT_ORDER, RunsScan, Selection
-from wbframe.core.paths import describe, projects_of, run_of
-from wbframe.core.protocol.runs import pushed_feature
-from wbframe.core.pushdown.query import predicate_columns, with_own_predicate
-from wbframe.core.runs.frame import RunsBuffer, kept_columns, leaf_types, run_leaves
+from wbframe.core.paths import describe, run_of
+from wbframe.core.protocol.runs import NodeFields, pushed_feature
+from wbframe.core.pushdown.query import predicate_columns
+from wbframe.core.runs.frame import kept_columns, run_leaves
 from wbframe.core.runs.listing import RunsTaken, rows_where
 from wbframe.core.runs.pages import (
     GrowingPages,
@@ -26,23 +23,16 @@ from wbframe.core.runs.pages import (
 )
 from wbframe.core.runs.plan import RunsPlan, columns_of
 from wbframe.core.runs.sorting import places_of
-from wbframe.core.schema.order import needs_sort, sort_of
+from wbframe.core.schema.order import needs_sort
 from wbframe.core.schema.runs import (
-    RUN_COLUMNS,
-    RunsSchema,
     check_matched,
     needs_index,
     runs_schema,
-    settled,
-    weighed,
 )
-from wbframe.core.schema.types import is_glob, is_mixed, merge_index
+from wbframe.core.schema.types import is_glob
 from wbframe.errors import (
     AnswerError,
-    ColumnError,
-    did_you_mean,
 )
-from wbframe.io.client.credentials import app_url
 from wbframe.io.read.filtered import tell_of_filters
 from wbframe.io.read.outcome import (
     Outcome,
@@ -52,18 +42,18 @@ from wbframe.io.read.outcome import (
     warn_imprecise,
     warn_new_keys,
 )
-from wbframe.io.read.paging import fresh_runs, list_runs, read_pages, resolved
-from wbframe.io.read.parts import ABSENT
-from wbframe.io.read.project import read_index
+from wbframe.io.read.paging import fresh_runs, read_pages, resolved
+from wbframe.io.read.plan import plan_runs
 from wbframe.io.threads import begun
 from wbframe.report import LeftOut
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
+    import polars as pl
+
     from wbframe.core.model import OnNewKey, RunPath
     from wbframe.core.protocol.runs import Listing, Page, RunNode
-    from wbframe.core.schema.types import Index
     from wbframe.io.client.client import Client
     from wbframe.io.read.outcome import Hook
     from wbframe.report import ScanReport
@@ -71,135 +61,10 @@ if TYPE_CHECKING:
     Listed = Iterator[tuple[Listing, Page]]
 
 
-__all__ = ["collect_runs", "iter_pages", "plan_runs", "read_runs", "try_pushed"]
+__all__ = ["collect_runs", "iter_pages", "plan_and_collect", "read_runs", "try_pushed"]
 
-_RUNS_LOOKED_AT_ONCE = 1000
 # Runs that a filter is tried on.
 _TRIED_ON = 100
-_NUMBERS = frozenset({"number", "nil"})
-
-
-def plan_runs(client: Client, scan: RunsScan, *, most: int | None = None) -> RunsPlan:
-    """Resolve a scan: one request a thousand config and summary keys, none where no such column is read.
-
-    Parameters
-    ----------
-    client, scan
-        Who reads, and what.
-    most
-        Runs that are looked at from either end of each project where its index is not enough, so that columns are
-        known before any page is; None for a read that learns them from its pages.
-
-    Raises
-    ------
-    ColumnError
-        If a column exists in no run of the projects.
-    """
-    paths = resolved(client, scan.selection.paths)
-    scan = replace(scan, selection=replace(scan.selection, paths=paths))
-    order = scan.selection.order
-    indexed = needs_index(columns_of(scan, sort_of(order, None, scan.overrides)))
-    index = read_index(client, paths, scan.selection.on_error) if indexed else {}
-    sort = sort_of(order, index, scan.overrides)
-    columns = columns_of(scan, sort)
-    plan = RunsPlan(
-        scan=scan, columns=columns, index=index, app=app_url(client.base_url), sort=sort
-    )
-    if index is not None and indexed:
-        index, unsure, complete = weighed(index, columns)
-        by = {sort.column} if sort else set()
-        complete = complete and by <= {*index, *RUN_COLUMNS}
-        plan = replace(plan, index=index, unsure=unsure, sampled=not complete)
-        if most is not None or not plan.of_all:
-            plan = _looked_at(client, plan, most or MOST_LOOKED_AT)
-    if plan.index:
-        plan = replace(plan, index=_with_spelled_numbers(client, plan, plan.index))
-    if plan.index is not None:
-        plan.resolve(tuple(predicate_columns(scan.selection.predicate) or ()), plan.index)
-    known = plan.resolve(columns, plan.index).columns
-    # What no index vouches for may be text or number, so the server is not asked to compare it.
-    sure = {name: known[name] for name in known if plan.index is not None or name in RUN_COLUMNS}
-    selection = with_own_predicate(scan.selection, sure, scan.overrides)
-    return replace(plan, scan=replace(scan, selection=selection))
-
-
-def _looked_at(client: Client, plan: RunsPlan, most: int) -> RunsPlan:
-    """Look at runs of each project for columns that its index lacks: the last, and the first if there are any.
-
-    Raises
-    ------
-    ColumnError
-        If none of these has a column that is asked for by its name.
-    """
-    index, wanted = dict(plan.index or {}), plan.resolve(plan.columns, plan.index)
-    if not (wanted.open or plan.unsure):
-        return plan
-    fields = replace(wanted, columns=dict.fromkeys(plan.unsure, pl.String())).fields()
-    for project in projects_of(plan.scan.selection.paths):
-        for end in ("-created_at", "+created_at"):
-            most = most if plan.sampled else MOST_LOOKED_AT
-            few = Selection(paths=(project,), filters=EMPTY, limit=most, order=end)
-            buffer = RunsBuffer(shown=wanted.shown)
-            try:
-                for path, node in list_runs(
-                    Read(client, looks=True), few, replace(fields, plain=("name",))
-                ):
-                    buffer.add(path, [node])
-            except ABSENT:
-                if plan.scan.selection.on_error == "raise":
-                    raise
-                break
-            found = leaf_types(buffer)
-            new = {name: found[name] for name in wanted.takes(found)}
-            plan = replace(
-                plan,
-                sampled=plan.sampled or bool(new),
-                looked_at=plan.looked_at + len(buffer),
-            )
-            merge_index(index, new)
-            if len(buffer) < most or not plan.sampled:
-                break
-    merge_index(index, settled(plan.unsure, index))
-    looked_for = (*wanted.open, *(predicate_columns(plan.scan.selection.predicate) or ()))
-    if plan.sort is not None:
-        looked_for = (*looked_for, plan.sort.column)
-    for name in looked_for:
-        if not is_glob(name) and name not in {*index, *wanted.columns}:
-            where = describe(plan.scan.selection.paths)
-            raise ColumnError(
-                f"no column {name!r} in the runs of {where}.{did_you_mean(name, [*RUN_COLUMNS, *index])}"
-                f" If some have it, read it with schema_overrides={{{name!r}: pl.String}}"
-            )
-    return replace(plan, index=index, unsure=())
-
-
-def _with_spelled_numbers(client: Client, plan: RunsPlan, index: Index) -> Index:
-    """Find the keys whose only text is spelled-out NaN, or that of runs that are gone.
-
-    In all runs, so that filters change no type.
-    """
-    mixed = [
-        name
-        for name in plan.resolve(plan.columns, index).columns
-        if name in index and is_mixed(index[name]) and name not in plan.scan.overrides
-    ]
-    if not mixed:
-        return index
-    projects = projects_of(plan.scan.selection.paths)
-    everything = Selection(
-        paths=projects,
-        filters=EMPTY,
-        per_page=_RUNS_LOOKED_AT_ONCE,
-        on_error=plan.scan.selection.on_error,
-    )
-    texts = RunsSchema(columns=dict.fromkeys(mixed, pl.String()))
-    types: Index = {}
-    for listing, page in read_pages(Read(client, looks=True), everything, texts.fields()):
-        buffer = RunsBuffer(shown=texts.shown)
-        buffer.add(listing.path, page.nodes)
-        merge_index(types, leaf_types(buffer))
-    sure = {name: types[name] for name in mixed if types.get(name, index[name]) <= _NUMBERS}
-    return {**index, **sure}
 
 
 def read_runs(
@@ -213,33 +78,43 @@ def read_runs(
         Whatever kept it from being whole.
     """
     outcome = Outcome(client, scan.selection, "runs", progress)
-    with outcome, _listed_ahead(outcome.read, scan) as listed:
-        plan = plan_runs(client, scan)
+    with outcome:
+        plan, listed = plan_and_collect(outcome.read, scan)
         outcome.selection = plan.scan.selection
-        frame = collect_runs(outcome.read, plan, keep=False, listed=listed).frame
-        frame = kept_columns(frame, scan.kept)
+        frame = kept_columns(listed.frame, scan.kept)
         outcome.runs = outcome.rows = frame.height
         if not frame.height:
             tell_of_filters(outcome.read, plan.scan.selection, plan_runs)
     return frame, outcome.report()
 
 
-@contextmanager
-def _listed_ahead(read: Read, scan: RunsScan) -> Iterator[Listed | None]:
-    """Ask for the first page beside the index, where no column needs the index to be asked for."""
-    if (
-        columns_of(scan) is not None
-        or needs_sort(scan.selection.order)
-        or scan.selection.predicate is not None
-        or scan.selection.limit == 0
-    ):
-        yield None
-        return
+def plan_and_collect(
+    read: Read, scan: RunsScan, *, plain: tuple[str, ...] = (), keep: bool = False
+) -> tuple[RunsPlan, ListedRuns]:
+    """Do `plan_runs` and `collect_runs`, with the first page asked for beside the index where that can be."""
+    guess = _fields_ahead(scan)
+    if guess is None:
+        plan = plan_runs(read.client, scan)
+        return plan, collect_runs(read, plan, plain=plain, keep=keep)
     # A round trip less: neither question needs the answer to the other.
+    fields = guess.beside(plain)
     selection = replace(scan.selection, paths=resolved(read.client, scan.selection.paths))
-    fields = runs_schema(None, None, {}).fields()
     with begun(read_pages(read, selection, fields)) as listed:
-        yield listed
+        plan = plan_runs(read.client, scan)
+        # An index may tell of columns where none were looked for.
+        pages = listed if fields.covers(plan.fields()) else None
+        return plan, collect_runs(read, plan, plain=plain, keep=keep, listed=pages)
+
+
+def _fields_ahead(scan: RunsScan) -> NodeFields | None:
+    """Give what is selected of each run whatever an index says; None where that depends on it."""
+    columns = columns_of(scan)
+    selection = scan.selection
+    if needs_sort(selection.order) or selection.predicate is not None or selection.limit == 0:
+        return None
+    if columns is not None and (any(map(is_glob, columns)) or not needs_index(columns)):
+        return None
+    return runs_schema(columns, None, scan.overrides, complete=False).fields()
 
 
 def collect_runs(
@@ -408,9 +283,7 @@ def _iter_runs(
             return
     taken = RunsTaken(selection.predicate, selection.limit)
     if listed is None and not taken.full:
-        fields = pages.schema.fields()
-        fields = replace(fields, plain=tuple(dict.fromkeys((*fields.plain, *plain))))
-        listed = read_pages(read, selection, fields)
+        listed = read_pages(read, selection, pages.schema.fields().beside(plain))
     readable = None
     # One config that is no JSON would otherwise end the read of all runs.
     if selection.on_error == "skip" and read.losses is not None:

@@ -1,0 +1,156 @@
+"""What must be known of a runs scan before its pages: its index, and a look at runs where that is not enough."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from wbframe.core.filters import EMPTY
+from wbframe.core.hints import MOST_LOOKED_AT
+from wbframe.core.model import RunsScan, Selection
+from wbframe.core.paths import describe, projects_of
+from wbframe.core.pushdown.query import predicate_columns, with_own_predicate
+from wbframe.core.runs.frame import RunsBuffer, leaf_types
+from wbframe.core.runs.plan import RunsPlan, columns_of
+from wbframe.core.schema.order import sort_of
+from wbframe.core.schema.runs import RUN_COLUMNS, RunsSchema, needs_index, settled, weighed
+from wbframe.core.schema.types import Index, is_glob, is_mixed, merge_index
+from wbframe.errors import ColumnError, did_you_mean
+from wbframe.io.client.credentials import app_url
+from wbframe.io.read.outcome import Read
+from wbframe.io.read.paging import list_runs, read_pages, resolved
+from wbframe.io.read.parts import ABSENT
+from wbframe.io.read.project import read_index
+
+if TYPE_CHECKING:
+    from wbframe.io.client.client import Client
+
+__all__ = ["plan_runs"]
+
+_RUNS_LOOKED_AT_ONCE = 1000
+_NUMBERS = frozenset({"number", "nil"})
+
+
+def plan_runs(client: Client, scan: RunsScan, *, most: int | None = None) -> RunsPlan:
+    """Resolve a scan: one request a thousand config and summary keys, none where no such column is read.
+
+    Parameters
+    ----------
+    client, scan
+        Who reads, and what.
+    most
+        Runs that are looked at from either end of each project where its index is not enough, so that columns are
+        known before any page is; None for a read that learns them from its pages.
+
+    Raises
+    ------
+    ColumnError
+        If a column exists in no run of the projects.
+    """
+    paths = resolved(client, scan.selection.paths)
+    scan = replace(scan, selection=replace(scan.selection, paths=paths))
+    order = scan.selection.order
+    indexed = needs_index(columns_of(scan, sort_of(order, None, scan.overrides)))
+    index = read_index(client, paths, scan.selection.on_error) if indexed else {}
+    sort = sort_of(order, index, scan.overrides)
+    columns = columns_of(scan, sort)
+    plan = RunsPlan(
+        scan=scan, columns=columns, index=index, app=app_url(client.base_url), sort=sort
+    )
+    if index is not None and indexed:
+        index, unsure, complete = weighed(index, columns)
+        by = {sort.column} if sort else set()
+        complete = complete and by <= {*index, *RUN_COLUMNS}
+        plan = replace(plan, index=index, unsure=unsure, sampled=not complete)
+        if most is not None or not plan.of_all:
+            plan = _looked_at(client, plan, most or MOST_LOOKED_AT)
+    if plan.index:
+        plan = replace(plan, index=_with_spelled_numbers(client, plan, plan.index))
+    if plan.index is not None:
+        plan.resolve(tuple(predicate_columns(scan.selection.predicate) or ()), plan.index)
+    known = plan.resolve(columns, plan.index).columns
+    # What no index vouches for may be text or number, so the server is not asked to compare it.
+    sure = {name: known[name] for name in known if plan.index is not None or name in RUN_COLUMNS}
+    selection = with_own_predicate(scan.selection, sure, scan.overrides)
+    return replace(plan, scan=replace(scan, selection=selection))
+
+
+def _looked_at(client: Client, plan: RunsPlan, most: int) -> RunsPlan:
+    """Look at runs of each project for columns that its index lacks: the last, and the first if there are any.
+
+    Raises
+    ------
+    ColumnError
+        If none of these has a column that is asked for by its name.
+    """
+    index, wanted = dict(plan.index or {}), plan.resolve(plan.columns, plan.index)
+    if not (wanted.open or plan.unsure):
+        return plan
+    fields = replace(wanted, columns=dict.fromkeys(plan.unsure, pl.String())).fields()
+    for project in projects_of(plan.scan.selection.paths):
+        for end in ("-created_at", "+created_at"):
+            most = most if plan.sampled else MOST_LOOKED_AT
+            few = Selection(paths=(project,), filters=EMPTY, limit=most, order=end)
+            buffer = RunsBuffer(shown=wanted.shown)
+            try:
+                for path, node in list_runs(
+                    Read(client, looks=True), few, replace(fields, plain=("name",))
+                ):
+                    buffer.add(path, [node])
+            except ABSENT:
+                if plan.scan.selection.on_error == "raise":
+                    raise
+                break
+            found = leaf_types(buffer)
+            new = {name: found[name] for name in wanted.takes(found)}
+            plan = replace(
+                plan,
+                sampled=plan.sampled or bool(new),
+                looked_at=plan.looked_at + len(buffer),
+            )
+            merge_index(index, new)
+            if len(buffer) < most or not plan.sampled:
+                break
+    merge_index(index, settled(plan.unsure, index))
+    looked_for = (*wanted.open, *(predicate_columns(plan.scan.selection.predicate) or ()))
+    if plan.sort is not None:
+        looked_for = (*looked_for, plan.sort.column)
+    for name in looked_for:
+        if not is_glob(name) and name not in {*index, *wanted.columns}:
+            where = describe(plan.scan.selection.paths)
+            raise ColumnError(
+                f"no column {name!r} in the runs of {where}.{did_you_mean(name, [*RUN_COLUMNS, *index])}"
+                f" If some have it, read it with schema_overrides={{{name!r}: pl.String}}"
+            )
+    return replace(plan, index=index, unsure=())
+
+
+def _with_spelled_numbers(client: Client, plan: RunsPlan, index: Index) -> Index:
+    """Find the keys whose only text is spelled-out NaN, or that of runs that are gone.
+
+    In all runs, so that filters change no type.
+    """
+    mixed = [
+        name
+        for name in plan.resolve(plan.columns, index).columns
+        if name in index and is_mixed(index[name]) and name not in plan.scan.overrides
+    ]
+    if not mixed:
+        return index
+    projects = projects_of(plan.scan.selection.paths)
+    everything = Selection(
+        paths=projects,
+        filters=EMPTY,
+        per_page=_RUNS_LOOKED_AT_ONCE,
+        on_error=plan.scan.selection.on_error,
+    )
+    texts = RunsSchema(columns=dict.fromkeys(mixed, pl.String()))
+    types: Index = {}
+    for listing, page in read_pages(Read(client, looks=True), everything, texts.fields()):
+        buffer = RunsBuffer(shown=texts.shown)
+        buffer.add(listing.path, page.nodes)
+        merge_index(types, leaf_types(buffer))
+    sure = {name: types[name] for name in mixed if types.get(name, index[name]) <= _NUMBERS}
+    return {**index, **sure}

@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import re
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from wbframe.core.runs.listing import read_as_numbers
+from wbframe.core.runs.listing import read_otherwise
+from wbframe.core.schema.runs import RUN_COLUMNS
 from wbframe.errors import FilterError, unwrap
 from wbframe.warn import line_of_program
 
@@ -27,40 +29,63 @@ _RUNS = (
 )  # fmt: skip
 
 
-# How polars names a config or summary column in an expression.
-_KEYS = re.compile(r'col\("((?:config|summary)\.[^"]+)"\)')
-# The lines of programs that are in polars with one of our frames; on its own threads nobody would know them.
-_inside: list[Line | None] = []
+# How polars names a column in an expression, and how it says that text is none of the types that it can take.
+_COLUMN = re.compile(r'col\("([^"]+)"\)')
+_OF_TEXT = re.compile(
+    r"(?i)(?=.*\bstr(ing)?\b)(?=.*(cannot (compare|check)|must be of type|not (supported|allowed)))"
+)
+
+
+@dataclass(slots=True, eq=False)
+class _Inside:
+    """A program that is in polars with one of our frames: its line, and keys that are text of what is read."""
+
+    line: Line | None
+    texts: set[str] = field(default_factory=set)
+
+
+# On its own threads polars does not know them.
+_inside: list[_Inside] = []
 
 
 def line_inside() -> Line | None:
     """Give the line of the program that runs one of our frames, on whatever thread; the last one of several."""
-    return _inside[-1] if _inside else None
+    return _inside[-1].line if _inside else None
+
+
+def meet_texts(schema: pl.Schema) -> None:
+    """Take note of the keys that are text, for what polars may say of them."""
+    texts = {name for name, dtype in schema.items() if dtype == pl.String}
+    for each in _inside:
+        each.texts |= texts.difference(RUN_COLUMNS)
 
 
 @contextmanager
 def as_ours() -> Iterator[None]:
     """Raise the error of wbframe that an error of polars stands for."""
-    line = line_of_program()
-    _inside.append(line)
+    inside = _Inside(line_of_program())
+    _inside.append(inside)
     try:
         yield
     except pl.exceptions.PolarsError as error:
-        ours = unwrap(error) or _of_text(error)
+        ours = unwrap(error) or _of_text(error, inside.texts)
         if ours is None:
             raise
         # polars says the same once more, and of what kind it was, in words.
         raise ours from ours.__cause__ or error
     finally:
-        _inside.remove(line)
+        _inside.remove(inside)
 
 
-def _of_text(error: pl.exceptions.PolarsError) -> FilterError | None:
-    """Give the error for a query that compares a key that is text in some runs with a number; None for others."""
-    said = " ".join(str(error).split())
-    if "cannot compare string with numeric" not in said:
+def _of_text(error: pl.exceptions.PolarsError, texts: set[str]) -> FilterError | None:
+    """Give the error for a query that takes a key that is text in some runs for another type; None for others."""
+    # Behind the step that failed polars shows those below, which have nothing to do with it.
+    before, _, steps = str(error).partition("<---")
+    said = " ".join(before.partition("Resolved plan")[0].split())
+    if not _OF_TEXT.match(said):
         return None
-    hint = read_as_numbers(dict.fromkeys(_KEYS.findall(said)))
+    named = dict.fromkeys(_COLUMN.findall(before + steps.strip().partition("\n")[0]))
+    hint = read_otherwise(said, (name for name in named if name in texts))
     return FilterError(f"the query cannot be run: {said:.300}{hint}") if hint else None
 
 

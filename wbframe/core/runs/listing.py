@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 # How long a filter may be is not documented.
 _NAMES_PER_FILTER = 500
 NAMES_PER_PAGE = 100
+# What polars says of text where it wants booleans.
+_OF_TRUTH = re.compile(r"of type `?Boolean|'not' operation")
 
 
 def listings(selection: Selection, fields: NodeFields) -> Iterator[Listing]:
@@ -141,23 +144,26 @@ def rows_where(frame: pl.DataFrame, predicate: pl.Expr) -> list[int]:
         hint = "; times are in UTC: write datetime(..., tzinfo=timezone.utc)" if naive else ""
         raise FilterError(
             f"`filters`: the expression cannot be applied to the runs frame: {said:.300}"
-            f"{hint or text_hint(predicate, frame.schema)}"
+            f"{hint or text_hint(said, predicate, frame.schema)}"
         ) from error
 
 
-def text_hint(predicate: pl.Expr, schema: Mapping[str, pl.DataType]) -> str:
-    """Say of keys that are text in some runs how they are compared as numbers; empty where there are none."""
-    return read_as_numbers(
-        name
-        for name in dict.fromkeys(predicate.meta.root_names())
-        if name.startswith(KEY_PREFIXES) and schema.get(name) == pl.String()
+def text_hint(said: str, predicate: pl.Expr, schema: Mapping[str, pl.DataType]) -> str:
+    """Say of keys that are text in some runs how they are read otherwise; empty where there are none."""
+    return read_otherwise(
+        said,
+        (
+            name
+            for name in dict.fromkeys(predicate.meta.root_names())
+            if name.startswith(KEY_PREFIXES) and schema.get(name) == pl.String()
+        ),
     )
 
 
-def read_as_numbers(names: Iterable[str]) -> str:
-    """Say how keys that are text in some runs are read as numbers."""
-    return "".join(
-        f"; {name} is text in some runs: `pl.col({name!r}).cast(pl.Float64)`, or"
-        f" schema_overrides={{{name!r}: pl.Float64}}, reads its numbers"
-        for name in names
-    )
+def read_otherwise(said: str, names: Iterable[str]) -> str:
+    """Say how keys that are text in some runs are read as what polars, by what it says, would have them be."""
+    if _OF_TRUTH.search(said):
+        how = "schema_overrides={{{0!r}: pl.Boolean}} reads its truth values"
+    else:
+        how = "`pl.col({0!r}).cast(pl.Float64)`, or schema_overrides={{{0!r}: pl.Float64}}, reads its numbers"
+    return "".join(f"; {name} is text in some runs: {how.format(name)}" for name in names)

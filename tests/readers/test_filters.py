@@ -156,7 +156,13 @@ def test_runs_that_an_expression_leaves_out_have_passed_the_filters():
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     "filters",
-    [{"state": "failed"}, {"config.lr": {"$gt": 5}}, {"config.lr.value": 7}, {"group": "none"}],
+    [
+        {"state": "failed"},
+        {"config.lr": {"$gt": 5}},
+        {"config.lr.value": 7},
+        {"group": "none"},
+        {"config.opt.value.name": "sgd"},
+    ],
     ids=str,
 )
 def test_no_run_is_no_news_where_all_names_are_there(filters):

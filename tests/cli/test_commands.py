@@ -54,6 +54,23 @@ def test_keys_take_globs_filters_and_the_stream(run):
     assert out.decode().splitlines()[1].startswith("system.cpu,")
 
 
+def test_keys_leave_out_by_name_what_is_gone(run):
+    code, _, err = run("keys", DEMO, "wbframe/gone", f"{DEMO}/nope", "-f", "csv")
+    assert (code, "wbframe/gone" in err) == (4, True)
+    asked = ("keys", DEMO, "wbframe/gone", f"{DEMO}/nope", "-f", "csv", "--on-error", "skip")
+    code, out, err = run(*asked)
+    assert (code, out) == (0, run("keys", DEMO, "-f", "csv")[1])
+    assert [line.split(": ")[2] for line in err.splitlines()] == ["wbframe/gone", f"{DEMO}/nope"]
+    code, out, err = run("keys", f"{DEMO}/nope", "-f", "csv", "--on-error", "skip")
+    assert (code, out) == (6, b"")
+
+
+def test_keys_of_no_run_say_what_is_odd_about_the_filters(run):
+    code, _, err = run("keys", DEMO, "--filters", '{"config.no such": 1}')
+    assert code == 0
+    assert "warning: no run of wbframe/demo passes --filters: no column 'config.no such'" in err
+
+
 def test_the_table_of_keys_has_all_of_them(run):
     table = run("keys", RAGGED)[1].decode()
     wanted = pl.read_parquet(run("keys", RAGGED, "-f", "parquet")[1])["key"]

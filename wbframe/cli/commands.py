@@ -130,6 +130,7 @@ def buckets(paths: tuple[str, ...], form: str | None, output: Path | None, **opt
 @opt.KEYS
 @opt.STREAM
 @opt.WHICH
+@opt.ON_ERROR
 @opt.CLIENT
 @opt.OUTPUT
 def keys(paths: tuple[str, ...], form: str | None, output: Path | None, **options: Any) -> None:
@@ -146,7 +147,8 @@ def keys(paths: tuple[str, ...], form: str | None, output: Path | None, **option
 
     out = Output.of(form, output, rows=-1)
     with opt.connected(options) as client:
-        out.write(read_key_frame(client, call_with(history_scan, {"path": paths, **options})), None)
+        scan = call_with(history_scan, {"path": paths, **options})
+        out.write(*read_key_frame(client, scan))
 
 
 # ---------------------------------------------------------------- explain

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+from datetime import datetime
 
 import polars as pl
 import polars.selectors as cs
@@ -234,6 +235,18 @@ def test_every_way_to_take_text_for_another_type_says_how_it_is_read(
     with pytest.raises(FilterError) as caught:
         read_runs("e/p", filters=of(pl.col(f"config.{key}")), client=worded)
     assert how.format(f"config.{key}") in str(caught.value)
+
+
+def test_a_time_without_a_zone_says_how_it_is_written(worded):
+    naive = pl.col("created_at") > datetime(2020, 1, 1)  # noqa: DTZ001 -- what it is about
+    said = r"write datetime\(\.\.\., tzinfo=timezone\.utc\)"
+    for read in (
+        lambda: read_runs("e/p", filters=naive, client=worded),
+        lambda: scan_runs("e/p", client=worded).filter(naive).collect(),
+        lambda: scan_histories("e/p", run_columns=["created_at"], client=worded).filter(naive).collect(),
+    ):  # fmt: skip
+        with pytest.raises(FilterError, match=said):
+            read()
 
 
 def test_what_polars_says_of_columns_that_are_no_keys_stays_its_own(worded):

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from wbframe.core.runs.listing import read_otherwise
-from wbframe.core.schema.runs import RUN_COLUMNS
+from wbframe.core.runs.listing import type_hint
 from wbframe.errors import FilterError, unwrap
 from wbframe.warn import line_of_program
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from wbframe.warn import Line
 
@@ -29,19 +28,20 @@ _RUNS = (
 )  # fmt: skip
 
 
-# How polars names a column in an expression, and how it says that text is none of the types that it can take.
-_COLUMN = re.compile(r'col\("([^"]+)"\)')
-_OF_TEXT = re.compile(
-    r"(?i)(?=.*\bstr(ing)?\b)(?=.*(cannot (compare|check)|must be of type|not (supported|allowed)))"
+# How polars names a column in an expression, and how it says that one is of no type that it can take.
+_COLUMN = re.compile(r"""(?:col\("|series ')([^"']+)["']""")
+_OF_TYPES = re.compile(
+    r"(?i)(?=.*\b(str(ing)?|datetime)\b)"
+    r"(?=.*(cannot (compare|check)|could not evaluate|must be of type|not (supported|allowed)))"
 )
 
 
 @dataclass(slots=True, eq=False)
 class _Inside:
-    """A program that is in polars with one of our frames: its line, and keys that are text of what is read."""
+    """A program that is in polars with one of our frames: its line, and the columns of what is read."""
 
     line: Line | None
-    texts: set[str] = field(default_factory=set)
+    columns: dict[str, pl.DataType] = field(default_factory=dict)
 
 
 # On its own threads polars does not know them.
@@ -53,11 +53,10 @@ def line_inside() -> Line | None:
     return _inside[-1].line if _inside else None
 
 
-def meet_texts(schema: pl.Schema) -> None:
-    """Take note of the keys that are text, for what polars may say of them."""
-    texts = {name for name, dtype in schema.items() if dtype == pl.String}
+def meet_columns(schema: pl.Schema) -> None:
+    """Take note of the columns of what is read, for what polars may say of them."""
     for each in _inside:
-        each.texts |= texts.difference(RUN_COLUMNS)
+        each.columns.update(schema)
 
 
 @contextmanager
@@ -68,7 +67,7 @@ def as_ours() -> Iterator[None]:
     try:
         yield
     except pl.exceptions.PolarsError as error:
-        ours = unwrap(error) or _of_text(error, inside.texts)
+        ours = unwrap(error) or _of_types(error, inside.columns)
         if ours is None:
             raise
         # polars says the same once more, and of what kind it was, in words.
@@ -77,15 +76,17 @@ def as_ours() -> Iterator[None]:
         _inside.remove(inside)
 
 
-def _of_text(error: pl.exceptions.PolarsError, texts: set[str]) -> FilterError | None:
-    """Give the error for a query that takes a key that is text in some runs for another type; None for others."""
+def _of_types(
+    error: pl.exceptions.PolarsError, columns: Mapping[str, pl.DataType]
+) -> FilterError | None:
+    """Give the error for a query that takes a column of W&B for another type than its own; None for others."""
     # Behind the step that failed polars shows those below, which have nothing to do with it.
     before, _, steps = str(error).partition("<---")
     said = " ".join(before.partition("Resolved plan")[0].split())
-    if not _OF_TEXT.match(said):
+    if not _OF_TYPES.match(said):
         return None
-    named = dict.fromkeys(_COLUMN.findall(before + steps.strip().partition("\n")[0]))
-    hint = read_otherwise(said, (name for name in named if name in texts))
+    named = _COLUMN.findall(before + steps.strip().partition("\n")[0])
+    hint = type_hint(said, dict.fromkeys(named), columns)
     return FilterError(f"the query cannot be run: {said:.300}{hint}") if hint else None
 
 

@@ -135,6 +135,18 @@ def test_explain_says_what_the_scan_would_do_and_reads_nothing(run, served):
     assert not [each for each in served.requests if each.operation == "Rows"]
 
 
+def test_explain_of_buckets_is_that_of_their_scan(run):
+    for args, options in [
+        (("--bins", "7"), {"bins": 7}),
+        (("--grid", "shared"), {"grid": "shared"}),
+        (("--edges", "0,10", "--min-step", "5"), {"edges": [0, 10], "min_step": 5}),
+    ]:
+        asked = ("explain", "buckets", DEMO, "-k", "train/loss", "--order", "name", *args)
+        code, out, _ = run(*asked)
+        lazy = wbframe.scan_buckets(DEMO, keys=["train/loss"], order="name", **options)
+        assert (code, out.decode()) == (0, f"{wbframe.explain(lazy)}\n")
+
+
 def test_explain_of_runs_is_that_of_their_scan(run):
     args = ["-c", "name,config.model", "--limit", "5", "--order", "-created_at"]
     code, out, _ = run("explain", "runs", DEMO, *args)
@@ -145,10 +157,10 @@ def test_explain_of_runs_is_that_of_their_scan(run):
 
 
 def test_a_read_and_its_explanation_take_the_same_options():
-    for name in ("runs", "histories"):
+    for name in ("runs", "histories", "buckets"):
         read = {each.name for each in commands.command.commands[name].params}
         explained = {each.name for each in commands.explain.commands[name].params}
-        assert read - explained == {"form", "output", "progress", "convert_integer"}
+        assert read - explained == read & {"form", "output", "progress", "convert_integer"}
         assert explained < read
 
 

@@ -198,6 +198,24 @@ def explain_histories(paths: tuple[str, ...], **options: Any) -> None:
         _explain(HistorySource(call_with(history_scan, {"path": paths, **options}), client))
 
 
+@explain.command("buckets", epilog=opt.codes_text())
+@opt.PATHS
+@opt.BUCKETS
+@opt.WHICH
+@opt.ON_ERROR
+@opt.CLIENT
+def explain_buckets(paths: tuple[str, ...], **options: Any) -> None:
+    """Explain "wbframe buckets" with the same arguments.
+
+    \b
+    wbframe explain buckets ent/proj -k train/loss --bins 100
+    """  # noqa: D301 -- click wants the character
+    from wbframe.scans.buckets import BucketSource  # noqa: PLC0415 -- as above
+
+    with opt.connected(options) as client:
+        _explain(BucketSource(*wbframe.buckets.bucket_scan({"path": paths, **options}), client))
+
+
 def _explain(source: Source[Any]) -> None:
     """Say what a scan does."""
     from wbframe.scans.source import registered  # noqa: PLC0415 -- as above

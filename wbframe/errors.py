@@ -32,6 +32,7 @@
     ├── FilterWarning                    the server's filter may not mean what it says
     ├── LeftOutWarning                   runs were left out, as ``on_error="skip"`` asks
     ├── NoKeyWarning                     there is no API key, so that only what is public is found
+    ├── OrderWarning                     the server gives runs in another order than was asked for
     ├── SampledWarning                   runs were thinned out, and nobody had asked for a sample
     ├── PlainHttpWarning                 the key goes over the network unencrypted
     ├── PrecisionWarning                 Float64 cannot hold every digit of a key
@@ -77,6 +78,7 @@ __all__ = [
     "NewKeyWarning",
     "NoKeyWarning",
     "NotFoundError",
+    "OrderWarning",
     "PathError",
     "PlainHttpWarning",
     "PrecisionWarning",
@@ -251,6 +253,10 @@ class LeftOutWarning(WbframeWarning):
 
 class NoKeyWarning(WbframeWarning):
     """No API key was found, and the server answers without one: what is not public is not found."""
+
+
+class OrderWarning(WbframeWarning):
+    """The server gives the drop-in's runs in another order than was asked for; the readers sort such runs."""
 
 
 class SampledWarning(WbframeWarning):

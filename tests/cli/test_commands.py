@@ -54,6 +54,23 @@ def test_keys_take_globs_filters_and_the_stream(run):
     assert out.decode().splitlines()[1].startswith("system.cpu,")
 
 
+def test_keys_leave_out_by_name_what_is_gone(run):
+    code, _, err = run("keys", DEMO, "wbframe/gone", f"{DEMO}/nope", "-f", "csv")
+    assert (code, "wbframe/gone" in err) == (4, True)
+    asked = ("keys", DEMO, "wbframe/gone", f"{DEMO}/nope", "-f", "csv", "--on-error", "skip")
+    code, out, err = run(*asked)
+    assert (code, out) == (0, run("keys", DEMO, "-f", "csv")[1])
+    assert [line.split(": ")[2] for line in err.splitlines()] == ["wbframe/gone", f"{DEMO}/nope"]
+    code, out, err = run("keys", f"{DEMO}/nope", "-f", "csv", "--on-error", "skip")
+    assert (code, out) == (6, b"")
+
+
+def test_keys_of_no_run_say_what_is_odd_about_the_filters(run):
+    code, _, err = run("keys", DEMO, "--filters", '{"config.no such": 1}')
+    assert code == 0
+    assert "warning: no run of wbframe/demo passes --filters: no column 'config.no such'" in err
+
+
 def test_the_table_of_keys_has_all_of_them(run):
     table = run("keys", RAGGED)[1].decode()
     wanted = pl.read_parquet(run("keys", RAGGED, "-f", "parquet")[1])["key"]
@@ -118,6 +135,18 @@ def test_explain_says_what_the_scan_would_do_and_reads_nothing(run, served):
     assert not [each for each in served.requests if each.operation == "Rows"]
 
 
+def test_explain_of_buckets_is_that_of_their_scan(run):
+    for args, options in [
+        (("--bins", "7"), {"bins": 7}),
+        (("--grid", "shared"), {"grid": "shared"}),
+        (("--edges", "0,10", "--min-step", "5"), {"edges": [0, 10], "min_step": 5}),
+    ]:
+        asked = ("explain", "buckets", DEMO, "-k", "train/loss", "--order", "name", *args)
+        code, out, _ = run(*asked)
+        lazy = wbframe.scan_buckets(DEMO, keys=["train/loss"], order="name", **options)
+        assert (code, out.decode()) == (0, f"{wbframe.explain(lazy)}\n")
+
+
 def test_explain_of_runs_is_that_of_their_scan(run):
     args = ["-c", "name,config.model", "--limit", "5", "--order", "-created_at"]
     code, out, _ = run("explain", "runs", DEMO, *args)
@@ -128,10 +157,10 @@ def test_explain_of_runs_is_that_of_their_scan(run):
 
 
 def test_a_read_and_its_explanation_take_the_same_options():
-    for name in ("runs", "histories"):
+    for name in ("runs", "histories", "buckets"):
         read = {each.name for each in commands.command.commands[name].params}
         explained = {each.name for each in commands.explain.commands[name].params}
-        assert read - explained == {"form", "output", "progress", "convert_integer"}
+        assert read - explained == read & {"form", "output", "progress", "convert_integer"}
         assert explained < read
 
 

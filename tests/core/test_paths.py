@@ -36,6 +36,9 @@ from wbframe.errors import ColumnError, PathError, UsageError
         ("https://forge.coreweave.com/wandb/ent/proj", RunPath(entity="ent", project="proj", host="forge.coreweave.com")),
         ("http://Localhost:8080/ent/proj", RunPath(entity="ent", project="proj", host="localhost:8080")),
         ("ent/proj/runs", RunPath(entity="ent", project="proj")),
+        ("ent/proj/abc/files", RunPath(entity="ent", project="proj", run="abc")),
+        ("ent/proj/abc/logs", RunPath(entity="ent", project="proj", run="abc")),
+        ("https://wandb.ai/ent/proj/settings", RunPath(entity="ent", project="proj", host="wandb.ai")),
         ("ent/my%20proj/runs/a%2Bb", RunPath(entity="ent", project="my proj", run="a+b")),
         ("ent/caf%C3%A9", RunPath(entity="ent", project="caf\u00e9")),
         ("ent/proj/runs/abc/files/output.log", RunPath(entity="ent", project="proj", run="abc")),
@@ -74,7 +77,10 @@ def test_any_text_is_a_path_or_shows_the_forms(text):
     try:
         found = parse_path(text)
     except PathError as error:
-        told = "is the path of a folder" in str(error) or "is that of" in str(error)
+        told = any(
+            each in str(error)
+            for each in ("is the path of a folder", "is that of", "is the page of", "without its")
+        )
         assert told or all(form in str(error) for form in FORMS)  # noqa: PT017 -- both outcomes are looked at
     else:
         assert found.project.strip()
@@ -94,6 +100,10 @@ def test_any_text_is_a_path_or_shows_the_forms(text):
         ("https://wandb.ai/ent/proj/weave", "Weave, which has no runs"),
         ("https://wandb.ai/ent/projects", "the page of 'ent', not of a project: name one, as 'ent/<project>'"),
         ("https://wandb.ai/ent", "cannot read the path"),
+        ("wandb.ai/ent/proj", "an address without its https://"),
+        ("www.wandb.ai/ent/proj/runs/abc", "an address without its https://"),
+        ("localhost:8080/ent/proj", "an address without its https://, or http://"),
+        ("10.0.0.1:8080/ent/proj/runs/abc", "an address without its https://, or http://"),
         ("https://wandb.ai/a/b/c/d", "cannot read the path"),
         ("https://host.example/wandb/ent/proj/groups/g", r"read 'ent/proj' with filters=\{'group': 'g'\}"),
         ("./wandb", "the path of a folder; offline folders are not read yet: `wandb sync`"),
@@ -104,14 +114,19 @@ def test_any_text_is_a_path_or_shows_the_forms(text):
         ("wandb/offline-run-20260101_120000-abc", "the path of a folder"),
         ("/home/me/wandb/run-20260101_120000-abc", "the path of a folder"),
         (Path("wandb"), "the path of a folder"),
+        (Path("/tmp/wandb"), "the path of a folder"),
+        ("/home/me/experiments/2026/runs", "the path of a folder"),
+        ("wandb/run-20260101_120000-abc/run-abc.wandb", "the path of a folder"),
+        ("run-abc.wandb", "the path of a folder"),
         ("ent/pr%00oj", "cannot read the path"),
         ("https://wandb.ai/ent/pr%0Aoj", "cannot read the path"),
     ],
 )  # fmt: skip
 def test_what_is_meant_and_what_to_do(text, message):
-    with pytest.raises(PathError, match=message) as caught:
-        parse_path(text)
-    assert "\n" not in str(caught.value)
+    for parse in (parse_path, parse_paths):
+        with pytest.raises(PathError, match=message) as caught:
+            parse(text)
+        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

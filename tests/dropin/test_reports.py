@@ -72,6 +72,26 @@ def test_a_read_that_fails(server, client, runs):
     assert caught.value.report.rows == 30
 
 
+def test_runs_that_were_thinned_out_are_counted(client, runs):
+    for read in (
+        runs.histories,
+        lambda **how: runs.histories(format="pandas", **how),
+        runs[0].history,
+    ):
+        for how, thinned in [
+            ({"samples": 10}, True),
+            ({"samples": 10, "keys": ["metric/00"]}, True),
+            ({"samples": 10, "keys": ["metric/00", "metric/01"], "match": "any"}, True),
+            ({"samples": 30}, False),
+            ({"samples": 30, "keys": ["metric/00"]}, False),
+            ({"samples": 1, "stream": "system"}, False),
+        ]:
+            read(**how)
+            report = client.last_report
+            assert report.sampled_runs == (report.runs if thinned else 0)
+            assert report.rows_known == (None if "stream" in how else 30 * report.runs)
+
+
 # ---------------------------------------------------------------- fewer rows than the server counts
 
 

@@ -11,6 +11,7 @@ import pytest
 
 import wbframe.pandas
 from wbframe import arrow
+from wbframe.buckets import read_buckets, scan_buckets
 from wbframe.errors import FilterError, FilterWarning, QueryError
 from wbframe.polars import read_histories, read_runs, scan_histories, scan_runs
 from wbframe.server import Features, History, Project, RunRecord, serve
@@ -117,9 +118,28 @@ def test_no_run_at_all_is_not_silent_where_a_filter_names_what_no_run_has(filter
             lambda: scan_runs("e/p", filters=filters, client=client).collect(),
             lambda: read_histories("e/p", keys=["x"], filters=filters, client=client),
             lambda: scan_histories("e/p", keys=["x"], filters=filters, client=client).collect(),
+            lambda: read_buckets("e/p", keys=["x"], filters=filters, client=client),
+            lambda: scan_buckets("e/p", keys=["x"], filters=filters, client=client).collect(),
+            lambda: wbframe.Api(client=client).runs("e/p", filters).to_polars(),
+            lambda: wbframe.Api(client=client).runs("e/p", filters).histories(format="polars"),
         ):
-            with pytest.warns(FilterWarning, match=said):
+            with pytest.warns(FilterWarning, match=said) as warned:
                 assert read().height == 0
+            assert {each.filename for each in warned} == {__file__}
+        for take in (list, len):
+            with pytest.warns(FilterWarning, match=said):
+                assert not take(wbframe.Api(client=client).runs("e/p", filters))
+
+
+def test_the_drop_in_asks_as_the_sdk_does_and_tells_of_names_that_are_surely_none():
+    filters = {"jobtype": "train"}
+    none = {"runCount": 0, "runs": {"edges": [], "pageInfo": {"hasNextPage": False}}}
+    with served() as (server, client):
+        # A server that takes any name.
+        server.fail(status=200, body=json.dumps({"data": {"project": none}}).encode())
+        with pytest.warns(FilterWarning, match="Did you mean 'jobType'"):
+            assert list(wbframe.Api(client=client).runs("e/p", filters)) == []
+        assert sent(server) == [filters]
 
 
 @pytest.mark.filterwarnings("error")
@@ -136,7 +156,13 @@ def test_runs_that_an_expression_leaves_out_have_passed_the_filters():
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     "filters",
-    [{"state": "failed"}, {"config.lr": {"$gt": 5}}, {"config.lr.value": 7}, {"group": "none"}],
+    [
+        {"state": "failed"},
+        {"config.lr": {"$gt": 5}},
+        {"config.lr.value": 7},
+        {"group": "none"},
+        {"config.opt.value.name": "sgd"},
+    ],
     ids=str,
 )
 def test_no_run_is_no_news_where_all_names_are_there(filters):

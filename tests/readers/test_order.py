@@ -116,9 +116,29 @@ def test_a_server_that_ignores_an_order_is_found_out(name):
 @pytest.mark.parametrize("name", PLAIN)
 def test_an_ignored_order_is_found_out_where_it_shows(name):
     with served(differing={"order_of_keys": True}) as (_, client):
-        for limit in (None, 3):
+        for limit in (None, 3, 1):
             found = read_runs("e/p", order=f"+{name}", limit=limit, client=client)
             assert found["run_id"].to_list() == expected(name, descending=False)[:limit]
+        for read in (
+            lambda **more: read_histories("e/p", keys=["x"], **more),
+            lambda **more: scan_runs("e/p", **more).collect(),
+            lambda **more: scan_histories("e/p", keys=["x"], **more).collect(),
+        ):
+            found = read(order=f"+{name}", limit=1, client=client)
+            assert found["run_id"].to_list() == expected(name, descending=False)[:1]
+
+
+def test_the_best_of_many_runs_costs_one_page_where_only_some_have_a_value():
+    runs = tuple(
+        RunRecord(name=f"r{i}", summary={"best": i} if i < 5 else {}, config={"lr": i})
+        for i in range(60)
+    )
+    with served(Project(entity="e", name="p", runs=runs)) as (server, client):
+        for order, wanted in [("-summary.best", "r4"), ("-config.lr", "r59")]:
+            server.clear()
+            found = read_runs("e/p", columns=["run_id"], order=order, limit=1, client=client)
+            assert found["run_id"].to_list() == [wanted]
+            assert len(server.requests) == 2  # the index, and a page
 
 
 @pytest.mark.parametrize(

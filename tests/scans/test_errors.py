@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+from datetime import datetime
 
 import polars as pl
 import polars.selectors as cs
@@ -179,3 +180,80 @@ def test_a_key_that_is_text_in_some_runs_says_how_it_is_compared(engine):
         assert isinstance(caught.value.__cause__, pl.exceptions.PolarsError)
         cast = lazy.filter(pl.col("config.lr").cast(pl.Float64) < 0.01)
         assert cast.collect(engine=engine)["run_id"].to_list() == ["r0", "r1"]
+
+
+NUMBERS = (
+    lambda x: x > 0.1,
+    lambda x: x == 0.1,
+    lambda x: x.is_in([0.1]),
+    lambda x: x.is_between(0, 1),
+    lambda x: x * 2 > 1,
+    lambda x: x.is_finite(),
+    lambda x: x.abs() > 1,
+)
+BOOLEANS = (lambda x: x, lambda x: ~x, lambda x: x & (pl.col("run_id") == "r0"))
+
+
+@pytest.fixture(scope="module")
+def worded():
+    """Runs of which some have text for numbers and for booleans."""
+    values = {"x": [0.1, "0.2", 0.3], "b": [True, "true", False]}
+    runs = tuple(
+        RunRecord(name=f"r{i}", config=row, history=History([row]))
+        for i, row in enumerate({key: each[i] for key, each in values.items()} for i in range(3))
+    )
+    with (
+        serve(Project(entity="e", name="p", runs=runs)) as server,
+        wbframe.Client(server.url, server.api_key) as client,
+    ):
+        yield client
+
+
+@pytest.mark.parametrize(("key", "of", "how"), [
+    *(("x", each, "pl.col({0!r}).cast(pl.Float64)`, or schema_overrides={{{0!r}: pl.Float64}}") for each in NUMBERS),
+    *(("b", each, "; {0} is text in some runs: schema_overrides={{{0!r}: pl.Boolean}}") for each in BOOLEANS),
+])  # fmt: skip
+def test_every_way_to_take_text_for_another_type_says_how_it_is_read(
+    worded, tmp_path, key, of, how
+):
+    named = read_runs("e/p", client=worded)
+    for column, scan in [
+        (f"config.{key}", scan_runs("e/p", client=worded)),
+        (key, scan_histories("e/p", client=worded)),
+        (key, named.lazy().wandb.histories(client=worded)),
+    ]:
+        lazy = scan.filter(of(pl.col(column)))
+        for run in (
+            lazy.collect,
+            lambda lazy=lazy: lazy.select("run_id").sink_csv(tmp_path / "x.csv"),
+        ):
+            with pytest.raises(FilterError) as caught:
+                run()
+            assert how.format(column) in str(caught.value)
+            assert "FAILED" not in str(caught.value)
+            assert isinstance(caught.value.__cause__, pl.exceptions.PolarsError)
+    with pytest.raises(FilterError) as caught:
+        read_runs("e/p", filters=of(pl.col(f"config.{key}")), client=worded)
+    assert how.format(f"config.{key}") in str(caught.value)
+
+
+def test_a_time_without_a_zone_says_how_it_is_written(worded):
+    naive = pl.col("created_at") > datetime(2020, 1, 1)  # noqa: DTZ001 -- what it is about
+    said = r"write datetime\(\.\.\., tzinfo=timezone\.utc\)"
+    for read in (
+        lambda: read_runs("e/p", filters=naive, client=worded),
+        lambda: scan_runs("e/p", client=worded).filter(naive).collect(),
+        lambda: scan_histories("e/p", run_columns=["created_at"], client=worded).filter(naive).collect(),
+    ):  # fmt: skip
+        with pytest.raises(FilterError, match=said):
+            read()
+
+
+def test_what_polars_says_of_columns_that_are_no_keys_stays_its_own(worded):
+    for lazy in (
+        scan_runs("e/p", client=worded).filter(pl.col("name") > 1),
+        scan_histories("e/p", client=worded).with_columns(y=pl.lit("a")).filter(pl.col("y") > 1),
+        scan_histories("e/p", client=worded).select(pl.col("x").cast(pl.Int64)),
+    ):
+        with pytest.raises(pl.exceptions.PolarsError):
+            lazy.collect()

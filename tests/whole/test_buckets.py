@@ -148,8 +148,11 @@ def test_machine_metrics_without_buckets_of_the_server(serving):
 
 def test_what_holds_no_numbers_is_refused(serving):
     _, client = serving(project_of(RUN))
-    with pytest.raises(UsageError, match="buckets are of numbers, and 'note' is String"):
+    with pytest.raises(UsageError, match="buckets are of numbers, and 'note' is String") as caught:
         pl.read_wandb_buckets(PATH, keys=["note"], client=client)
+    assert "schema_overrides={'note': pl.Float64} are of numbers where these came as text" in str(
+        caught.value
+    )
 
 
 def test_rows_that_are_missing_are_said(serving):

@@ -130,6 +130,7 @@ def buckets(paths: tuple[str, ...], form: str | None, output: Path | None, **opt
 @opt.KEYS
 @opt.STREAM
 @opt.WHICH
+@opt.ON_ERROR
 @opt.CLIENT
 @opt.OUTPUT
 def keys(paths: tuple[str, ...], form: str | None, output: Path | None, **options: Any) -> None:
@@ -146,7 +147,8 @@ def keys(paths: tuple[str, ...], form: str | None, output: Path | None, **option
 
     out = Output.of(form, output, rows=-1)
     with opt.connected(options) as client:
-        out.write(read_key_frame(client, call_with(history_scan, {"path": paths, **options})), None)
+        scan = call_with(history_scan, {"path": paths, **options})
+        out.write(*read_key_frame(client, scan))
 
 
 # ---------------------------------------------------------------- explain
@@ -194,6 +196,24 @@ def explain_histories(paths: tuple[str, ...], **options: Any) -> None:
 
     with opt.connected(options) as client:
         _explain(HistorySource(call_with(history_scan, {"path": paths, **options}), client))
+
+
+@explain.command("buckets", epilog=opt.codes_text())
+@opt.PATHS
+@opt.BUCKETS
+@opt.WHICH
+@opt.ON_ERROR
+@opt.CLIENT
+def explain_buckets(paths: tuple[str, ...], **options: Any) -> None:
+    """Explain "wbframe buckets" with the same arguments.
+
+    \b
+    wbframe explain buckets ent/proj -k train/loss --bins 100
+    """  # noqa: D301 -- click wants the character
+    from wbframe.scans.buckets import BucketSource  # noqa: PLC0415 -- as above
+
+    with opt.connected(options) as client:
+        _explain(BucketSource(*wbframe.buckets.bucket_scan({"path": paths, **options}), client))
 
 
 def _explain(source: Source[Any]) -> None:

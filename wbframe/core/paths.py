@@ -50,6 +50,7 @@ _PAGES = frozenset(
         "overview",
         "reports",
         "runs",
+        "settings",
         "sweeps",
         "system",
         "table",
@@ -74,7 +75,11 @@ _BAD_PART = re.compile(r"[\x00-\x1f?#]")
 _CONTROL = re.compile(r"[\x00-\x1f]")
 # `.`, `~`, a drive, a backslash, or a folder that the SDK has named.
 _FOLDER = re.compile(
-    r"\.{1,2}([/\\]|$)|~|[A-Za-z]:[/\\]|file:|.*\\|(.*/)?(offline-)?run-\d{8}_\d{6}-"
+    r"\.{1,2}([/\\]|$)|~|[A-Za-z]:[/\\]|file:|.*\\|(.*/)?(offline-)?run-\d{8}_\d{6}-|(.*/)?run-[^/]*\.wandb$"
+)
+# What an address begins with that lacks its `https://`: entities have neither dots nor colons.
+_HOST = re.compile(
+    rf"({'|'.join(map(re.escape, sorted(_SERVICE)))}|localhost|[^/@]+:\d+)/[^/]+/[^/]"
 )
 
 
@@ -105,6 +110,8 @@ def parse_paths(path: str | RunPath | Iterable[str | RunPath]) -> tuple[RunPath,
         return tuple(dict.fromkeys(path))
     if isinstance(path, str | RunPath):
         return (parse_path(path),)
+    if hasattr(path, "__fspath__"):
+        raise _folder(path)
     if any(each.__name__ in _FRAMES for each in type(path).__mro__):
         raise PathError(
             "`path` is a frame; the runs that a frame names are read by"
@@ -127,21 +134,22 @@ def parse_path(path: str | RunPath) -> RunPath:
     if isinstance(path, RunPath):
         return path
     if hasattr(path, "__fspath__") or (isinstance(path, str) and _FOLDER.match(path.strip())):
-        raise PathError(
-            f"{_shown(path)} is the path of a folder; offline folders are not read yet: `wandb sync` uploads"
-            " them, and then their project is read, as 'entity/project'"
-        )
+        raise _folder(path)
     if not isinstance(path, str):
         raise _wrong(path)
     if "://" in path:
         return _parse_address(path)
+    if _HOST.match(path.strip()):
+        raise PathError(
+            f"{_shown(path)} is an address without its https://, or http://; write it whole"
+        )
     parts = path.strip().strip("/").split("/")
     if any(_BAD_PART.search(part) for part in parts):
         raise _wrong(path)
     # A name holds no `%`, so this one was copied from an address.
     found = _from_parts([unquote(part) for part in parts], path)
     if found is None:
-        raise _wrong(path)
+        raise _folder(path) if path.strip().startswith("/") and any(parts) else _wrong(path)
     return found
 
 
@@ -184,6 +192,8 @@ def _from_parts(parts: list[str], path: str, host: str | None = None) -> RunPath
             raise PathError(f"{_shown(path)} is that of {said}")
         case [entity, project, run] if run != "sweeps":
             return RunPath(entity=entity, project=project, run=run, host=host)
+        case [entity, project, run, page, *_] if host is None and page in _PAGES:
+            return RunPath(entity=entity, project=project, run=run)
     return None
 
 
@@ -233,6 +243,14 @@ def path_at(path: RunPath, prefix: str) -> RunPath:
     if found is None:
         raise _wrong(address)
     return replace(found, page=path.page)
+
+
+def _folder(path: object) -> PathError:
+    """Make the error for a path of the file system."""
+    return PathError(
+        f"{_shown(path)} is the path of a folder; offline folders are not read yet: `wandb sync` uploads"
+        " them, and then their project is read, as 'entity/project'"
+    )
 
 
 def _wrong(path: object) -> PathError:

@@ -46,6 +46,12 @@ Runs a page in ``histories``           `per_page`                         200, i
 After "Could not find project"         0.31 gives a length of 0 and no    the same error again
                                        run
 `order=None`                           0.31 makes it ``+created_at``      sent as it is: newest first
+`order` by what no run has             in some order, without a word      ColumnError, "did you mean"
+`order` by names of the runs frame     in some order, without a word      the server's names are sent
+Runs that come in another order than   without a word                     an `OrderWarning`; `to_polars` and
+`order`, by numbers                                                       the like sort them
+No run, and a filter names what no     without a word                     a `FilterWarning`
+run has
 `include_sweeps`                       0.18, 0.19.8: False leaves         True; False has a sweep loaded when
                                        `run.sweep` None; 0.31: False      it is looked at, as in 0.31
 `lazy`                                 0.31: True                         False: config and summary come

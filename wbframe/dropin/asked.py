@@ -127,6 +127,18 @@ class RowsAsked:
         # What is thinned out to n rows may come back as a few less.
         return known if known <= samples else int(_THINNED * samples)
 
+    def thins(self, node: Mapping[str, Any]) -> bool:
+        """Tell whether a run has more of what is asked than comes back, as far as its node tells."""
+        if self.stream != "default":
+            return False
+        most = self.samples or _DEFAULT_SAMPLES
+        held = (rows_holding(keys, node) for keys in self.spec_keys or [()])
+        return any(rows > most for rows, _ in held)
+
+    def logged(self, node: Mapping[str, Any]) -> int | None:
+        """Give the rows that a run has logged, as far as its node tells."""
+        return known_size(node)[0] if self.stream == "default" else None
+
     def parse(self, lists: Sequence[Texts], *, where: str) -> list[Row]:
         """Read the rows of one run, a list a spec."""
         parts = [objects(part, where=where) for part in lists]

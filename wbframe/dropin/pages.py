@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, overload
 from typing_extensions import Self
 
 from wbframe.core.batches import halves_of
-from wbframe.core.filters import parse
+from wbframe.core.filters import EMPTY, parse
 from wbframe.core.hints import whole
 from wbframe.core.model import MOST_PER_PAGE, RunPath, Selection
 from wbframe.core.paths import name_of
 from wbframe.core.protocol.request import COUNT
 from wbframe.core.protocol.runs import NodeFields, Page, RunNode, is_offset, one_earlier
+from wbframe.core.schema.doubts import column_filtered
+from wbframe.core.schema.order import check_order, is_ordered, sent_order
 from wbframe.dropin import reading
 from wbframe.dropin.asked import whole_number
 from wbframe.dropin.clients import client_of
@@ -23,11 +25,23 @@ from wbframe.dropin.documents import LIGHT_RUNS, RUNS, runs_page, without_count
 from wbframe.dropin.parts import Sweep, as_html, in_address
 from wbframe.dropin.run import Run
 from wbframe.dropin.sdk import absent, as_sdk
-from wbframe.errors import AnswerError, ProjectNotFoundError, RunNotFoundError, UsageError
+from wbframe.dropin.values import values_at
+from wbframe.errors import (
+    AnswerError,
+    ColumnError,
+    FilterError,
+    FilterWarning,
+    OrderWarning,
+    ProjectNotFoundError,
+    RunNotFoundError,
+    UsageError,
+)
 from wbframe.io.client.credentials import app_url
+from wbframe.io.read.filtered import missing_column, tell_of_filters
 from wbframe.io.read.outcome import Read
 from wbframe.io.read.paging import Met, list_runs
 from wbframe.io.read.parts import optionally, send_in_parts
+from wbframe.warn import warn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -152,7 +166,8 @@ class RunPages(Iterator[Run]):
 
     def update_variables(self) -> None:
         """Set the variables for the page after `cursor`."""
-        self.variables.update({"perPage": self.per_page, "cursor": self.cursor})
+        order = sent_order(self.order) if self.order else self.order
+        self.variables.update({"perPage": self.per_page, "cursor": self.cursor, "order": order})
 
     def convert_objects(self) -> list[Run]:
         """Make the runs of the last page; asks for those of their sweeps that are not loaded yet.
@@ -220,6 +235,8 @@ class RunPages(Iterator[Run]):
         )
         try:
             found = self.convert_objects()
+            if before is None:
+                self._check_order(found)
         except BaseException:
             # What is not taken over is asked for again, rather than passed by.
             self.last_response = before
@@ -235,6 +252,31 @@ class RunPages(Iterator[Run]):
                 " try again"
             )
         return True
+
+    def _check_order(self, runs: Sequence[Run]) -> None:
+        """Look whether the first page came in the order asked for: of what it does not know a server makes some.
+
+        Costs nothing where a run of the page has the key; else what it costs to know a column.
+        """
+        # https://github.com/wandb/wandb/issues/8924
+        column = column_filtered(check_order(self.order)[1:]) if self.order and runs else None
+        if column is None:
+            return
+        head, _, key = column.partition(".")
+        leaves = (run.rawconfig if head == "config" else run.summary_metrics for run in runs)
+        values = [] if self._lazy else [value for each in leaves for value in values_at(each, key)]
+        if not values:
+            from wbframe.io.read.plan import plan_runs  # noqa: PLC0415 -- imports what translates filters
+
+            selection = Selection(paths=(self._path,), filters=EMPTY)
+            if said := missing_column(self.client, selection, column, plan_runs):
+                raise ColumnError(f"`order`: {said}")
+        elif not is_ordered(values, descending=str(self.order).startswith("-")):
+            warn(
+                f"the server does not give the runs of {name_of(self._path)} in the `order` {self.order!r};"
+                " `to_polars` of these runs, and wbframe.read_runs, sort them here",
+                OrderWarning,
+            )
 
     def _meet(self, *, first: bool) -> None:
         """Take note of the page that was loaded, and take off it the run that the one before ended with."""
@@ -280,7 +322,22 @@ class RunPages(Iterator[Run]):
         if fell or not self._met.complete:
             self._add_missed()
         self._whole = True
+        if self.filters and not self.objects:
+            self._tell_of_filters()
         return len(self.objects) > before
+
+    def _tell_of_filters(self) -> None:
+        """Warn of what is odd about filters that no run has passed."""
+        from wbframe.io.read.plan import plan_runs  # noqa: PLC0415 -- imports what translates filters
+
+        try:
+            filters = parse(self.filters)
+        except FilterError as error:
+            # The server was asked all the same, as the SDK does.
+            warn(f"no run of {name_of(self._path)} passes `filters`: {error}", FilterWarning)
+            return
+        selection = Selection(paths=(self._path,), filters=filters)
+        tell_of_filters(Read(self.client), selection, plan_runs)
 
     def _add_missed(self) -> None:
         """List all runs again, by their names, and add those that are not there yet.

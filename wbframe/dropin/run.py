@@ -44,6 +44,8 @@ from wbframe.io.read.parts import SKIPPED
 from wbframe.report import LeftOut
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
 
     from wbframe.core.model import Match, OnError, Stream
@@ -375,6 +377,7 @@ class Run(Node):
                 outcome.runs = 0
                 outcome.losses.append(LeftOut(run_of(self._run_path, self.id), str(error)))
             outcome.rows = columns.height + len(rows)
+            tell_known(outcome, [self], asked)
             if outcome.runs:
                 reading.warn_short(self._run_path, asked, [(self.load(), outcome.rows)])
         if not pandas:
@@ -457,6 +460,14 @@ class Run(Node):
 def say(problem: str) -> None:
     """Tell of a problem on stderr, where the SDK does that, and reads nothing."""
     sys.stderr.write(f"wbframe: ERROR {problem}\n")
+
+
+def tell_known(outcome: Outcome, runs: Iterable[Run], asked: RowsAsked) -> None:
+    """Tell the outcome of a read of runs what they have logged, and which are thinned out."""
+    lost = {each.what for each in outcome.losses}
+    nodes = [run.load() for run in runs if "/".join(run.path) not in lost]
+    outcome.logged = [asked.logged(node) for node in nodes]
+    outcome.seen.sampled = {i for i, node in enumerate(nodes) if asked.thins(node)}
 
 
 def size_of(run: Run, asked: RowsAsked) -> int:

@@ -13,7 +13,7 @@ from wbframe.dropin.columns import Columns
 from wbframe.dropin.pages import UNORDERED, RunPages
 from wbframe.dropin.pandas_frame import pandas_frame
 from wbframe.dropin.polars_frame import polars_frame
-from wbframe.dropin.run import AS_DICTS, say, size_of, text_keys
+from wbframe.dropin.run import AS_DICTS, say, size_of, tell_known, text_keys
 from wbframe.dropin.sdk import as_sdk
 from wbframe.errors import UsageError
 from wbframe.io.read.outcome import Outcome, warn_imprecise
@@ -222,6 +222,7 @@ class Runs(RunPages):
                 found += rows
                 came[run_id] = len(rows)
                 outcome.runs, outcome.rows = outcome.runs + 1, len(found)
+            tell_known(outcome, self.objects, asked)
             self._warn_short(asked, came, outcome)
         return found
 
@@ -238,6 +239,7 @@ class Runs(RunPages):
                 columns = reading.read_columns(self.client, path, asked, pages, losses)
                 lost = {each.what for each in outcome.losses} - {name_of(path)}
                 outcome.runs, outcome.rows = len(self.objects) - len(lost), columns.height
+                tell_known(outcome, self.objects, asked)
                 self._warn_short(asked, columns.count("run_id"), outcome)
         text = text_keys(self.objects)
         frame: pd.DataFrame | pl.DataFrame

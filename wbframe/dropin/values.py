@@ -18,7 +18,16 @@ from wbframe.errors import AnswerError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Cells", "RowShape", "Texts", "from_json", "objects", "side_by_side", "united"]
+__all__ = [
+    "Cells",
+    "RowShape",
+    "Texts",
+    "from_json",
+    "objects",
+    "side_by_side",
+    "united",
+    "values_at",
+]
 
 Row = dict[str, Any]
 # An array of rows in JSON, or the JSON of each row.
@@ -50,6 +59,22 @@ def from_json(text: str | bytes | msgspec.Raw) -> Any:
     except (msgspec.DecodeError, RecursionError):
         # As the SDK reads: control characters occur in summaries, and integers have any size.
         return json.loads(text if isinstance(text, str) else bytes(text), strict=False)
+
+
+def values_at(found: Any, key: str) -> list[Any]:
+    """Give the value that nested dicts have under a key, whichever of its dots nest it; none if they have none.
+
+    Examples
+    --------
+    >>> values_at({"a": {"b.c": 1}}, "a.b.c"), values_at({"a": 1}, "a.b")
+    ([1], [])
+    """
+    if not isinstance(found, dict):
+        return []
+    if key in found:
+        return [found[key]]
+    below = (name for name in found if key.startswith(f"{name}."))
+    return next(filter(None, (values_at(found[each], key[len(each) + 1 :]) for each in below)), [])
 
 
 def objects(raw: Texts, *, where: str = "") -> list[Row]:

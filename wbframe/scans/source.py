@@ -25,7 +25,7 @@ from wbframe.core.pushdown.reader import without_dynamic
 from wbframe.errors import WbframeError, WbframeWarning, remember
 from wbframe.io.client.client import client_or_default
 from wbframe.io.client.reports import ScanName
-from wbframe.scans.frames import ScanFrame, as_ours, line_inside
+from wbframe.scans.frames import ScanFrame, as_ours, line_inside, meet_columns
 from wbframe.scans.probe import probe_of
 from wbframe.scans.stream import promise_histories, promise_runs, stream_histories, stream_runs
 from wbframe.warn import given_at, line_of_program
@@ -127,7 +127,9 @@ class Source(Generic[_Promise]):
         self._line = line_of_program() or self._line
         with self._for_program():
             self.connection().reports.begin()
-            return self.schema()
+            schema = self.schema()
+            meet_columns(schema)
+            return schema
 
     def frames(self, wanted: Wanted) -> Generator[pl.DataFrame]:
         """Read what is wanted, or more."""

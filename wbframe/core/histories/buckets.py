@@ -96,8 +96,13 @@ def bucket_schema(base: HistorySchema, grid: Grid, asked: Sequence[str] | None) 
     keys = numeric_keys(base)
     for key in asked or ():
         if key in base.keys and key not in keys:
+            text = base.keys[key] == pl.String()
+            rows = (
+                f", or read its rows: histories with schema_overrides={{{key!r}: pl.Float64}} are of numbers"
+                " where these came as text"
+            )
             raise UsageError(
-                f"buckets are of numbers, and {key!r} is {base.keys[key]}; leave it out"
+                f"buckets are of numbers, and {key!r} is {base.keys[key]}; leave it out{rows if text else ''}"
             )
     found = {f"{key}.{each}": pl.Float64() for key in keys for each in STATISTICS.values()}
     lead = {BUCKET: pl.Int64(), grid.axis: pl.Float64()}

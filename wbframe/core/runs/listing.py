@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from wbframe.core import filters as flt
-from wbframe.core.model import KEY_PREFIXES, LIGHT_PER_PAGE, PER_PAGE
+from wbframe.core.model import LIGHT_PER_PAGE, PER_PAGE
 from wbframe.core.protocol.runs import Listing, NamedListing, ProjectListing, RunNode
+from wbframe.core.schema.runs import RUN_COLUMNS
 from wbframe.errors import ColumnError, FilterError, did_you_mean
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 # How long a filter may be is not documented.
 _NAMES_PER_FILTER = 500
 NAMES_PER_PAGE = 100
+# What polars says of times with a zone and without, and of text where it wants booleans.
+_OF_TIMES = re.compile(r"Datetime.*UTC")
+_OF_TRUTH = re.compile(r"of type `?Boolean|'not' operation")
 
 
 def listings(selection: Selection, fields: NodeFields) -> Iterator[Listing]:
@@ -137,27 +142,33 @@ def rows_where(frame: pl.DataFrame, predicate: pl.Expr) -> list[int]:
         raise ColumnError(f"`filters`: no column {missing} in the runs frame.{hints}") from error
     except pl.exceptions.PolarsError as error:
         said = " ".join(str(error).split())  # of a pattern the last line says what is wrong with it
-        naive = "Datetime" in said and "UTC" in said
-        hint = "; times are in UTC: write datetime(..., tzinfo=timezone.utc)" if naive else ""
         raise FilterError(
             f"`filters`: the expression cannot be applied to the runs frame: {said:.300}"
-            f"{hint or text_hint(predicate, frame.schema)}"
+            f"{type_hint(said, predicate.meta.root_names(), frame.schema)}"
         ) from error
 
 
-def text_hint(predicate: pl.Expr, schema: Mapping[str, pl.DataType]) -> str:
-    """Say of keys that are text in some runs how they are compared as numbers; empty where there are none."""
-    return read_as_numbers(
-        name
-        for name in dict.fromkeys(predicate.meta.root_names())
-        if name.startswith(KEY_PREFIXES) and schema.get(name) == pl.String()
-    )
+def type_hint(said: str, names: Iterable[str], schema: Mapping[str, pl.DataType]) -> str:
+    """Say how columns of W&B are taken for another type than theirs; empty where that is not the matter.
 
-
-def read_as_numbers(names: Iterable[str]) -> str:
-    """Say how keys that are text in some runs are read as numbers."""
+    Parameters
+    ----------
+    said
+        What polars says.
+    names
+        The columns of which it does.
+    schema
+        Those of what is read.
+    """
+    found = {name: schema[name] for name in names if name in schema}
+    if _OF_TIMES.search(said) and any(dtype == pl.Datetime for dtype in found.values()):
+        return "; times are in UTC: write datetime(..., tzinfo=timezone.utc)"
+    if _OF_TRUTH.search(said):
+        how = "schema_overrides={{{0!r}: pl.Boolean}} reads its truth values"
+    else:
+        how = "`pl.col({0!r}).cast(pl.Float64)`, or schema_overrides={{{0!r}: pl.Float64}}, reads its numbers"
     return "".join(
-        f"; {name} is text in some runs: `pl.col({name!r}).cast(pl.Float64)`, or"
-        f" schema_overrides={{{name!r}: pl.Float64}}, reads its numbers"
-        for name in names
+        f"; {name} is text in some runs: {how.format(name)}"
+        for name, dtype in found.items()
+        if dtype == pl.String and name not in RUN_COLUMNS
     )

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from wbframe.core.schema.types import Index
 
 
+# One run alone is in any order: so many show whether they came in the one that was asked for.
+_BEHIND_ONE = 20
+
+
 @dataclass(frozen=True, slots=True)
 class RunsPlan:
     """A runs scan with everything that must be known before its pages.
@@ -109,6 +113,8 @@ class RunsPlan:
         selection = replace(self.scan.selection, order=self.sort.sent)
         if not self.sort.trusted:
             selection = replace(selection, limit=None)
+        elif selection.limit == 1:
+            selection = replace(selection, limit=_BEHIND_ONE)
         wanted = ("run_id",) if ids else self.scan.columns
         scan = replace(self.scan, selection=selection, columns=_with(wanted, (self.sort.column,)))
         return replace(self, scan=scan, columns=columns_of(scan))

@@ -52,8 +52,10 @@ def places_of(plan: RunsPlan, frame: pl.DataFrame, paths: Sequence[RunPath]) -> 
     places = sorted_places(
         column, descending=sort.descending, groups=[projects[path] for path in paths]
     )
-    if cut and (places != as_came or not is_sure(column)):
-        return None
+    if cut:
+        valued = _valued(column)
+        if places != as_came or len(valued) < (limit or 0) or not is_sure(valued):
+            return None
     return places[:limit]
 
 
@@ -105,6 +107,12 @@ def sorted_places(
         maintain_order=True,
     )
     return by["\0at"].to_list()
+
+
+def _valued(column: pl.Series) -> pl.Series:
+    """Leave off the runs without a value at the end, where they belong."""
+    there = column.is_not_null().arg_true()
+    return column.head(int(there[-1]) + 1 if len(there) else 0)
 
 
 def is_sure(column: pl.Series) -> bool:

@@ -79,8 +79,10 @@ def doubt_of(field: str) -> str:
         if "." not in key:
             return ""
         # https://github.com/wandb/wandb/issues/3087
-        nested = key.replace(".", ".value.", 1)
-        spelled = f", and spells a nested one `config.{nested}`" if head == "config" else ""
+        nested = f"config.{key.replace('.', '.value.', 1)}"
+        if field == nested:
+            return ""
+        spelled = f", and spells a nested one `{nested}`" if head == "config" else ""
         return (
             f"`{field}`: the server does not find keys that contain dots{spelled};"
             f" pl.col({column!r}) as an expression finds both"

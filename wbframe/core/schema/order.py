@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Final
 
 from wbframe.core.model import DEFAULT_ORDER
 from wbframe.errors import ColumnError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     import polars as pl
 
     from wbframe.core.schema.types import Index
 
-__all__ = ["Sort", "check_order", "column_of", "needs_sort", "no_such_order", "sort_of"]
+__all__ = [
+    "Sort",
+    "check_order",
+    "column_of",
+    "is_ordered",
+    "needs_sort",
+    "no_such_order",
+    "sent_order",
+    "sort_of",
+]
 
 # What the server orders by, and how columns of the runs frame are called there.
 _ORDERS: Final = (
@@ -87,6 +97,38 @@ def check_order(order: str) -> str:
             f"`order`: runs have no order by {name!r}.{hint} Known: {known}, config.<key>, summary.<key>"
         )
     return sign + name
+
+
+def sent_order(order: str) -> str:
+    """Give an order as it is, unless its name is one of the runs frame that no server knows.
+
+    Raises
+    ------
+    ColumnError
+        If runs have no such field; a `UsageError` if it is no order at all.
+
+    Examples
+    --------
+    >>> sent_order("-summary.loss"), sent_order("name"), sent_order("run_id")
+    ('-summary_metrics.loss', 'name', '+name')
+    """
+    checked, name = check_order(order), order.lstrip("+-")
+    return order if name in _ORDERS or name.startswith(_KEYS) else checked
+
+
+def is_ordered(values: Sequence[object], *, descending: bool) -> bool:
+    """Tell whether values may be in order: numbers, which all servers compare alike, must be.
+
+    Examples
+    --------
+    >>> is_ordered([1, 2.5], descending=False), is_ordered([1, 2], descending=True)
+    (True, False)
+    """
+    # NaN and the infinities have a place of their own at each.
+    numbers: list[Any] = [
+        each for each in values if type(each) is int or (type(each) is float and isfinite(each))
+    ]
+    return len(numbers) < len(values) or numbers == sorted(numbers, reverse=descending)
 
 
 def needs_sort(order: str) -> bool:

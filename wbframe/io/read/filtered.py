@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Plan = Callable[[Client, RunsScan], object]
 
-__all__ = ["tell_of_filters"]
+__all__ = ["missing_column", "tell_of_filters"]
 
 
 def tell_of_filters(read: Read, selection: Selection, plan: Plan) -> None:
@@ -38,7 +38,7 @@ def tell_of_filters(read: Read, selection: Selection, plan: Plan) -> None:
     for field in fields_of(selection.filters):
         column, said = column_filtered(field), ""
         if column is not None:
-            said = _missing(read.client, selection, column, plan)
+            said = missing_column(read.client, selection, column, plan)
         told.append(said or doubt_of(field))
     if any(told) and not _passes_any(read.client, selection):
         for said in filter(None, told):
@@ -54,8 +54,8 @@ def _passes_any(client: Client, selection: Selection) -> bool:
     return any(True for _ in list_runs(Read(client, looks=True), plain, NodeFields()))
 
 
-def _missing(client: Client, selection: Selection, column: str, plan: Plan) -> str:
-    """Say that no run has a column, decided as for one that is asked for; empty if one may."""
+def missing_column(client: Client, selection: Selection, column: str, plan: Plan) -> str:
+    """Say that no run of some projects has a column, decided as for one that is asked for; empty if one may."""
     paths = tuple(dict.fromkeys(replace(path, run=None, sweep=None) for path in selection.paths))
     few = replace(
         selection,

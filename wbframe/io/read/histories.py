@@ -124,6 +124,10 @@ def plan_histories(read: Read, scan: HistoryScan, *, most: int | None = None) ->
     selection = scan.selection if most is None else replace(scan.selection, limit=most)
     selection, entries, beside = _listed(read, replace(scan, selection=selection))
     scan = replace(scan, selection=selection)
+    if not entries and selection.filters != EMPTY:
+        from wbframe.io.read.plan import plan_runs  # noqa: PLC0415 -- imports what translates filters
+
+        tell_of_filters(read, selection, plan_runs)
     index = index_of(entries, system=scan.stream == "system")
     if not is_listed(selection) and (selection.predicate is not None or selection.limit == 0):
         # As a lazy scan promises it: by what the server filters, before the predicate is applied here; and
@@ -349,10 +353,6 @@ def _read(outcome: Outcome, scan: HistoryScan) -> pl.DataFrame:
     outcome.scan, outcome.selection = plan.scan, plan.scan.selection
     entries = outcome.entries = plan.entries
     outcome.runs = len(entries)
-    if not entries and plan.scan.selection.filters != EMPTY:
-        from wbframe.io.read.plan import plan_runs  # noqa: PLC0415 -- imports what translates filters
-
-        tell_of_filters(outcome.read, plan.scan.selection, plan_runs)
     assembly = Assembly()
     for _ in range(_MOST_PASSES):
         try:

@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING
 
 from wbframe.core.histories.keys import key_frame
 from wbframe.io.read.histories import plan_histories
-from wbframe.io.read.outcome import Read
+from wbframe.io.read.outcome import Outcome
 
 if TYPE_CHECKING:
     import polars as pl
 
     from wbframe.core.model import HistoryScan
     from wbframe.io.client.client import Client
+    from wbframe.report import ScanReport
 
 __all__ = ["read_key_frame"]
 
 
-def read_key_frame(client: Client, scan: HistoryScan) -> pl.DataFrame:
+def read_key_frame(client: Client, scan: HistoryScan) -> tuple[pl.DataFrame, ScanReport]:
     """Read the keys of a scan, their types, and how many runs and rows hold them, as `key_frame` gives them.
 
     Raises
@@ -25,5 +26,15 @@ def read_key_frame(client: Client, scan: HistoryScan) -> pl.DataFrame:
     ColumnError
         If no run has logged a key that is asked for.
     """
-    plan = plan_histories(Read(client), scan)
-    return key_frame(plan.entries, plan.schema, plan.index, system=scan.stream == "system")
+    outcome = Outcome(client, scan.selection, "histories", scan=scan)
+    with outcome:
+        plan = plan_histories(outcome.read, scan)
+        outcome.scan, outcome.selection, outcome.entries = (
+            plan.scan,
+            plan.scan.selection,
+            plan.entries,
+        )
+        system = scan.stream == "system"
+        frame = key_frame(plan.entries, plan.schema, plan.index, system=system)
+        outcome.rows = frame.height
+    return frame, outcome.report()

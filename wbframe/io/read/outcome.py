@@ -106,6 +106,8 @@ class Outcome:
         Keys that the schema does not promise, and the runs that have them.
     name
         Which lazy scan it is a read of.
+    logged
+        Of histories without a scan: rows that each run has logged, as far as that is known.
     """
 
     client: Client
@@ -123,6 +125,7 @@ class Outcome:
     instead: Sequence[str] = ()
     new: Mapping[str, Collection[int]] = field(default_factory=dict)
     name: ScanName | None = None
+    logged: Sequence[int | None] | None = None
     _started: float = 0.0
     _before: Traffic | None = None
     _done: ScanReport | None = None
@@ -218,7 +221,9 @@ class Outcome:
             ),
             runs=self.runs if self.scan is None else len(entries) - len(unread),
             rows=self.rows,
-            rows_known=None if self.scan is None else _rows_known(self.scan, self.entries),
+            rows_known=_sum(self.logged)
+            if self.scan is None
+            else _rows_known(self.scan, self.entries),
             samples=self.samples if self.scan is None else self.scan.samples,
             sampled_runs=len(self.seen.sampled),
             growing_runs=sum(not entry.ended for entry in self.entries),
@@ -237,9 +242,12 @@ class Outcome:
 
 def _rows_known(scan: HistoryScan, entries: Sequence[RunEntry]) -> int | None:
     """Count the rows that the server says the runs have logged; None where it does not say."""
-    counts = [entry.line_count for entry in entries]
-    unsaid = scan.stream == "system" or any(count is None for count in counts)
-    return None if unsaid else sum(filter(None, counts))
+    return None if scan.stream == "system" else _sum([entry.line_count for entry in entries])
+
+
+def _sum(counts: Sequence[int | None] | None) -> int | None:
+    """Add up counts; None where one is not known."""
+    return None if counts is None or None in counts else sum(filter(None, counts))
 
 
 # ---------------------------------------------------------------- warnings

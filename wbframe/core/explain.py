@@ -13,7 +13,7 @@ from wbframe.core.decode.parquet import NEAR_BYTES, TAIL_BYTES, WHOLE_SHARE
 from wbframe.core.histories.tasks import POINTS_PER_REQUEST, RUNS_PER_REQUEST
 from wbframe.core.model import HistoryScan
 from wbframe.core.protocol.exports import Export
-from wbframe.report import counted, listed, shortened
+from wbframe.text import counted, listed, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

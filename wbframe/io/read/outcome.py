@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
@@ -22,6 +21,7 @@ from wbframe.errors import (
     WbframeError,
 )
 from wbframe.io.read.progress import Hook, ended, hook_of, silent
+from wbframe.log import log_of
 from wbframe.report import LeftOut, Progress, ScanReport
 from wbframe.warn import warn
 
@@ -52,7 +52,7 @@ __all__ = [
 ]
 
 
-_log = logging.getLogger("wbframe.read")
+_log = log_of("read")
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from wbframe.io.client.credentials import app_url
 from wbframe.io.read.outcome import Read
 from wbframe.io.read.paging import Met, list_runs
 from wbframe.io.read.parts import optionally, send_in_parts
+from wbframe.text import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -98,7 +99,7 @@ class RunPages(Iterator[Run]):
             self.QUERY = LIGHT_RUNS
 
     def __repr__(self) -> str:
-        return f"<Runs {self.entity}/{self.project}>"
+        return shortened(f"<Runs {self.entity}/{self.project}>")
 
     def _repr_html_(self) -> str:
         # Without a request: of what is known already.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["LONGEST", "counted", "legible", "listed", "one_line", "shortened"]
+__all__ = ["LONGEST", "counted", "is_utf8", "legible", "listed", "one_line", "shortened"]
 
 LONGEST = 2_000
 """Characters of a message at the most."""
@@ -82,6 +82,21 @@ def one_line(text: str, most: int = LONGEST) -> str:
     end = room // _END
     more = sum(map(len, shown)) - room + beyond
     return f"{shown[0][: room - end]}... ({more:,} more characters) ...{shown[-1][-end:]}"
+
+
+def is_utf8(text: str) -> bool:
+    r"""Tell whether a text can be sent and kept: UTF-8 has no bytes for half of a surrogate pair.
+
+    Examples
+    --------
+    >>> is_utf8("ä"), is_utf8("\ud800")
+    (True, False)
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def shortened(text: str, most: int = _WIDTH) -> str:

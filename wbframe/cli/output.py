@@ -182,11 +182,15 @@ class Output:
 
         Raises
         ------
+        WbframeError
+            If there is no stdout to write to.
         UsageError
             If no format is named, the file cannot be written, the format is none for a terminal, or `safe` is
             asked for of a format that no spreadsheet calculates.
         """
-        if file is not None:
+        if file is None:
+            stdout()
+        else:
             check_file(file, "--output")
         if form is None and file is not None:
             name = file.name.lower()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["LONGEST", "counted", "is_utf8", "legible", "listed", "one_line", "shortened"]
+__all__ = ["LONGEST", "as_utf8", "counted", "is_utf8", "legible", "listed", "one_line", "shortened"]
 
 LONGEST = 2_000
 """Characters of a message at the most."""
@@ -25,6 +25,7 @@ _WORDS, _END = 40, 4
 _EMOJI = "\u200d\u2190-\u2bff\ufe0f\U0001f000-\U0001faff"
 # Families and flags are joined of several signs: https://unicode.org/reports/tr51/#Emoji_ZWJ_Sequences
 _JOINED = re.compile(f"(?<=[{_EMOJI}])\u200d(?=[{_EMOJI}])")
+_HALVES = re.compile("[\ud800-\udfff]")
 _SEPARATORS = "\u2028\u2029"
 
 
@@ -97,6 +98,17 @@ def is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def as_utf8(text: str) -> str:
+    r"""Put U+FFFD in place of the halves of surrogate pairs, as frames have it.
+
+    Examples
+    --------
+    >>> as_utf8("a\ud800b") == "a\ufffdb"
+    True
+    """
+    return text if is_utf8(text) else _HALVES.sub("\ufffd", text)
 
 
 def shortened(text: str, most: int = _WIDTH) -> str:

@@ -23,12 +23,18 @@ from wbframe.dropin.documents import LIGHT_RUNS, RUNS, runs_page, without_count
 from wbframe.dropin.parts import Sweep, as_html, in_address
 from wbframe.dropin.run import Run
 from wbframe.dropin.sdk import absent, as_sdk
-from wbframe.errors import AnswerError, ProjectNotFoundError, RunNotFoundError, UsageError
+from wbframe.errors import (
+    AnswerError,
+    FilterError,
+    ProjectNotFoundError,
+    RunNotFoundError,
+    UsageError,
+)
 from wbframe.io.client.credentials import app_url
 from wbframe.io.read.outcome import Read
 from wbframe.io.read.paging import Met, list_runs
 from wbframe.io.read.parts import optionally, send_in_parts
-from wbframe.text import shortened
+from wbframe.text import is_utf8, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,6 +78,8 @@ class RunPages(Iterator[Run]):
         self.entity = entity
         self.project = project
         self.filters = dict(filters or {})
+        if not is_utf8(json.dumps(self.filters, ensure_ascii=False)):
+            raise FilterError("A filter cannot hold half of a surrogate pair.")
         self.order = order
         self.per_page = (
             _PER_PAGE if per_page is None else whole_number("per_page", per_page, least=1)

@@ -22,9 +22,10 @@ LONGEST = 2_000
 _WIDTH = 200
 # Room for the words that stand where a message was cut, and the share of it that its end keeps: what to do next.
 _WORDS, _END = 40, 4
-_EMOJI = "\u200d\u2190-\u2bff\ufe0f\U0001f000-\U0001faff"
+_EMOJI = "\u2190-\u2bff\U0001f000-\U0001faff"
 # Families and flags are joined of several signs: https://unicode.org/reports/tr51/#Emoji_ZWJ_Sequences
-_JOINED = re.compile(f"(?<=[{_EMOJI}])\u200d(?=[{_EMOJI}])")
+_JOINER = "\u200d"
+_JOINED = re.compile(f"(?<=[{_EMOJI}\ufe0f]){_JOINER}(?=[{_EMOJI}])")
 _HALVES = re.compile("[\ud800-\udfff]")
 _SEPARATORS = "\u2028\u2029"
 
@@ -61,7 +62,7 @@ def legible(text: str, *, keep: str = "", spell: Callable[[str], str] = _escaped
     spelled = {
         ord(each): spell(each) for each in set(text) if each not in keep and not _is_legible(each)
     }
-    return "\u200d".join(part.translate(spelled) for part in _JOINED.split(text))
+    return _JOINER.join(part.translate(spelled) for part in _JOINED.split(text))
 
 
 def one_line(text: str, most: int = LONGEST) -> str:
@@ -81,8 +82,9 @@ def one_line(text: str, most: int = LONGEST) -> str:
         return shown[0]
     room = max(most - _WORDS, _END)
     end = room // _END
-    more = sum(map(len, shown)) - room + beyond
-    return f"{shown[0][: room - end]}... ({more:,} more characters) ...{shown[-1][-end:]}"
+    head, tail = shown[0][: room - end].rstrip(_JOINER), shown[-1][-end:].lstrip(_JOINER)
+    more = sum(map(len, shown)) - len(head) - len(tail) + beyond
+    return f"{head}... ({more:,} more characters) ...{tail}"
 
 
 def is_utf8(text: str) -> bool:
@@ -120,7 +122,8 @@ def shortened(text: str, most: int = _WIDTH) -> str:
     ('a b a b a...', 'a b')
     """
     line = legible(" ".join(text[: 4 * most].split()))
-    return line if len(line) <= most and len(text) <= 4 * most else f"{line[: most - 3]}..."
+    whole = len(line) <= most and len(text) <= 4 * most
+    return line if whole else f"{line[: most - 3].rstrip(_JOINER)}..."
 
 
 def counted(count: int, what: str) -> str:

@@ -99,6 +99,13 @@ def test_a_message_is_one_line_that_is_seen_whatever_is_in_it(kind):
     assert is_seen("".join(traceback.format_exception_only(error)).removesuffix("\n"))
 
 
+def test_what_is_added_to_an_error_on_its_way_is_seen_too():
+    error = errors.QueryError("the server answered: no")
+    error.args = (f"{error}; it has no {NASTY}",)
+    assert is_seen(str(error))
+    assert str(error).startswith("the server answered: no; it has no \\x1b")
+
+
 def test_what_is_known_of_an_error_besides_stays_exact():
     error = errors.SchemaMismatchError(f"a value does not fit {NASTY!r}")
     error.key = NASTY

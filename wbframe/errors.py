@@ -125,6 +125,10 @@ class WbframeError(Exception):
     def __init__(self, *told: object) -> None:
         super().__init__(*_fit(told))
 
+    def __str__(self) -> str:
+        # What is added to `args` on the way up is shown too.
+        return one_line(super().__str__())
+
 
 def _fit(told: Iterable[object]) -> Iterator[object]:
     """Make the texts of a message fit for a terminal and for one line of a log."""

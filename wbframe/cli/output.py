@@ -68,7 +68,7 @@ def _without_formulas(frame: pl.DataFrame) -> pl.DataFrame:
         if each.dtype == pl.String
     ]
     quoted = [f"'{name}" if re.search(_FORMULA, name) else name for name in frame.columns]
-    safe = frame.select(pl.all()).with_columns(texts)
+    safe = frame.with_columns(texts)
     safe.columns = renamed(quoted)
     return safe
 
@@ -225,8 +225,7 @@ class Output:
             raise IncompleteError(
                 f"nothing came: {len(left_out)} left out, as said above; nothing was written"
             )
-        if self.safe:
-            frame = _without_formulas(frame)
+        frame = self.made_safe(frame)
         if self.file is None:
             self._to_stdout(frame, report)
         else:
@@ -235,6 +234,10 @@ class Output:
             self._say_written(frame, self.file)
         _say_left_out(report)
         _say_sampled(report)
+
+    def made_safe(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Mark what a spreadsheet would calculate, if that is asked for."""
+        return _without_formulas(frame) if self.safe else frame
 
     @property
     def _writer(self) -> Writer:
@@ -254,7 +257,7 @@ class Output:
         self._writer(frame, report, buffer)
         text = buffer.getvalue().decode().removesuffix("\n")
         # In JSON it stays the same text.
-        show(legible(text, keep="\n\t", spell=_in_json) if "json" in self.form else text)
+        show(legible(text, keep="\n", spell=_in_json) if "json" in self.form else text)
 
     def _say_written(self, frame: pl.DataFrame, file: Path) -> None:
         """Say what is in the file now."""

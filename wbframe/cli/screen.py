@@ -25,7 +25,7 @@ _CHARS_A_COLUMN = 14
 _WIDEST, _NARROWEST = 1_000, 20
 _CELL, _NAME = 200, 80
 # In lines for a person.
-_KEPT = "\n\t"
+_KEPT = "\n"
 _BOX = "┌─┬┐│┆╞═╪╡└┴┘"
 
 

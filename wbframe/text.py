@@ -13,10 +13,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["LONGEST", "as_utf8", "counted", "is_utf8", "legible", "listed", "one_line", "shortened"]
+__all__ = [
+    "LONGEST",
+    "REPLACED",
+    "as_utf8",
+    "counted",
+    "is_utf8",
+    "legible",
+    "listed",
+    "one_line",
+    "shortened",
+]
 
 LONGEST = 2_000
 """Characters of a message at the most."""
+
+REPLACED = "\ufffd"
+"""What stands in frames for half of a surrogate pair, which UTF-8 has no bytes for."""
 
 # Characters of a line on a screen at the most.
 _WIDTH = 200
@@ -110,7 +123,7 @@ def as_utf8(text: str) -> str:
     >>> as_utf8("a\ud800b") == "a\ufffdb"
     True
     """
-    return text if is_utf8(text) else _HALVES.sub("\ufffd", text)
+    return text if is_utf8(text) else _HALVES.sub(REPLACED, text)
 
 
 def shortened(text: str, most: int = _WIDTH) -> str:

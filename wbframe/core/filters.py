@@ -299,7 +299,7 @@ def _test(
     if operator == "$regex":
         if not isinstance(value, str):
             raise FilterError(f"`$regex` on `{field}` takes text; got {value!r:.80}.")
-        check_regex(field, value)
+        check_regex(field, _sent(value))
         return Test(operator, value)
     return Test(operator, _operand(field, operator, value, bare=bare))
 

@@ -318,7 +318,7 @@ BYTE = "\udcff\x1b[2J"
         ["runs", PATH, "-o", "/no/\udcff.csv"],
         ["runs", "p", "--entity", "\udcff"],
         ["runs", PATH, "--on-error", "\udcff"],
-        ["\udcff"],
+        ["ru\udcffns"],
     ],
     ids=ascii,
 )

@@ -16,7 +16,8 @@ from wbframe.server import serve
 ROOT = Path(wbframe.__file__).parent
 # Rooms from the ground up: each imports from those before its own line alone, types too.
 ROOMS = [
-    {"report", "warn", "_version"},
+    {"text", "_version"},
+    {"report", "warn", "log"},
     {"errors"},
     {"core.filters", "core.batches", "core.hints"},
     {"core.model"},
@@ -49,7 +50,7 @@ ROOMS = [
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
 # What the server may know of the rest; it stands beside it, and nothing but the package and the command know it.
-UNDER_THE_SERVER = {"errors", "report", "_version", "core.filters"}
+UNDER_THE_SERVER = {"errors", "report", "log", "text", "_version", "core.filters"}
 # The drop-in's own core: values in, values out, as in `core`.
 PURE = {f"wbframe.dropin.{name}" for name in ("documents", "asked", "values", "columns", "polars_frame")}  # fmt: skip
 MOST_MODULES, MOST_LINES = 16, 500

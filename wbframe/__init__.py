@@ -19,6 +19,7 @@ from wbframe import errors
 from wbframe import namespaces as _namespaces
 from wbframe._version import __version__
 from wbframe.buckets import read_buckets, scan_buckets
+from wbframe.log import log_of
 from wbframe.namespaces import of
 from wbframe.polars import read_histories, read_runs, scan_histories, scan_runs
 from wbframe.report import LeftOut, Progress, ScanReport
@@ -110,7 +111,7 @@ def _register_pandas(_: object) -> None:
 
 
 # Quiet unless the program says what to do with `wbframe`'s log.
-logging.getLogger("wbframe").addHandler(logging.NullHandler())
+log_of().addHandler(logging.NullHandler())
 _namespaces.register()
 # At once if pandas is there already; else when somebody imports it.
 wrapt.register_post_import_hook(_register_pandas, "pandas")

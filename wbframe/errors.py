@@ -40,8 +40,9 @@
     ├── CollisionWarning                 two values of a run have one column
     └── IncompleteHistoryWarning         fewer rows of a run came than the server says exist
 
-Messages are one line: what was asked, what went wrong, how often it was tried, what to do next. They never hold a
-key or a signed URL. An error that ends a read has the `ScanReport` so far as `report`.
+Messages are one line: what was asked, what went wrong, how often it was tried, what to do next. They have at most
+2,000 characters, none of which a terminal obeys, whatever a server or a name has in it; and never a key or a
+signed URL. An error that ends a read has the `ScanReport` so far as `report`.
 
 A scan raises the same. Only where polars runs it by a function of its own (`pl.collect_all`, `pl.concat`, a
 ``group_by``) it may raise a `polars.exceptions.ComputeError` in its place: that says which error it was, and
@@ -55,8 +56,10 @@ import difflib
 from collections import deque
 from typing import TYPE_CHECKING
 
+from wbframe.text import one_line
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from wbframe.report import ScanReport
 
@@ -120,6 +123,18 @@ class WbframeError(Exception):
     tries: int = 1
     seconds: float = 0.0
     too_big: bool = False
+
+    def __init__(self, *told: object) -> None:
+        super().__init__(*_fit(told))
+
+    def __str__(self) -> str:
+        # What is added to `args` on the way up is shown too.
+        return one_line(super().__str__())
+
+
+def _fit(told: Iterable[object]) -> Iterator[object]:
+    """Make the texts of a message fit for a terminal and for one line of a log."""
+    return (one_line(each) if isinstance(each, str) else each for each in told)
 
 
 class UsageError(WbframeError, ValueError):
@@ -238,6 +253,9 @@ class IncompleteHistoryError(IncompleteError):
 class WbframeWarning(UserWarning):
     """The base of every warning that wbframe gives."""
 
+    def __init__(self, *told: object) -> None:
+        super().__init__(*_fit(told))
+
 
 class CountWarning(WbframeWarning):
     """The server counts more runs than it gives in any listing."""
@@ -283,6 +301,10 @@ class IncompleteHistoryWarning(WbframeWarning):
     """Fewer rows of a run came than the server says it has, and ``on_incomplete="warn"`` was asked for."""
 
 
+# Characters of a name that may be meant: to compare longer ones takes time, and nobody has typed them.
+_LONGEST_NAME = 200
+
+
 def did_you_mean(name: str, known: Iterable[str], *, most: int = 3) -> str:
     """Give `` Did you mean 'a', 'b'?`` for the near names, or an empty string.
 
@@ -300,7 +322,9 @@ def did_you_mean(name: str, known: Iterable[str], *, most: int = 3) -> str:
     >>> did_you_mean("config.lrr", ["config.lr", "state"])
     " Did you mean 'config.lr'?"
     """
-    candidates = sorted(set(known))
+    if len(name) > _LONGEST_NAME:
+        return ""
+    candidates = sorted({each for each in known if len(each) <= _LONGEST_NAME})
     lowered = {each.lower(): each for each in reversed(candidates)}
     close = difflib.get_close_matches(name.lower(), list(lowered), n=most, cutoff=0.6)
     if not close:

@@ -1,4 +1,4 @@
-"""What a read did: its report, what it left out, and its traffic; imports nothing of the package."""
+"""What a read did: its report, what it left out, and its traffic."""
 
 from __future__ import annotations
 
@@ -6,50 +6,17 @@ import weakref
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from wbframe.text import counted, listed, shortened
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 _Frame = TypeVar("_Frame")
 
 
-# Characters of a line, and things of a kind, that a text shows at the most.
-_WIDTH, _SHOWN = 200, 5
+# Things of a kind that a text shows at the most.
+_SHOWN = 5
 _NOTABLE = 0.05  # seconds
-
-
-def counted(count: int, what: str) -> str:
-    """Say how many there are.
-
-    Examples
-    --------
-    >>> counted(1, "run"), counted(5000, "row")
-    ('1 run', '5,000 rows')
-    """
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
-def listed(names: Sequence[str], most: int, separator: str = ", ") -> str:
-    """List the first of some names, and say how many there are besides.
-
-    Examples
-    --------
-    >>> listed(["a", "b", "c", "d"], 2)
-    'a, b and 2 more'
-    """
-    more = len(names) - most
-    return separator.join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
-
-
-def shortened(text: str, most: int = _WIDTH) -> str:
-    """Put a text on one line, and cut that where it is long.
-
-    Examples
-    --------
-    >>> shortened("a   b " * 100, 12), shortened("a   b")
-    ('a b a b a...', 'a b')
-    """
-    line = " ".join(text.split())
-    return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
 @dataclass(frozen=True, slots=True)

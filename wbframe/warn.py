@@ -8,6 +8,8 @@ import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from wbframe.text import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -57,6 +59,7 @@ def given_at(line: Line | None) -> Iterator[None]:
 def warn(message: str, category: type[Warning]) -> None:
     """Warn at the line of the program, again each time: a job that reads every night is told every night."""
     line = line_of_program() or Line("sys", 1, "sys")
+    message = one_line(message)
     # By the registry of its module, Python would tell of a line only once; filters hold all the same.
     # https://docs.python.org/3/library/warnings.html#warnings.warn_explicit
     warnings.warn_explicit(

@@ -160,7 +160,7 @@ def test_a_read_and_its_explanation_take_the_same_options():
     for name in ("runs", "histories", "buckets"):
         read = {each.name for each in commands.command.commands[name].params}
         explained = {each.name for each in commands.explain.commands[name].params}
-        assert read - explained == read & {"form", "output", "progress", "convert_integer"}
+        assert read - explained == read & {"form", "output", "safe", "progress", "convert_integer"}
         assert explained < read
 
 

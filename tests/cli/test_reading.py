@@ -83,7 +83,9 @@ def test_every_argument_has_its_option_and_the_key_has_none(name, reader):
     options = {each.name for each in commands.command.commands[name].params}
     arguments = set(inspect.signature(reader).parameters) - {"client"}
     renamed = {"path": "paths"}
-    assert options - {"form", "output"} - CLIENT == {renamed.get(each, each) for each in arguments}
+    assert options - {"form", "output", "safe"} - CLIENT == {
+        renamed.get(each, each) for each in arguments
+    }
     assert options > CLIENT
 
 

@@ -117,7 +117,7 @@ def test_an_override_that_a_message_advises_is_one_that_the_option_takes(where):
     for each in advised:
         column, dtype = override(shlex.split(each)[0])
         assert column == "a b"
-        assert dtype in {pl.Int64, pl.Float64, pl.String}
+        assert dtype in {pl.Int64, pl.Float64, pl.String, pl.Boolean}
 
 
 @pytest.mark.parametrize("name", sorted(ARGUMENTS - NOT_PASSED - {"api_key", "verify"}))

@@ -24,9 +24,13 @@ def to_arrow(frame: pl.DataFrame) -> pa.Table:
     # Arrow has no integers of 128 bits.
     wide = [name for name, dtype in frame.schema.items() if dtype in (pl.Int128, pl.UInt128)]
     plain = frame.with_columns(pl.lit(None, dtype=pl.Null).alias(name) for name in wide)
+    names = plain.columns
+    if any("\0" in name for name in names):
+        # polars would hand them over as text of C, which ends there, and panics.
+        plain = plain.rename({name: str(at) for at, name in enumerate(names)})
     # The newest has views of strings, which older readers do not know:
     # https://docs.pola.rs/api/python/stable/reference/dataframe/api/polars.DataFrame.to_arrow.html
-    table = plain.to_arrow(compat_level=pl.CompatLevel.oldest())
+    table = plain.to_arrow(compat_level=pl.CompatLevel.oldest()).rename_columns(names)
     for name in wide:
         digits = pa.array(frame[name].to_list(), pa.decimal256(39, 0))
         table = table.set_column(table.column_names.index(name), name, digits)

@@ -1,11 +1,12 @@
 """The command line: `main` runs it.
 
-`commands` says what it does, `options` what it takes; `output` and `files` write, `stderr` tells, `words` puts
-messages into its own words, `codes` has the exit codes, `demo` shows.
+`commands` says what it does, `options` what it takes; `output` and `files` write, `screen` shows, `stderr` tells,
+`words` puts messages into its own words, `codes` has the exit codes, `demo` plays.
 """
 
 from __future__ import annotations
 
+import io
 import warnings
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,10 @@ import click
 
 from wbframe.cli.codes import INTERRUPTED, code_of
 from wbframe.cli.commands import command
-from wbframe.cli.stderr import say
+from wbframe.cli.stderr import say, say_lines
 from wbframe.cli.words import as_options
 from wbframe.errors import WbframeError, WbframeWarning
+from wbframe.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,13 +57,22 @@ def main(args: Sequence[str] | None = None) -> int:
             # From --help and --version click gives 0; from a command, what the function returned.
             return command.main(args, prog_name="wbframe", standalone_mode=False) or 0
         except click.ClickException as error:
-            error.show()
+            _show_call(error)
             return error.exit_code
         except (click.Abort, KeyboardInterrupt):
             return INTERRUPTED
         except (WbframeError, OSError) as error:
             say(f"error: {as_options(str(error))}")
             return code_of(error)
+
+
+def _show_call(error: click.ClickException) -> None:
+    """Show what is wrong with a call, and how one is made."""
+    # click writes what was typed as it is.
+    shown = io.StringIO()
+    error.show(shown)
+    usage, label, told = shown.getvalue().partition("Error: ")
+    say_lines(f"{usage}{label}{one_line(told)}".rstrip("\n"))
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,8 @@ import click
 import wbframe
 from wbframe.cli import options as opt
 from wbframe.cli.files import check_file, replacing
-from wbframe.cli.output import Output, table_format
+from wbframe.cli.output import Output
+from wbframe.cli.screen import show, table_format
 from wbframe.cli.stderr import say
 from wbframe.core.arguments import call_with, history_scan, runs_scan
 from wbframe.io.client.credentials import is_loopback
@@ -57,7 +57,9 @@ def command() -> None:
 @opt.PROGRESS
 @opt.CLIENT
 @opt.OUTPUT
-def runs(paths: tuple[str, ...], form: str | None, output: Path | None, **options: Any) -> None:
+def runs(
+    paths: tuple[str, ...], form: str | None, output: Path | None, safe: bool, **options: Any
+) -> None:
     """Read the runs of a project, one row a run.
 
     PATH is entity/project, entity/project/sweeps/<id>, entity/project/<run id>, or the web address of one.
@@ -67,7 +69,7 @@ def runs(paths: tuple[str, ...], form: str | None, output: Path | None, **option
     wbframe runs ent/proj -c name,state,config.lr -c 'summary.*' --order -created_at --limit 20
     wbframe runs ent/proj --filters '{"state": "finished"}' -o runs.parquet
     """  # noqa: D301 -- click wants the character
-    out = Output.of(form, output)
+    out = Output.of(form, output, safe=safe)
     with opt.connected(options) as client:
         frame = wbframe.polars.read_runs(paths, client=client, **options)
         out.write(frame, client.last_report)
@@ -84,7 +86,7 @@ def runs(paths: tuple[str, ...], form: str | None, output: Path | None, **option
 @opt.CLIENT
 @opt.OUTPUT
 def histories(
-    paths: tuple[str, ...], form: str | None, output: Path | None, **options: Any
+    paths: tuple[str, ...], form: str | None, output: Path | None, safe: bool, **options: Any
 ) -> None:
     """Read what the runs of a project have logged.
 
@@ -96,7 +98,7 @@ def histories(
     wbframe histories ent/proj --samples all -o whole.parquet
     wbframe histories ent/proj/ab12cd34 --stream system -k cpu --format ndjson
     """  # noqa: D301 -- click wants the character
-    out = Output.of(form, output)
+    out = Output.of(form, output, safe=safe)
     with opt.connected(options) as client:
         frame = wbframe.polars.read_histories(paths, client=client, **options)
         out.write(frame, client.last_report)
@@ -110,7 +112,9 @@ def histories(
 @opt.PROGRESS
 @opt.CLIENT
 @opt.OUTPUT
-def buckets(paths: tuple[str, ...], form: str | None, output: Path | None, **options: Any) -> None:
+def buckets(
+    paths: tuple[str, ...], form: str | None, output: Path | None, safe: bool, **options: Any
+) -> None:
     """Read minimum, maximum, mean and last value of keys in stretches of an axis: plots that hide no peak.
 
     PATH is entity/project, entity/project/sweeps/<id>, entity/project/<run id>, or the web address of one.
@@ -119,7 +123,7 @@ def buckets(paths: tuple[str, ...], form: str | None, output: Path | None, **opt
     wbframe buckets ent/proj -k train/loss --bins 100
     wbframe buckets ent/proj -k 'eval/*' --x-axis epoch --run-columns name -o eval.parquet
     """  # noqa: D301 -- click wants the character
-    out = Output.of(form, output)
+    out = Output.of(form, output, safe=safe)
     with opt.connected(options) as client:
         frame = wbframe.buckets.read_buckets(paths, client=client, **options)
         out.write(frame, client.last_report)
@@ -133,7 +137,9 @@ def buckets(paths: tuple[str, ...], form: str | None, output: Path | None, **opt
 @opt.ON_ERROR
 @opt.CLIENT
 @opt.OUTPUT
-def keys(paths: tuple[str, ...], form: str | None, output: Path | None, **options: Any) -> None:
+def keys(
+    paths: tuple[str, ...], form: str | None, output: Path | None, safe: bool, **options: Any
+) -> None:
     """List the keys that the runs of a project have logged: types, dtypes, and how many runs and rows hold them.
 
     As the readers know them: a request a page of runs, and one where the type of a key is open. Config and
@@ -145,7 +151,7 @@ def keys(paths: tuple[str, ...], form: str | None, output: Path | None, **option
     """  # noqa: D301 -- click wants the character
     from wbframe.io.read.keys import read_key_frame  # noqa: PLC0415 -- the other commands do without it
 
-    out = Output.of(form, output, rows=-1)
+    out = Output.of(form, output, rows=-1, safe=safe)
     with opt.connected(options) as client:
         scan = call_with(history_scan, {"path": paths, **options})
         out.write(*read_key_frame(client, scan))
@@ -222,7 +228,7 @@ def _explain(source: Source[Any]) -> None:
 
     # Where polars asks for it, an error on the way becomes one of its own.
     source.promise()
-    click.echo(str(wbframe.explain(registered(source))))
+    show(str(wbframe.explain(registered(source))))
 
 
 # ---------------------------------------------------------------- beside the readers
@@ -253,7 +259,7 @@ def doctor(path: str, output: Path | None, **options: Any) -> None:
         check_file(output, "--json")
     with opt.connected(options) as client:
         report = wbframe.doctor(path, client=client)
-    click.echo(str(report))
+    show(str(report))
     if output is not None:
         with replacing(output) as file:
             file.write(report.to_json().encode())
@@ -301,15 +307,14 @@ def demo() -> None:
 
     Needs no account and no network, but aiohttp: pip install 'wbframe[server]'.
     """
-    from wbframe.cli.demo import show  # noqa: PLC0415 -- the other commands do without it
+    from wbframe.cli.demo import play  # noqa: PLC0415 -- the other commands do without it
 
     with table_format(_DEMO_ROWS):
-        show(click.echo)
+        play(show)
 
 
 def _announce(server: Server) -> None:
     """Say where the server is, in lines that another shell takes."""
     served = ", ".join(sorted(server.engine.catalog.views))
-    click.echo(f"# {served}\n# at {server.url} until Ctrl-C; for other shells:")
-    click.echo(f"export WANDB_BASE_URL={server.url}\nexport WANDB_API_KEY={server.api_key}")
-    sys.stdout.flush()
+    show(f"# {served}\n# at {server.url} until Ctrl-C; for other shells:")
+    show(f"export WANDB_BASE_URL={server.url}\nexport WANDB_API_KEY={server.api_key}")

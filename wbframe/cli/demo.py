@@ -12,7 +12,7 @@ import wbframe
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["curves", "show"]
+__all__ = ["curves", "play"]
 
 _PATH = "wbframe/demo"
 _KEYS = ["train/loss", "eval/loss"]
@@ -30,7 +30,7 @@ The same for a project of yours; the key is found in WANDB_API_KEY, or where `wa
 """
 
 
-def show(say: Callable[[str], object]) -> None:
+def play(say: Callable[[str], object]) -> None:
     """Serve the demo project, read its runs and histories, and show both.
 
     Parameters

@@ -339,6 +339,12 @@ OUTPUT = options(
         type=click.Path(dir_okay=False, writable=True, path_type=Path),
         help="Write here instead of to stdout; takes the place of FILE when it is whole.",
     ),
+    click.option(
+        "--safe",
+        is_flag=True,
+        help="Of CSV for a spreadsheet: an apostrophe before each text and column name that begins with = + - @,"
+        " a tab or a line break, so that it is text there and no formula. Numbers stay as they are.",
+    ),
 )
 
 

@@ -1,26 +1,27 @@
-"""Frames as text and files: a table for the terminal, CSV, JSON, NDJSON, Parquet."""
+"""Frames as text and files: a table for a person, CSV, JSON, NDJSON, Parquet."""
 
 from __future__ import annotations
 
 import gzip
 import io
 import json
-import shutil
-import sys
+import re
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 import polars as pl
 
 from wbframe.cli.files import check_file, is_kept, replacing
+from wbframe.cli.screen import TABLE_ROWS, renamed, show, stdout, table
 from wbframe.cli.stderr import say
 from wbframe.cli.words import as_options
 from wbframe.core.decode.parquet import spelled
 from wbframe.errors import IncompleteError, UsageError
+from wbframe.text import legible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,32 +29,20 @@ if TYPE_CHECKING:
 
     from wbframe.report import ScanReport
 
-__all__ = ["ENDINGS", "FORMS", "Output", "table_format"]
+__all__ = ["ENDINGS", "FORMS", "Output"]
 
 Writer = Callable[[pl.DataFrame, "ScanReport | None", BinaryIO], None]
 
-_TABLE_ROWS = 20
-_CHARS_A_COLUMN = 14
+# What a spreadsheet takes for the beginning of a formula, in wide characters too, and what it skips before one.
+# https://owasp.org/www-community/attacks/CSV_Injection
+_FORMULA = r"^[=+\-@\t\r\n＝＋－＠]"  # noqa: RUF001 -- these are meant
 
 
-@contextmanager
-def table_format(rows: int = _TABLE_ROWS) -> Iterator[None]:
-    """Let frames take the width of the terminal while they are printed.
-
-    Parameters
-    ----------
-    rows
-        How many of its rows a frame shows.
-    """
-    width = shutil.get_terminal_size((100, 24)).columns
-    columns = max(3, width // _CHARS_A_COLUMN)
-    with pl.Config(tbl_width_chars=width, tbl_cols=columns, tbl_rows=rows, fmt_str_lengths=40):
-        yield
-
-
-def _table(frame: pl.DataFrame, _: ScanReport | None, out: BinaryIO) -> None:
+def _table(
+    frame: pl.DataFrame, _: ScanReport | None, out: BinaryIO, rows: int = TABLE_ROWS
+) -> None:
     """Write what a person reads."""
-    out.write(f"{frame}\n".encode())
+    out.write(f"{table(frame, rows)}\n".encode())
 
 
 def _csv(frame: pl.DataFrame, _: ScanReport | None, out: BinaryIO) -> None:
@@ -66,6 +55,22 @@ def _csv(frame: pl.DataFrame, _: ScanReport | None, out: BinaryIO) -> None:
     out.write(
         frame.with_columns(texts).write_csv(datetime_format="%Y-%m-%dT%H:%M:%S%.6fZ").encode()
     )
+
+
+def _without_formulas(frame: pl.DataFrame) -> pl.DataFrame:
+    """Put an apostrophe before names and texts in which a spreadsheet would see a formula."""
+    texts = [
+        pl.when(pl.col(each.name).str.contains(_FORMULA))
+        .then(pl.lit("'") + pl.col(each.name))
+        .otherwise(pl.col(each.name))
+        .alias(each.name)
+        for each in frame
+        if each.dtype == pl.String
+    ]
+    quoted = [f"'{name}" if re.search(_FORMULA, name) else name for name in frame.columns]
+    safe = frame.with_columns(texts)
+    safe.columns = renamed(quoted)
+    return safe
 
 
 def _json(frame: pl.DataFrame, _: ScanReport | None, out: BinaryIO) -> None:
@@ -110,6 +115,8 @@ FORMS: dict[str, Writer] = {
 }
 """What writes a frame, and the report on how it was read if the format has a place for it, to a file."""
 
+_SPREADSHEETS = frozenset({"csv", "csv.gz"})
+
 ENDINGS = {
     **{f".{form}": form for form in FORMS if form != "table"},
     ".jsonl": "ndjson",
@@ -125,6 +132,12 @@ def _json_rows(frame: pl.DataFrame) -> Iterator[bytes]:
     encode = msgspec.json.Encoder(decimal_format="number").encode
     for row in zip(*(_plain(each) for each in frame), strict=True):
         yield encode(dict(zip(frame.columns, row, strict=True)))
+
+
+def _in_json(sign: str) -> str:
+    """Spell a character as JSON may."""
+    units = sign.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def _json_text(value: object) -> str | None:
@@ -151,23 +164,33 @@ class Output:
         None for stdout.
     rows
         How many of them a table shows; -1 for all.
+    safe
+        Whether texts that a spreadsheet would take for formulas are marked as text.
     """
 
     form: str
     file: Path | None
-    rows: int = _TABLE_ROWS
+    rows: int = TABLE_ROWS
+    safe: bool = False
     _started: float = field(default_factory=time.perf_counter)
 
     @classmethod
-    def of(cls, form: str | None, file: Path | None, *, rows: int = _TABLE_ROWS) -> Output:
+    def of(
+        cls, form: str | None, file: Path | None, *, rows: int = TABLE_ROWS, safe: bool = False
+    ) -> Output:
         """Check what was asked for, before anything is read.
 
         Raises
         ------
+        WbframeError
+            If there is no stdout to write to.
         UsageError
-            If no format is named, the file cannot be written, or the format is none for a terminal.
+            If no format is named, the file cannot be written, the format is none for a terminal, or `safe` is
+            asked for of a format that no spreadsheet calculates.
         """
-        if file is not None:
+        if file is None:
+            stdout()
+        else:
             check_file(file, "--output")
         if form is None and file is not None:
             name = file.name.lower()
@@ -178,11 +201,15 @@ class Output:
                     f" one of {', '.join(FORMS)}"
                 )
             form = ENDINGS[max(fitting, key=len)]
-        if form not in {None, "table", *_PLAIN} and file is None and sys.stdout.isatty():
+        if safe and form not in _SPREADSHEETS:
+            raise UsageError(
+                "--safe is for CSV alone: add --format csv, or an --output FILE that ends in .csv or .csv.gz"
+            )
+        if form not in {None, "table", *_PLAIN} and file is None and stdout().isatty():
             raise UsageError(
                 f"{form} is bytes that no terminal shows: add --output FILE, or redirect stdout"
             )
-        return cls(form or "table", file, rows)
+        return cls(form or "table", file, rows, safe)
 
     def write(self, frame: pl.DataFrame, report: ScanReport | None) -> None:
         """Write a frame, and say on stderr what became of it and what it lacks.
@@ -198,17 +225,39 @@ class Output:
             raise IncompleteError(
                 f"nothing came: {len(left_out)} left out, as said above; nothing was written"
             )
-        with table_format(self.rows):
-            if self.file is None:
-                sys.stdout.flush()
-                FORMS[self.form](frame, report, sys.stdout.buffer)
-                sys.stdout.buffer.flush()
-            else:
-                with replacing(self.file) as file:
-                    FORMS[self.form](frame, report, file)
-                self._say_written(frame, self.file)
+        frame = self.made_safe(frame)
+        if self.file is None:
+            self._to_stdout(frame, report)
+        else:
+            with replacing(self.file) as file:
+                self._writer(frame, report, file)
+            self._say_written(frame, self.file)
         _say_left_out(report)
         _say_sampled(report)
+
+    def made_safe(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Mark what a spreadsheet would calculate, if that is asked for."""
+        return _without_formulas(frame) if self.safe else frame
+
+    @property
+    def _writer(self) -> Writer:
+        """What writes the format."""
+        found = FORMS[self.form]
+        return partial(found, rows=self.rows) if found is _table else found
+
+    def _to_stdout(self, frame: pl.DataFrame, report: ScanReport | None) -> None:
+        """Write data as they are; to a terminal, so that it shows them and obeys nothing."""
+        out = stdout()
+        if self.form != "table" and not out.isatty():
+            out.flush()
+            self._writer(frame, report, out.buffer)
+            out.buffer.flush()
+            return
+        buffer = io.BytesIO()
+        self._writer(frame, report, buffer)
+        text = buffer.getvalue().decode().removesuffix("\n")
+        # In JSON it stays the same text.
+        show(legible(text, keep="\n", spell=_in_json) if "json" in self.form else text)
 
     def _say_written(self, frame: pl.DataFrame, file: Path) -> None:
         """Say what is in the file now."""

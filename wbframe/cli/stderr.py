@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
+import sys
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-import click
-
+from wbframe.cli.screen import encodable
 from wbframe.cli.words import as_options
+from wbframe.log import log_of
+from wbframe.text import legible, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["say", "told"]
+__all__ = ["say", "say_lines", "told"]
 
 # Seconds that a read may try again in silence, and between two lines about it.
 _PATIENCE = 2.0
@@ -21,13 +23,24 @@ _PATIENCE = 2.0
 
 def say(text: str) -> None:
     """Say something that is not data: on stderr, in one line."""
-    click.echo(f"wbframe: {' '.join(text.split())}", err=True)
+    say_lines(f"wbframe: {one_line(text)}")
+
+
+def say_lines(text: str) -> None:
+    """Write lines to stderr; nowhere, where it is closed: there is nobody left to be told."""
+    stream = sys.stderr
+    if stream is None:
+        return
+    lines = legible(text, keep="\n")
+    with suppress(OSError):
+        stream.write(encodable(f"{lines}\n", stream))
+        stream.flush()
 
 
 @contextmanager
 def told(*, verbose: bool) -> Iterator[None]:
     """Tell meanwhile what the log says: all of it, or of tries that take long alone."""
-    log = logging.getLogger("wbframe")
+    log = log_of()
     handler, level = _Log() if verbose else _Tries(), log.level
     log.addHandler(handler)
     log.setLevel(logging.INFO)

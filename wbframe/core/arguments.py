@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date
 from functools import reduce
 from itertools import pairwise
@@ -41,6 +41,7 @@ from wbframe.core.schema.dtypes import dtype_named
 from wbframe.core.schema.order import check_order
 from wbframe.core.schema.runs import RUN_COLUMNS, check_columns, unknown_column
 from wbframe.errors import ColumnError, UsageError, one_of
+from wbframe.text import is_utf8
 
 if TYPE_CHECKING:
     from wbframe.core.model import RunPath
@@ -68,6 +69,7 @@ def runs_scan(
     UsageError
         If one of them is wrong: `PathError`, `FilterError` and `ColumnError` where it is of that kind.
     """
+    _check_sendable(columns=columns, schema_overrides=schema_overrides)
     kept = _word(columns, ColumnsKept)
     checked = None if kept else check_columns(columns)
     return RunsScan(
@@ -104,6 +106,9 @@ def history_scan(
     on_error: OnError = "raise",
 ) -> HistoryScan:
     """Check the arguments of the histories readers; raises as `runs_scan` does."""
+    _check_sendable(
+        keys=keys, x_axis=x_axis, run_columns=run_columns, schema_overrides=schema_overrides
+    )
     check_one_of("stream", stream, get_args(Stream))
     check_one_of("match", match, get_args(Match))
     scalars = _word(keys, KeysChosen) is not None
@@ -149,6 +154,19 @@ def history_scan(
         on_incomplete=on_incomplete,
         overrides=overrides(schema_overrides, runs=False),
     )
+
+
+def _check_sendable(**given: object) -> None:
+    """Refuse names that no server and no frame can hold."""
+    for argument, value in given.items():
+        names = [value] if isinstance(value, str) else value
+        # What is no collection of names is told where it is read.
+        for name in names if isinstance(names, Collection) else ():
+            if isinstance(name, str) and not is_utf8(name):
+                raise UsageError(
+                    f"`{argument}`: {name!r} holds half of a surrogate pair, which no column of a frame can;"
+                    " there U+FFFD stands in its place"
+                )
 
 
 _Result = TypeVar("_Result")
@@ -242,6 +260,7 @@ def selection(
 ) -> Selection:
     """Check the arguments that say which runs."""
     check_one_of("on_error", on_error, get_args(OnError))
+    _check_sendable(order=order)
     if limit is not None:
         limit = _whole_number("limit", limit, least=0)
     if per_page is not None:

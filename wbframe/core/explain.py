@@ -13,7 +13,7 @@ from wbframe.core.decode.parquet import NEAR_BYTES, TAIL_BYTES, WHOLE_SHARE
 from wbframe.core.histories.tasks import POINTS_PER_REQUEST, RUNS_PER_REQUEST
 from wbframe.core.model import HistoryScan
 from wbframe.core.protocol.exports import Export
-from wbframe.report import counted, listed, shortened
+from wbframe.text import counted, listed, one_line, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -88,38 +88,38 @@ class ScanExplanation:
 
     def __repr__(self) -> str:
         lines = [f"{self.kind} of {listed(self.paths, _PATHS)}"]
-        lines.append(f"  columns: {listed(self.columns, _SHOWN)}")
-        lines.append(f"  server filter: {shortened(self.filters)}")
+        lines.append(f"columns: {listed(self.columns, _SHOWN)}")
+        lines.append(f"server filter: {shortened(self.filters)}")
         if self.kind == "histories":
             keys = "all" if self.keys is None else listed(self.keys, _SHOWN)
-            lines.append(f"  keys: {keys}; stream: {self.stream}")
+            lines.append(f"keys: {keys}; stream: {self.stream}")
             low = "start" if self.min_step is None else self.min_step
             high = "end" if self.max_step is None else self.max_step
             rows = "every row" if self.samples is None else f"at most {self.samples} rows a run"
-            lines.append(f"  steps: {low} to {high} (exclusive); {rows}")
+            lines.append(f"steps: {low} to {high} (exclusive); {rows}")
         if self.n_rows is not None:
-            lines.append(f"  limit: {self.n_rows} rows, taken before the predicate")
+            lines.append(f"limit: {self.n_rows} rows, taken before the predicate")
         for each in self.conjuncts[:_SHOWN]:
             reason = f" ({each.reason})" if each.reason else ""
             pushed = f" as {_json(each.pushed)}" if each.pushed else ""
             lines.append(
-                f"  {_STATUS[each.status]}: {shortened(each.text, _CONDITION)}{pushed}{reason}"
+                f"{_STATUS[each.status]}: {shortened(each.text, _CONDITION)}{pushed}{reason}"
             )
         if len(self.conjuncts) > _SHOWN:
-            lines.append(f"  conditions: {len(self.conjuncts) - _SHOWN:,} more, see `conjuncts`")
+            lines.append(f"conditions: {len(self.conjuncts) - _SHOWN:,} more, see `conjuncts`")
         if self.looked_at:
             lines.append(
-                f"  columns known by: the server's index, and a look at {counted(self.looked_at, 'run')}"
+                f"columns known by: the server's index, and a look at {counted(self.looked_at, 'run')}"
             )
         if self.requests is not None:
-            lines.append(f"  requests: about {self.requests}")
-        lines.extend(f"  not on this server: {each}, replaced" for each in self.replaced)
-        return "\n".join(lines)
+            lines.append(f"requests: about {self.requests}")
+        lines.extend(f"not on this server: {each}, replaced" for each in self.replaced)
+        return "\n  ".join(shortened(line, _LINE) for line in lines)
 
 
 _STATUS = {"exact": "pushed exactly", "superset": "pushed as a superset", "local": "stays local"}
-# What is shown at the most: names and conditions, paths, characters of a condition.
-_SHOWN, _PATHS, _CONDITION = 12, 4, 120
+# What is shown at the most: names and conditions, paths, characters of a condition and of a line.
+_SHOWN, _PATHS, _CONDITION, _LINE = 12, 4, 120, 500
 
 
 def _json(value: object) -> str:
@@ -155,7 +155,7 @@ def describe_scan(scan: RunsScan | HistoryScan) -> str:
         if scan.min_step is not None or scan.max_step is not None:
             parts.append(f"steps [{scan.min_step or 0}, {scan.max_step or 'end'})")
         parts.append("every row" if scan.samples is None else f"at most {scan.samples} rows a run")
-    return "; ".join(parts)
+    return one_line("; ".join(parts))
 
 
 def describe_namespace(kind: type, runs: int | None) -> str:

@@ -20,6 +20,7 @@ from numbers import Integral, Real
 from typing import Any, Final, TypeAlias
 
 from wbframe.errors import FilterError, did_you_mean
+from wbframe.text import is_utf8
 
 __all__ = [
     "EMPTY",
@@ -244,7 +245,7 @@ def _json(field: str, value: object, depth: int) -> Any:
     if isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value):
             raise FilterError(f"The keys of a filter are text; got {value!r:.80}.")
-        return {key: _json(field, each, depth + 1) for key, each in value.items()}
+        return {_sent(key): _json(field, each, depth + 1) for key, each in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         listed = sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value
         return [_json(field, each, depth + 1) for each in listed]
@@ -253,6 +254,7 @@ def _json(field: str, value: object, depth: int) -> Any:
 
 def _check_field(name: str) -> None:
     """Refuse a field that is surely none of the server's; who knows what others it has."""
+    _sent(name)
     if name in FIELDS or any(name.startswith(each) and name != each for each in PREFIXES):
         return
     hint = _OURS.get(name)
@@ -297,7 +299,7 @@ def _test(
     if operator == "$regex":
         if not isinstance(value, str):
             raise FilterError(f"`$regex` on `{field}` takes text; got {value!r:.80}.")
-        check_regex(field, value)
+        check_regex(field, _sent(value))
         return Test(operator, value)
     return Test(operator, _operand(field, operator, value, bare=bare))
 
@@ -317,9 +319,18 @@ def _operand(field: str, operator: str, value: object, *, bare: bool) -> Literal
     return literal
 
 
+def _sent(text: str) -> str:
+    """Refuse text that cannot be sent."""
+    if not is_utf8(text):
+        raise FilterError(f"A filter cannot hold half of a surrogate pair, as {text!r:.80} does.")
+    return text
+
+
 def _literal(field: str, value: object) -> Literal:
     """Turn one value into a JSON value."""
-    if value is None or isinstance(value, (bool, str)):
+    if isinstance(value, str):
+        return _sent(value)
+    if value is None or isinstance(value, bool):
         return value
     if isinstance(value, datetime):
         if value.tzinfo is not None:

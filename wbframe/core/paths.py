@@ -71,8 +71,9 @@ _SERVICE = frozenset({"wandb.ai", "www.wandb.ai", *_APP_PREFIXES})
 # Of polars and pandas; by name, since paths need neither.
 _FRAMES = frozenset({"DataFrame", "LazyFrame"})
 _LONGEST = 200  # characters of a path in a message
-_BAD_PART = re.compile(r"[\x00-\x1f?#]")
-_CONTROL = re.compile(r"[\x00-\x1f]")
+# Halves of surrogate pairs too, which nobody can send: a shell gives them for bytes that are no UTF-8.
+_BAD_PART = re.compile(r"[\x00-\x1f?#\ud800-\udfff]")
+_CONTROL = re.compile(r"[\x00-\x1f\ud800-\udfff]")
 # `.`, `~`, a drive, a backslash, or a folder that the SDK has named.
 _FOLDER = re.compile(
     r"\.{1,2}([/\\]|$)|~|[A-Za-z]:[/\\]|file:|.*\\|(.*/)?(offline-)?run-\d{8}_\d{6}-|(.*/)?run-[^/]*\.wandb$"

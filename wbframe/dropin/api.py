@@ -20,6 +20,7 @@ from wbframe.errors import (
 from wbframe.io.client.client import Client
 from wbframe.io.client.credentials import app_url, find_default
 from wbframe.io.read.paging import resolved
+from wbframe.text import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,7 +90,7 @@ class Api:
         self._known: dict[Any, Runs | Run] = {}
 
     def __repr__(self) -> str:
-        return f"<Api {self.client.base_url}>"
+        return shortened(f"<Api {self.client.base_url}>")
 
     def _repr_html_(self) -> str:
         return as_html(repr(self), app_url(self.client.base_url))

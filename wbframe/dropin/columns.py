@@ -11,6 +11,8 @@ import polars as pl
 
 from wbframe.core.decode.cells import NON_FINITE
 from wbframe.core.decode.exact import fits_float
+from wbframe.errors import AnswerError
+from wbframe.text import as_utf8
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +25,7 @@ __all__ = [
     "Columns",
     "at_once",
     "chunk_of",
+    "held",
     "keys_of",
     "kinds_of",
     "lacking",
@@ -151,6 +154,23 @@ class Columns:
         return {name: self._whole(chunks) for name, chunks in self._chunks.items()}
 
     @property
+    def framed(self) -> dict[str, list[Chunk]]:
+        """The chunks by names that a frame can have.
+
+        Raises
+        ------
+        AnswerError
+            If two keys have one such name.
+        """
+        found = {as_utf8(name): chunks for name, chunks in self.chunks.items()}
+        if len(found) < len(self._chunks):
+            raise AnswerError(
+                "two keys differ in halves of surrogate pairs alone, so that no frame has a column for each;"
+                " read their rows as Python objects"
+            )
+        return found
+
+    @property
     def cells(self) -> dict[str, list[Any]]:
         """Key -> one value a row, `MISSING` where the row lacks the key."""
         return {
@@ -189,6 +209,17 @@ def chunk_of(cells: Sequence[Any]) -> Chunk:
         return Chunk(pl.Series(plain, dtype=dtype), kinds)
     except (OverflowError, TypeError, UnicodeError):  # beyond 64 bits, a lone surrogate
         return Chunk(cells, kinds)
+
+
+def held(value: Any) -> Any:
+    """Give a value as frames have it: with U+FFFD for halves of surrogate pairs, at any depth."""
+    if isinstance(value, str):
+        return as_utf8(value)
+    if isinstance(value, list):
+        return list(map(held, value))
+    if isinstance(value, dict):
+        return {as_utf8(name): held(each) for name, each in value.items()}
+    return value
 
 
 def lacking(cells: Sequence[Any]) -> bool:

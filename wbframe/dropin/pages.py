@@ -41,6 +41,7 @@ from wbframe.io.read.filtered import missing_column, tell_of_filters
 from wbframe.io.read.outcome import Read
 from wbframe.io.read.paging import Met, list_runs
 from wbframe.io.read.parts import optionally, send_in_parts
+from wbframe.text import is_utf8, shortened
 from wbframe.warn import warn
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ class RunPages(Iterator[Run]):
         self.entity = entity
         self.project = project
         self.filters = dict(filters or {})
+        if not is_utf8(json.dumps(self.filters, ensure_ascii=False)):
+            raise FilterError("A filter cannot hold half of a surrogate pair.")
         self.order = order
         self.per_page = (
             _PER_PAGE if per_page is None else whole_number("per_page", per_page, least=1)
@@ -112,7 +115,7 @@ class RunPages(Iterator[Run]):
             self.QUERY = LIGHT_RUNS
 
     def __repr__(self) -> str:
-        return f"<Runs {self.entity}/{self.project}>"
+        return shortened(f"<Runs {self.entity}/{self.project}>")
 
     def _repr_html_(self) -> str:
         # Without a request: of what is known already.

@@ -16,6 +16,7 @@ from wbframe.dropin.columns import (
     at_once,
 )
 from wbframe.dropin.polars_frame import column, loses_digits
+from wbframe.text import as_utf8
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -58,7 +59,7 @@ def pandas_frame(
 
     found = {}
     imprecise = set()
-    chunks = columns.chunks
+    chunks = columns.framed
     for name in sorted(chunks) if by_name else chunks:
         found[name], lost = _joined(chunks[name], text=name in text)
         if lost:
@@ -79,7 +80,9 @@ def _joined(
     if quick is not None:
         # polars' own memory is read-only to numpy.
         return quick.to_numpy(writable=True), False
-    return _series([cell for chunk in chunks for cell in chunk.cells], text=text)
+    cells = [cell for chunk in chunks for cell in chunk.cells]
+    # Within lists and objects, which stay Python's own, text is as it came.
+    return _series([as_utf8(each) if type(each) is str else each for each in cells], text=text)
 
 
 def _series(values: list[Any], *, text: bool) -> tuple[pd.Series[Any], bool]:

@@ -13,6 +13,7 @@ from wbframe.dropin.sdk import WRITTEN, absent, read_only
 from wbframe.dropin.values import from_json
 from wbframe.errors import AnswerError, UsageError, did_you_mean
 from wbframe.io.client.credentials import app_url
+from wbframe.text import shortened
 
 if TYPE_CHECKING:
     from wbframe.io.client.client import Client
@@ -39,7 +40,7 @@ def in_address(*parts: object) -> list[str]:
 
 def as_html(shown: str, url: str | None = None) -> str:
     """Show something in a notebook, with a link to its page."""
-    text = f"<code>{escape(shown)}</code>"
+    text = f"<code>{escape(shortened(shown))}</code>"
     if url is None:
         return text
     return f'{text} <a href="{escape(url)}" target="_blank" rel="noopener">open</a>'
@@ -80,7 +81,7 @@ class User(Node):
         self._attrs = dict(attrs)
 
     def __repr__(self) -> str:
-        return f"<User {self._attrs.get('username') or self._attrs.get('name')}>"
+        return shortened(f"<User {self._attrs.get('username') or self._attrs.get('name')}>")
 
 
 class Sweep(Node):
@@ -93,7 +94,8 @@ class Sweep(Node):
         self.project = project
 
     def __repr__(self) -> str:
-        return f"<Sweep {'/'.join(self.path)} ({self._attrs.get('state', 'Unknown State')})>"
+        state = self._attrs.get("state", "Unknown State")
+        return shortened(f"<Sweep {'/'.join(self.path)} ({state})>")
 
     @property
     def id(self) -> str:

@@ -16,6 +16,7 @@ from wbframe.dropin.columns import (
     ABSENT,
     MISSING,
     at_once,
+    held,
     keys_of,
 )
 
@@ -64,7 +65,7 @@ def polars_frame(
     """
     found = {}
     imprecise = set()
-    for name, chunks in sorted(columns.chunks.items()):
+    for name, chunks in sorted(columns.framed.items()):
         found[name], lost = joined(name, chunks, text=name in text)
         if lost:
             imprecise.add(name)
@@ -86,14 +87,24 @@ def column(name: str, values: Sequence[Any], *, text: bool = False) -> tuple[pl.
     numbers beside the names of non-finite ones are Float64; lists are List and objects Struct, of the
     union of their items and fields; values of different kinds are String, each but text as JSON.
     """
-    kinds = set(map(type, values))
+    kinds = frozenset(map(type, values))
     if type(MISSING) in kinds:
         values = [None if value is MISSING else value for value in values]
     dtype = dtype_of_values(values, text=text)
     lost = dtype == pl.Float64 and int in kinds and any(map(loses_digits, values))
-    if not (kinds - ABSENT <= _PLAIN.get(type(dtype), frozenset())):
-        values = [_fit(value, dtype) for value in values]
-    return pl.Series(name, values, dtype=dtype), lost
+    try:
+        return pl.Series(name, _fitting(values, dtype, kinds), dtype=dtype), lost
+    except UnicodeEncodeError:
+        values = list(map(held, values))
+        dtype = dtype_of_values(values, text=text)
+        return pl.Series(name, _fitting(values, dtype, kinds), dtype=dtype), lost
+
+
+def _fitting(values: Sequence[Any], dtype: pl.DataType, kinds: frozenset[type]) -> Sequence[Any]:
+    """Turn values into what a column of the dtype takes, where some are not that."""
+    if kinds - ABSENT <= _PLAIN.get(type(dtype), frozenset()):
+        return values
+    return [_fit(value, dtype) for value in values]
 
 
 # What a column of the dtype is made of without looking at each value.

@@ -42,6 +42,7 @@ from wbframe.io.client.credentials import app_url
 from wbframe.io.read.outcome import Outcome, warn_imprecise
 from wbframe.io.read.parts import SKIPPED
 from wbframe.report import LeftOut
+from wbframe.text import one_line, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -117,7 +118,7 @@ class Run(Node):
             self.load(force=True)
 
     def __repr__(self) -> str:
-        return f"<Run {'/'.join(self.path)} ({self.state})>"
+        return shortened(f"<Run {'/'.join(self.path)} ({self.state})>")
 
     def __getattr__(self, name: str) -> Any:
         if name in _HEAVY:
@@ -459,7 +460,8 @@ class Run(Node):
 
 def say(problem: str) -> None:
     """Tell of a problem on stderr, where the SDK does that, and reads nothing."""
-    sys.stderr.write(f"wbframe: ERROR {problem}\n")
+    if sys.stderr is not None:
+        sys.stderr.write(f"wbframe: ERROR {one_line(problem)}\n")
 
 
 def tell_known(outcome: Outcome, runs: Iterable[Run], asked: RowsAsked) -> None:

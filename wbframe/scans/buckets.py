@@ -17,6 +17,7 @@ from wbframe.io.read.buckets import BucketReader, instead_of
 from wbframe.io.read.outcome import Outcome, tell_short, warn_new_keys
 from wbframe.scans.source import Source
 from wbframe.scans.stream import entries_of, promise_histories
+from wbframe.text import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -46,7 +47,7 @@ class BucketSource(Source["BucketPromise"]):
 
     def detail(self) -> str:
         """Describe the scan as it was made."""
-        return f"{describe_scan(self.scan)}; {self.grid.bins} buckets along {self.grid.x_axis}"
+        return f"{describe_scan(self.scan)}; {self.grid.bins} buckets along {shortened(self.grid.x_axis)}"
 
     def make_promise(self) -> BucketPromise:
         """Ask for the keys of all runs."""

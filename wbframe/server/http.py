@@ -11,7 +11,6 @@ import contextlib
 import gzip
 import hmac
 import itertools
-import logging
 import math
 import socket
 import threading
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from aiohttp import web
 
 from wbframe.errors import UsageError
+from wbframe.log import log_of
 from wbframe.server.api.engine import Answer, Engine, Question
 from wbframe.server.faults import Fault, Faults, LoggedRequest, StorageRequest
 from wbframe.server.files.links import Shelf
@@ -42,7 +42,7 @@ _LARGEST_REQUEST = 64 << 20
 _SMALLEST_GZIP = 1024
 _THREADS = 4
 _JSON = {"Content-Type": "application/json"}
-_log = logging.getLogger("wbframe.server")
+_log = log_of("server")
 
 
 class Server:

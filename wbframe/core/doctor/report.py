@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from wbframe.core.doctor.words import plain
 from wbframe.core.protocol.request import BUCKETS, EXPORTS, FIELDS, KEYS, LIVE, PROJECTION
 from wbframe.errors import WbframeError
+from wbframe.text import legible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,4 +181,5 @@ class DoctorReport:
 
 def _cut(line: str) -> str:
     """Keep a line within the screen."""
+    line = legible(line)
     return line if len(line) <= _WIDTH else f"{line[: _WIDTH - 3]}..."

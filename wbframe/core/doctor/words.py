@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 
+from wbframe.text import one_line
+
 __all__ = ["hidden", "plain"]
 
 _SALT = b"wbframe doctor\0"
@@ -64,4 +66,4 @@ def plain(text: str, known: str = "") -> str:
     def word(found: re.Match[str]) -> str:
         return found[0] if found[0] in words or found[0].lower() in _KNOWN else hidden(found[0])
 
-    return _WORD.sub(word, " ".join(text.split()))
+    return _WORD.sub(word, one_line(text))

@@ -18,6 +18,7 @@ from wbframe.core.protocol.answers import json_texts
 from wbframe.core.protocol.rows import RowsOf, row_lists, rows_answer, rows_request
 from wbframe.core.schema.histories import HistorySchema
 from wbframe.errors import UsageError
+from wbframe.text import REPLACED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -40,6 +41,12 @@ class BucketTask:
     runs: tuple[tuple[RunEntry, tuple[str, ...]], ...]
     grid: Grid
     system: bool = False
+
+    @property
+    def respelled(self) -> bool:
+        """Whether the server knows a key by another name, which cannot be sent."""
+        keys = [self.grid.x_axis, *(key for _, keys in self.runs for key in keys)]
+        return any(REPLACED in key for key in keys)
 
     def rows_of(self) -> list[RowsOf]:
         """Give what the document asks of each run: a spec a key."""

@@ -14,6 +14,7 @@ from wbframe.core.model import MOST_SAMPLES, STEP
 from wbframe.core.paths import name_of
 from wbframe.core.protocol.rows import RowsOf, rows_request, spec
 from wbframe.core.schema.types import system_column
+from wbframe.text import REPLACED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Sequence
@@ -258,6 +259,10 @@ def run_read(scan: HistoryScan, entry: RunEntry, schema: HistorySchema) -> RunRe
         counts = [entry.count(key) for key in entry.keys or {} if system_column(key) in system]
         rows = max((count for count in counts if count is not None), default=None)
         return _whole_read(scan, entry, "events", rows, columns)
+    asked = (scan.x_axis, *schema.keys) if scan.keys or scan.narrowed else ()
+    if any(REPLACED in key for key in asked):
+        # The server knows it by another name, which cannot be sent.
+        return _whole_read(scan, entry, "history", entry.line_count, len(entry.keys or {}))
     if scan.keys is None:
         if entry.is_empty:
             return None

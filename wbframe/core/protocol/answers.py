@@ -9,6 +9,7 @@ import msgspec
 from wbframe.core.decode.json import decode_any
 from wbframe.core.paths import name_of
 from wbframe.errors import AnswerError, ProjectNotFoundError, QueryError, RunNotFoundError
+from wbframe.text import listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,7 +83,7 @@ def open_answer(content: bytes, request: Request) -> msgspec.Raw:
     # https://spec.graphql.org/October2021/#sec-Errors
     if messages:
         raise QueryError(
-            f"could not read {request.asked}: the server answered: {'; '.join(messages)}"
+            f"could not read {request.asked}: the server answered: {all_said(messages)}"
         )
     if envelope.data == RAW_NULL:
         raise AnswerError(f"could not read {request.asked}: the answer has neither data nor errors")
@@ -100,11 +101,18 @@ def error_messages(errors: Any, *, beside: bool = False) -> list[str]:
     return [" ".join(str(each).split())[:300] for each in found if each]
 
 
+def all_said(messages: Sequence[str]) -> str:
+    """Say what a server has said, as far as anybody reads it."""
+    return listed(messages, _SAID, "; ")
+
+
 def _is_warning(error: Any) -> bool:
     """Tell whether an error calls itself no more than a warning."""
     return isinstance(error, dict) and error.get("severity") in {"warning", "info"}
 
 
+# Messages of one answer that are shown.
+_SAID = 5
 _HEAD, _TAIL = 256, 16_384
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wbframe.core.paths import name_of
+from wbframe.errors import UsageError
+from wbframe.text import is_utf8
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -33,6 +35,21 @@ class Request:
     variables: Mapping[str, Any]
     asked: str
     features: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be sent.
+
+        Raises
+        ------
+        UsageError
+            If a text holds half of a surrogate pair: a server would read another one, or nothing.
+        """
+        for value in self.variables.values():
+            for text in value if isinstance(value, list | tuple) else [value]:
+                if isinstance(text, str) and not is_utf8(text):
+                    raise UsageError(
+                        f"could not ask for {self.asked}: {text!r:.80} holds half of a surrogate pair"
+                    )
 
     def body(self) -> dict[str, Any]:
         """Give what is sent; some servers want the name of the operation beside its document."""

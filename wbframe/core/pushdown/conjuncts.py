@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 
 import polars as pl
 
-from wbframe.core.filters import Filter, conjoin, to_dict
+from wbframe.core.filters import Filter, conjoin, to_dict, to_json
 from wbframe.core.model import EXACT, KEY_PREFIXES
 from wbframe.core.pushdown import tree as ex
 from wbframe.core.pushdown.reader import read
@@ -173,6 +173,8 @@ def _push_runs(
             found: Pushed | Local = Local(f"a filter holds at most {MOST_VALUES:,} constants")
         else:
             found = translate(node, stored)
+        if isinstance(found, Pushed) and _RESPELLED in to_json(found.filter):
+            found = Local("what the server has for U+FFFD may be what no UTF-8 can say")
         if isinstance(found, Pushed):
             left -= count
             filters.append(found.filter)
@@ -182,6 +184,10 @@ def _push_runs(
         exact=all(each.status == "exact" for each in conjuncts),
         conjuncts=tuple(conjuncts),
     )
+
+
+# In JSON. Text that spells it so itself is taken for it, and stays local too.
+_RESPELLED = "\\ufffd"
 
 
 def _conjunct(node: ex.Node, found: Pushed | Local) -> Conjunct:

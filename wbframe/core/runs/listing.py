@@ -163,12 +163,17 @@ def type_hint(said: str, names: Iterable[str], schema: Mapping[str, pl.DataType]
     found = {name: schema[name] for name in names if name in schema}
     if _OF_TIMES.search(said) and any(dtype == pl.Datetime for dtype in found.values()):
         return "; times are in UTC: write datetime(..., tzinfo=timezone.utc)"
-    if _OF_TRUTH.search(said):
-        how = "schema_overrides={{{0!r}: pl.Boolean}} reads its truth values"
-    else:
-        how = "`pl.col({0!r}).cast(pl.Float64)`, or schema_overrides={{{0!r}: pl.Float64}}, reads its numbers"
+    of_truth = _OF_TRUTH.search(said) is not None
     return "".join(
-        f"; {name} is text in some runs: {how.format(name)}"
+        f"; {name} is text in some runs: {_read_as(name, of_truth=of_truth)}"
         for name, dtype in found.items()
         if dtype == pl.String and name not in RUN_COLUMNS
     )
+
+
+def _read_as(name: str, *, of_truth: bool) -> str:
+    """Say how a column of text is read as what a query takes it for."""
+    if of_truth:
+        return f"schema_overrides={{{name!r}: pl.Boolean}} reads its truth values"
+    cast = f"`pl.col({name!r}).cast(pl.Float64)`"
+    return f"{cast}, or schema_overrides={{{name!r}: pl.Float64}}, reads its numbers"

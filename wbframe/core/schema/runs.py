@@ -14,6 +14,7 @@ from wbframe.core.decode.cells import UTC_TIME
 from wbframe.core.protocol.runs import NodeFields
 from wbframe.core.schema.types import Index, dtype_of, is_glob, is_own
 from wbframe.errors import ColumnError, UsageError, did_you_mean
+from wbframe.text import REPLACED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -146,7 +147,8 @@ def _top_level(names: Iterable[str], globs: Iterable[str], prefix: str) -> tuple
         if name.startswith(prefix):
             parts = name.removeprefix(prefix).split(".")
             found.update(dict.fromkeys(".".join(parts[: i + 1]) for i in range(len(parts))))
-    return tuple(found)
+    # The server may know it by another name, which cannot be sent.
+    return None if any(REPLACED in name for name in found) else tuple(found)
 
 
 def needs_index(columns: Sequence[str] | None) -> bool:

@@ -34,7 +34,7 @@ from urllib.parse import urlsplit
 import msgspec
 import requests
 
-from wbframe.core.protocol.answers import error_messages, messages_of
+from wbframe.core.protocol.answers import all_said, error_messages, messages_of
 from wbframe.errors import (
     AccessError,
     AnswerError,
@@ -181,7 +181,7 @@ def on_answer(response: requests.Response, content: bytes) -> bytes:
         if passing or too_big:
             raise Failure(
                 QueryError,
-                f"the server answered: {'; '.join(messages)}",
+                f"the server answered: {all_said(messages)}",
                 _ASK_LESS if too_big else _LATER,
                 status=response.status_code,
                 again=passing,
@@ -342,7 +342,7 @@ def said_in(content: bytes) -> str:
         return ""
     if isinstance(body, dict):
         body = body.get("errors") or body.get("error") or body.get("detail") or body.get("message")
-    return "; ".join(error_messages(body or []))[:_MESSAGE]
+    return all_said(error_messages(body or []))[:_MESSAGE]
 
 
 def retry_after_seconds(header: str | None, *, now: float) -> float | None:

@@ -9,7 +9,6 @@ who issues such tokens also writes them anew.
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 import tempfile
@@ -25,6 +24,7 @@ import requests
 from wbframe.errors import CredentialsError
 from wbframe.io.client.failures import Failure, is_retried, of_status
 from wbframe.io.client.secrets import Secret
+from wbframe.log import log_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,7 @@ _PATH = "/oidc/token"
 _FILE = "~/.config/wandb/credentials.json"
 _TIME = "%Y-%m-%d %H:%M:%S"
 _EARLY = 300.0  # seconds before its end from which a token is not used any more
-_log = logging.getLogger("wbframe.client")
+_log = log_of("client")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ after the first. Each retry is logged with its reason under ``wbframe.client``, 
 
 from __future__ import annotations
 
-import logging
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from wbframe.errors import ConnectionFailedError, RateLimitError, TimedOutError, UsageError
 from wbframe.io import threads
 from wbframe.io.client.failures import Failure
+from wbframe.log import log_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ _Got = TypeVar("_Got")
 # What says nothing of the request: it is sent again as long as the policy has it.
 _PATIENT = frozenset({RateLimitError, ConnectionFailedError})
 _FEW_TRIES = 2
-_log = logging.getLogger("wbframe.client")
+_log = log_of("client")
 
 
 class Clock:

@@ -135,7 +135,8 @@ class BucketReader:
     def read(self, task: BucketTask) -> dict[int, pl.DataFrame]:
         """Read the buckets of the runs of a task; of a grid whose end is not known, the rows to make them of."""
         # Up to wandb 0.31 no SDK asks for buckets, only the web app: other servers need not have them.
-        if BUCKETS not in self.client.refused and not takes_rows(self.scan, self.grid):
+        rows = takes_rows(self.scan, self.grid) or task.respelled
+        if BUCKETS not in self.client.refused and not rows:
             found = self._buckets(task)
             if found is not None:
                 return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
@@ -22,7 +21,9 @@ from wbframe.errors import (
     WbframeError,
 )
 from wbframe.io.read.progress import Hook, ended, hook_of, silent
+from wbframe.log import log_of
 from wbframe.report import LeftOut, Progress, ScanReport
+from wbframe.text import counted, listed, shortened
 from wbframe.warn import warn
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ __all__ = [
 ]
 
 
-_log = logging.getLogger("wbframe.read")
+_log = log_of("read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,15 +253,16 @@ def _sum(counts: Sequence[int | None] | None) -> int | None:
 
 # ---------------------------------------------------------------- warnings
 
-_SHOWN = 3
+# Things that a warning names at the most, warnings of one kind that a read gives, and characters of why.
+_SHOWN, _NAMED, _EACH, _WHY = 3, 20, 20, 300
 
 
 def warn_left_out(left_out: Sequence[LeftOut]) -> None:
     """Warn of what was left out."""
     if left_out:
-        shown = "; ".join(f"{each.what}: {each.why}" for each in left_out[:_SHOWN])
-        more = f"; and {len(left_out) - _SHOWN} more" if len(left_out) > _SHOWN else ""
-        msg = f"left out {len(left_out)}, which `left_out` of the report names: {shown}{more}"
+        told = [f"{each.what}: {shortened(each.why, _WHY)}" for each in left_out]
+        shown = listed(told, _SHOWN, "; ")
+        msg = f"left out {len(left_out)}, which `left_out` of the report names: {shown}"
         warn(msg, LeftOutWarning)
 
 
@@ -268,7 +270,7 @@ def _warn_sampled(report: ScanReport, scan: HistoryScan) -> None:
     """Warn of runs that were thinned out, where nobody asked for it."""
     if not report.sampled:
         return
-    shown = ", ".join(report.projects[:_SHOWN]) + (", ..." if len(report.projects) > _SHOWN else "")
+    shown = listed(report.projects, _SHOWN)
     what = f"{report.sampled_runs} of {report.runs} runs of {shown} were thinned out"
     if scan.samples == MOST_SAMPLES:
         how = "the server gives machine metrics of long runs in no other way"
@@ -281,13 +283,17 @@ def _warn_sampled(report: ScanReport, scan: HistoryScan) -> None:
 def warn_collided(names: set[str]) -> None:
     """Warn of columns that two values of one run would stand in."""
     if names:
-        msg = f"keys with dots stand in the columns of nested ones: {sorted(names)}; rename one of each pair"
+        shown = listed(list(map(repr, sorted(names))), _NAMED)
+        msg = (
+            f"keys with dots stand in the columns of nested ones: {shown}; rename one of each pair"
+        )
         warn(msg, CollisionWarning)
 
 
 def warn_imprecise(names: Iterable[str], exactly: str = "") -> None:
     """Warn of columns whose digits Float64 cannot hold, and say how to have them `exactly`."""
-    for name in sorted(names):
+    found = sorted(names)
+    for name in found[:_EACH]:
         how = exactly or f"read it exactly with schema_overrides={{{name!r}: pl.Int64}}"
         wide = (
             ""
@@ -296,32 +302,39 @@ def warn_imprecise(names: Iterable[str], exactly: str = "") -> None:
         )
         msg = f"Float64 cannot hold every digit of {name!r}{wide}; {how}"
         warn(msg, PrecisionWarning)
+    if rest := found[_EACH:]:
+        shown = listed(list(map(repr, rest)), _NAMED)
+        how = exactly or "read them with `schema_overrides` too"
+        msg = f"nor can it hold those of {counted(len(rest), 'other key')}: {shown}; {how}"
+        warn(msg, PrecisionWarning)
 
 
 def warn_new_keys(new: Mapping[str, int], where: str) -> None:
     """Warn of keys that were left out because no column was promised for them."""
     if new:
-        listed = ", ".join(f"{key!r} ({where}: {count})" for key, count in sorted(new.items()))
-        msg = f"left out {len(new)} keys that the schema does not name: {listed}"
+        told = [f"{key!r} ({where}: {count})" for key, count in sorted(new.items())]
+        msg = f"left out {len(new)} keys that the schema does not name: {listed(told, _NAMED)}"
         msg += "; ask for them by name, or scan again"
         warn(msg, NewKeyWarning)
 
 
 def tell_short(seen: TaskRows, entries: Sequence[RunEntry], on_incomplete: OnIncomplete) -> None:
-    """Tell of runs of which fewer rows came than the server counts, each by its name.
+    """Tell of runs of which fewer rows came than the server counts, by their names.
 
     Raises
     ------
     IncompleteHistoryError
         Of the first, where that is an error.
     """
-    for entry in entries:
-        if entry.ordinal not in seen.short:
-            continue
+    short = [entry for entry in entries if entry.ordinal in seen.short]
+    for entry in short[:_EACH]:
         msg = (
             f"run {entry.run_id!r} of {name_of(entry.path)} is incomplete: {seen.short[entry.ordinal]};"
             " read again later, or set on_incomplete='warn'"
         )
         if on_incomplete == "raise":
             raise IncompleteHistoryError(msg)
+        warn(msg, IncompleteHistoryWarning)
+    if rest := [run_of(entry.path, entry.run_id) for entry in short[_EACH:]]:
+        msg = f"{counted(len(rest), 'other run')} came incomplete too: {listed(rest, _NAMED)}"
         warn(msg, IncompleteHistoryWarning)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -25,6 +24,7 @@ from wbframe.errors import (
     WbframeError,
 )
 from wbframe.io.client.session import Turn
+from wbframe.log import log_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -54,7 +54,7 @@ _HALVINGS = 2
 SKIPPED = (RequestError, QueryError, AnswerError, IncompleteError, RunNotFoundError)
 # What may be left out as long as others are read: a project or sweep that was deleted, or is not ours to see.
 ABSENT = (ProjectNotFoundError, SweepNotFoundError, AccessError)
-_log = logging.getLogger("wbframe.read")
+_log = log_of("read")
 
 
 # ---------------------------------------------------------------- too big

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from wbframe.errors import UsageError
@@ -67,7 +69,8 @@ def _draws_bars() -> bool:
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is not None and "IPKernelApp" in shell.config:
         return True
-    return sys.stderr is not None and sys.stderr.isatty()
+    dumb = os.environ.get("TERM") == "dumb"
+    return sys.stderr is not None and sys.stderr.isatty() and not dumb
 
 
 def _tqdm() -> Any:
@@ -124,4 +127,7 @@ class _Lines:
         self._due = now + _EVERY
         of = "" if progress.total is None else f" of {progress.total}"
         line = f"wbframe: {progress.kind}: {progress.done}{of} runs, {text_of(progress)}"
-        print(line, file=sys.stderr, flush=True)  # noqa: T201 -- what `progress=True` asks for
+        # Without stderr `print` would take stdout, and who reads that wants data.
+        if sys.stderr is not None:
+            with suppress(OSError):  # nobody is there any more, and the read goes on
+                print(line, file=sys.stderr, flush=True)  # noqa: T201 -- what `progress=True` asks for

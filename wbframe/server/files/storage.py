@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import time
 import zlib
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
+from wbframe.log import log_of
 from wbframe.server.faults import StorageRequest
 from wbframe.server.files.links import Links, RefusedLinkError, Shelf
 from wbframe.server.replies import Reply, injected, send
@@ -26,7 +26,7 @@ __all__ = ["Storage", "cut_out"]
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _XML = "application/xml"
-_log = logging.getLogger("wbframe.server")
+_log = log_of("server")
 
 
 def cut_out(asked: str | None, size: int) -> range | None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+from wbframe.server.projects.wire import encode, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,9 +18,11 @@ if TYPE_CHECKING:
 
     from wbframe.server.faults import Fault
 
-__all__ = ["Reply", "errors_body", "injected", "send"]
+__all__ = ["Reply", "errors_body", "injected", "log_failure", "send"]
 
 _CHUNK = 1 << 18
+_LONGEST_LOGGED = 10_000
+_log = logging.getLogger("wbframe.server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,13 @@ class Reply:
 
 def errors_body(message: str) -> bytes:
     """Write a body that holds one error."""
-    return msgspec.json.encode({"errors": [{"message": message}]})
+    return encode({"errors": [{"message": message}]})
+
+
+def log_failure(what: str) -> None:
+    """Log an exception that is being handled, as text that does nothing to a terminal."""
+    told = traceback.format_exc()[-_LONGEST_LOGGED:]
+    _log.error("%s\n%s", what, "\n".join(map(shown, told.split("\n"))))
 
 
 def injected(fault: Fault, target: str) -> Reply:

@@ -91,8 +91,16 @@ class Engine:
         self._schema = _schema(self.features, differing)
         self._prepared: Kept[_Prepared] = Kept(_DOCUMENTS_KEPT)
 
-    def read(self, body: bytes) -> Question | None:
-        """Read a request body; None when it is no GraphQL request in JSON."""
+    def read(self, body: bytes, *, prepare: bool = True) -> Question | None:
+        """Read a request body; None when it is no GraphQL request in JSON.
+
+        Parameters
+        ----------
+        body
+            As it came.
+        prepare
+            Whether its document is looked into; not for those who may not ask.
+        """
         try:
             read = msgspec.json.decode(body)
         except msgspec.DecodeError:
@@ -104,7 +112,8 @@ class Engine:
         variables = {} if variables is None else variables
         if not isinstance(variables, dict):
             return None
-        return Question(document, variables, self._prepare(document).operation)
+        operation = self._prepare(document).operation if prepare else ""
+        return Question(document, variables, operation)
 
     def answer(self, question: Question | None) -> Answer:
         """Answer what `read` gave.

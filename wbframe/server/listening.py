@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
+import traceback
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from wbframe.errors import UsageError
 from wbframe.server.guard import Refusal
@@ -111,6 +114,31 @@ class _Full(asyncio.Protocol):
         transport.abort()
 
 
+def _cut(connection: RequestHandler) -> None:
+    """End a connection, whatever it is at."""
+    if connection.transport is not None:
+        connection.transport.abort()
+
+
+class _OfOurs(logging.Filter):
+    """Lets through what went wrong here, as text that does nothing to a terminal; not what clients do wrong."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether a record is logged, and spell it."""
+        wrong = record.exc_info[1] if record.exc_info else None
+        if isinstance(wrong, (HttpProcessingError, ConnectionError, asyncio.TimeoutError)):
+            return False
+        told = record.getMessage()
+        if wrong is not None:
+            told += "\n" + "".join(traceback.format_exception(wrong))
+        record.msg, record.args, record.exc_info = "\n".join(map(shown, told.split("\n"))), (), None
+        return True
+
+
+_log = logging.getLogger("wbframe.server.connections")
+_log.addFilter(_OfOurs())
+
+
 class Port:
     """An app on a socket; a connection that says nothing, or takes nothing, is cut in the end.
 
@@ -128,6 +156,7 @@ class Port:
         self._runner = web.AppRunner(
             app,
             access_log=None,
+            logger=_log,
             shutdown_timeout=0.1,
             auto_decompress=False,
             keepalive_timeout=_KEPT_ALIVE,
@@ -172,11 +201,14 @@ class Port:
             there = set(server.connections if server is not None else ())
             self._heard &= there
             waiting = {}
+            # Of those that came all at once, more than may stay: they were not yet there to be counted.
+            for each in list(there - self._heard)[: max(len(there) - _CONNECTIONS, 0)]:
+                _cut(each)
             for each in there:
                 held_back = each.transport.get_write_buffer_size() if each.transport else 0
                 if held_back or each not in self._heard:
                     since, before = self._waiting.get(each, (now(), held_back))
                     waiting[each] = (since if before == held_back else now(), held_back)
-                    if now() - waiting[each][0] > PATIENCE and each.transport:
-                        each.transport.abort()
+                    if now() - waiting[each][0] > PATIENCE:
+                        _cut(each)
             self._waiting = waiting

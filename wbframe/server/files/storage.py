@@ -7,10 +7,12 @@ import re
 import time
 import zlib
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 from xml.sax.saxutils import escape
 
 from wbframe.server.faults import Log, StorageRequest
 from wbframe.server.files.links import Links, RefusedLinkError, Shelf
+from wbframe.server.projects.wire import utf8
 from wbframe.server.replies import Reply, injected, log_failure, send
 
 if TYPE_CHECKING:
@@ -93,6 +95,8 @@ class Storage:
         if wait > 0:
             await asyncio.sleep(wait)
         asked = request.headers.get("Range")
+        # As it was quoted: yarl leaves what is no UTF-8 as it is.
+        path = unquote(request.raw_path.partition("?")[0], errors="surrogatepass")
         if fault and fault.drop:
             reply = Reply(0, b"", {})
         elif fault and fault.replaces:
@@ -103,11 +107,11 @@ class Storage:
         else:
             sig = request.query.get("sig", "")
             reply = await asyncio.get_running_loop().run_in_executor(
-                pool, self._stored, request.path, sig, asked
+                pool, self._stored, path, sig, asked
             )
         logged = StorageRequest(
             method=request.method,
-            path=request.path,
+            path=path,
             range=asked,
             status=reply.status,
             bytes=0 if request.method == "HEAD" else len(reply.body),
@@ -135,7 +139,7 @@ class Storage:
         headers = {
             "Content-Type": "application/octet-stream",
             "Accept-Ranges": "bytes",
-            "ETag": f'"{zlib.crc32(path.encode()):08x}-{size:x}"',
+            "ETag": f'"{zlib.crc32(utf8(path)):08x}-{size:x}"',
         }
         part = cut_out(asked, size)
         if part is None:

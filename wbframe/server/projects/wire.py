@@ -24,6 +24,7 @@ __all__ = [
     "shown",
     "spelled",
     "utf8",
+    "whole",
     "without_surrogates",
 ]
 
@@ -118,6 +119,21 @@ def _whole(digits: str) -> int:
     if len(digits) > _MOST_DIGITS:
         raise JSONTextError(f"the number {digits[:20]}... has {len(digits):,} digits")
     return int(digits)
+
+
+def whole(value: Any) -> int | None:
+    """Give a whole number of 64 bits, be it spelled as a float; None for anything else.
+
+    Examples
+    --------
+    >>> whole(3.0), whole(3.5), whole(True), whole("3"), whole(float("inf")), whole(2**63)
+    (3, None, None, None, None, None)
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    if isinstance(value, float) and not value.is_integer():
+        return None
+    return int(value) if -(2**63) <= value < 2**63 else None
 
 
 def _deeper(value: Any, levels: int) -> bool:

@@ -206,11 +206,14 @@ def _encoded(answer: Any) -> bytes:
 
 
 def _escaped(value: Any) -> Any:
-    """Encode texts that are no UTF-8 by themselves."""
+    """Encode what holds texts that are no UTF-8, by itself."""
     if isinstance(value, str) and not value.isascii():
         return msgspec.Raw(encode(value))
     if isinstance(value, dict):
-        return {key: _escaped(each) for key, each in value.items()}
+        parts = [
+            encode(key) + b":" + msgspec.json.encode(_escaped(each)) for key, each in value.items()
+        ]
+        return msgspec.Raw(b"{%b}" % b",".join(parts))
     return [_escaped(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 

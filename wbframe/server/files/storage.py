@@ -7,7 +7,7 @@ import re
 import time
 import zlib
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 from xml.sax.saxutils import escape
 
 from wbframe.server.faults import Log, StorageRequest
@@ -95,8 +95,7 @@ class Storage:
         if wait > 0:
             await asyncio.sleep(wait)
         asked = request.headers.get("Range")
-        # As it was quoted: yarl leaves what is no UTF-8 as it is.
-        path = unquote(request.raw_path.partition("?")[0], errors="surrogatepass")
+        path = _path(request.raw_path)
         if fault and fault.drop:
             reply = Reply(0, b"", {})
         elif fault and fault.replaces:
@@ -149,6 +148,15 @@ class Storage:
             return Reply(416, refusal.body, {**refusal.headers, "Content-Range": f"bytes */{size}"})
         headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
         return Reply(206, body[part.start : part.stop], headers)
+
+
+def _path(target: str) -> str:
+    """Give the path of a target as it was quoted: aiohttp's has lone surrogates still quoted."""
+    path = unquote_to_bytes(target.partition("?")[0])
+    try:
+        return path.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return path.decode("utf-8", "replace")
 
 
 def refused(refusal: Refusal) -> Reply:

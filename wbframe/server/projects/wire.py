@@ -66,10 +66,17 @@ def without_surrogates(text: str) -> str:
     return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
 
 
-def decode(text: Any) -> Any:
+def decode(text: Any, *, once: bool = False) -> Any:
     """Read JSON that somebody else wrote.
 
     Lone surrogates and the bare tokens ``NaN``, ``Infinity`` and ``-Infinity`` are read, too.
+
+    Parameters
+    ----------
+    text
+        The JSON, in UTF-8 if it is bytes.
+    once
+        Whether a key that an object has twice is refused; else the last one counts.
 
     Raises
     ------
@@ -82,7 +89,7 @@ def decode(text: Any) -> Any:
     {'a': [nan, 1]}
     """
     try:
-        value = msgspec.json.decode(text)
+        value = _decode_slowly(text, _each_once) if once else msgspec.json.decode(text)
     except TypeError:
         raise JSONTextError(f"it must be JSON text, not {type(text).__name__}") from None
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
@@ -104,6 +111,16 @@ def _decode_slowly(text: Any, pairs: Any = None) -> Any:
         raise JSONTextError(f"it is not UTF-8 (byte {error.start})") from None
     except ValueError as error:
         raise JSONTextError(shown(str(error))) from None
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of what stands in it."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise JSONTextError(f"an object has the key {twice!r:.80} twice")
+    return made
 
 
 def _finite(digits: str) -> float:

@@ -432,7 +432,8 @@ def _spell(value: Any) -> str:
 _FOREIGN: Final = re.compile(
     r"\\[1-9Z]|\(\?P=|\(\?=|\(\?!|\(\?<[=!]|\(\?>|\(\?\(|\(\?#|\(\?[a-zA-Z]*[aLux]|[*+?}]\+"
 )
-_ATOM: Final = re.compile(r"\\(.)|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
+# A class that is not closed ends with the pattern, lest each of its brackets is searched for the end anew.
+_ATOM: Final = re.compile(r"\\(.)|\[\^?\]?(?:\\.|[^\]\\])*(?:\]|\\?\Z)", re.DOTALL)
 
 
 def check_regex(field: str, pattern: str) -> None:

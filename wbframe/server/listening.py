@@ -33,6 +33,8 @@ LARGEST_BODY = 16 << 20
 """Bytes of a request."""
 
 _CONNECTIONS = 512
+# Bytes before a first head has come, with what comes right behind it; then with a body, be it read or not.
+_LARGEST_HEAD, _LARGEST_BETWEEN = 1 << 20, 64 << 20
 _SWEEPS = 10  # within the patience
 _KEPT_ALIVE = 75.0
 
@@ -105,19 +107,70 @@ async def body_of(request: web.Request, kinds: Container[str] | None = None) -> 
         return Refusal(408, f"the body did not come within {PATIENCE:g} s")
 
 
-class _Full(asyncio.Protocol):
-    """What a connection gets that is one too many: its end."""
+class _Connection(asyncio.Protocol):
+    """Stands before what answers a connection: counts what comes, and cuts it where that is too much."""
+
+    def __init__(self, handler: RequestHandler, there: dict[RequestHandler, _Connection]) -> None:
+        self._handler = handler
+        self._there = there
+        self._left = _LARGEST_HEAD
+        self.transport: asyncio.Transport | None = None
+        self.heard = False
+        self.waiting: tuple[float, int] | None = None
+        """Since when so many bytes wait to be taken, or a head to come."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Cut it."""
+        """Begin, unless it is one too many."""
         assert isinstance(transport, asyncio.Transport)
-        transport.abort()
+        if len(self._there) >= _CONNECTIONS:
+            transport.abort()
+            return
+        self.transport = transport
+        self._there[self._handler] = self
+        self._handler.connection_made(transport)
 
+    def hear(self) -> None:
+        """Note that a whole head has come: behind it comes a body, and another head."""
+        self.heard = True
+        self._left = _LARGEST_BETWEEN
 
-def _cut(connection: RequestHandler) -> None:
-    """End a connection, whatever it is at."""
-    if connection.transport is not None:
-        connection.transport.abort()
+    def data_received(self, data: bytes) -> None:
+        """Hand bytes on; a head that has no end is cut."""
+        self._left -= len(data)
+        if self._left < 0 and self.transport is not None:
+            self.transport.abort()
+        elif self.transport is not None:
+            self._handler.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        """Hand on that nothing more comes."""
+        self._handler.eof_received()
+        return None
+
+    def pause_writing(self) -> None:
+        """Hand on that what was sent is not taken."""
+        self._handler.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Hand on that it is."""
+        self._handler.resume_writing()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """End."""
+        if self._there.pop(self._handler, None) is not None:
+            self._handler.connection_lost(error)
+
+    def check(self, now: float) -> None:
+        """Cut it where it has neither said nor taken anything for too long."""
+        if self.transport is None:
+            return
+        held_back = self.transport.get_write_buffer_size()
+        if self.heard and not held_back:
+            self.waiting = None
+        elif self.waiting is None or self.waiting[1] != held_back:
+            self.waiting = (now, held_back)
+        elif now - self.waiting[0] > PATIENCE:
+            self.transport.abort()
 
 
 class _OfOurs(logging.Filter):
@@ -161,8 +214,7 @@ class Port:
             auto_decompress=False,
             keepalive_timeout=_KEPT_ALIVE,
         )
-        self._waiting: dict[RequestHandler, tuple[float, int]] = {}
-        self._heard: set[RequestHandler] = set()
+        self._there: dict[RequestHandler, _Connection] = {}
 
     async def start(self) -> None:
         """Answer from now on."""
@@ -182,33 +234,21 @@ class Port:
         self._server.close()
         await self._runner.cleanup()
 
-    def hear(self, connection: RequestHandler) -> None:
+    def hear(self, handler: RequestHandler) -> None:
         """Note that a connection has sent a whole head."""
-        self._heard.add(connection)
+        connection = self._there.get(handler)
+        if connection is not None:
+            connection.hear()
 
     def _connected(self) -> asyncio.Protocol:
         """Give a new connection what answers it."""
         server = self._runner.server
         assert server is not None
-        return _Full() if len(server.connections) >= _CONNECTIONS else server()
+        return _Connection(server(), self._there)
 
     async def _sweep(self) -> None:
         """Cut the connections that have neither said nor taken anything for too long."""
-        now = asyncio.get_running_loop().time
         while True:
             await asyncio.sleep(PATIENCE / _SWEEPS)
-            server = self._runner.server
-            there = set(server.connections if server is not None else ())
-            self._heard &= there
-            waiting = {}
-            # Of those that came all at once, more than may stay: they were not yet there to be counted.
-            for each in list(there - self._heard)[: max(len(there) - _CONNECTIONS, 0)]:
-                _cut(each)
-            for each in there:
-                held_back = each.transport.get_write_buffer_size() if each.transport else 0
-                if held_back or each not in self._heard:
-                    since, before = self._waiting.get(each, (now(), held_back))
-                    waiting[each] = (since if before == held_back else now(), held_back)
-                    if now() - waiting[each][0] > PATIENCE:
-                        _cut(each)
-            self._waiting = waiting
+            for each in list(self._there.values()):
+                each.check(asyncio.get_running_loop().time())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Engine", "Question"]
 
+# The name of an operation, as far as it can be told without parsing.
+_NAMED = re.compile(r"\b(?:query|mutation|subscription)\s+([_A-Za-z]\w*)", re.ASCII)
 _DOCUMENTS_KEPT = 256
 _CHARACTERS_KEPT = 1 << 20
 
@@ -109,7 +112,7 @@ class Engine:
         body
             As it came.
         prepare
-            Whether its document is looked into; not for those who may not ask.
+            Whether its document is parsed; not for those who may not ask.
         """
         try:
             read = decode(body)
@@ -122,8 +125,10 @@ class Engine:
         variables = {} if variables is None else variables
         if not isinstance(variables, dict):
             return None
-        operation = self._prepare(document).operation if prepare else ""
-        return Question(document, variables, operation)
+        if prepare:
+            return Question(document, variables, self._prepare(document).operation)
+        named = _NAMED.search(document)
+        return Question(document, variables, named[1] if named else "")
 
     def answer(self, question: Question | None) -> Answer:
         """Answer what `read` gave.

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings
 
 import wbframe
-from wbframe.server import built_in, ragged, serve
+from wbframe.server import API_KEY, built_in, ragged, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,8 +42,8 @@ def ragged_project() -> Project:
 
 @pytest.fixture
 def server(ragged_project: Project) -> Iterator[Server]:
-    """A server of the small built-in projects, with an empty log."""
-    with serve([ragged_project, "odd", "empty"]) as started:
+    """A server of the small built-in projects, with an empty log; its key is one that tests can look for."""
+    with serve([ragged_project, "odd", "empty"], api_key=API_KEY) as started:
         yield started
 
 

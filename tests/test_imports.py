@@ -36,11 +36,12 @@ ROOMS = [
     {"arrow"},
     {"pandas"},
     {"namespaces"},
-    {"server.faults", "server.projects"},
+    {"server.faults", "server.projects", "server.guard"},
     {"server.replies"},
     {"server.tokens"},
     {"server.files", "server.differing"},
     {"server.api"},
+    {"server.listening"},
     {"server.http"},
     {"server.serving"},
     {"server"},
@@ -50,7 +51,7 @@ ROOMS = [
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
 # What the server may know of the rest; it stands beside it, and nothing but the package and the command know it.
-UNDER_THE_SERVER = {"errors", "report", "log", "text", "_version", "core.filters"}
+UNDER_THE_SERVER = {"errors", "report", "warn", "log", "text", "_version", "core.filters"}
 # The drop-in's own core: values in, values out, as in `core`.
 PURE = {f"wbframe.dropin.{name}" for name in ("documents", "asked", "values", "columns", "polars_frame")}  # fmt: skip
 MOST_MODULES, MOST_LINES = 16, 500

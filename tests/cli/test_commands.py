@@ -263,6 +263,13 @@ def test_serve_hands_its_options_on_and_warns_of_the_network(run, monkeypatch):
     assert err.startswith("wbframe: warning: whoever reaches 0.0.0.0")
     assert given["projects"] == ["demo"]
     assert (given["port"], given["latency"], given["host"]) == (8080, 0.1, "0.0.0.0")
+    assert "public" not in err
+    given.clear()
+    code, _, err = run(
+        "serve", "--host", "0.0.0.0", "--fixed-key", "--allow-host", "a.b", "--allow-host", "c"
+    )
+    assert (code, "the key is a public one" in err) == (0, True)
+    assert (given["hosts"], given["api_key"]) == (("a.b", "c"), wbframe.server.API_KEY)
 
 
 # ---------------------------------------------------------------- demo

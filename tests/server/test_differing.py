@@ -204,7 +204,7 @@ def _post(server, question, **headers):
 
 def test_over_http(projects):
     differing = {"slow": 30, "body": "bom", "user_agent": True, "retry_after": "hour"}
-    with serve(projects, differing=differing) as server:
+    with serve(projects, differing=differing, api_key=API_KEY) as server:
         viewer = "{ viewer { entity } }"
         assert _post(server, viewer)[0] == 403
         status, _, headers = _post(server, viewer, **{"User-Agent": "W&B Public Client 0.31.0"})
@@ -225,7 +225,7 @@ def test_what_hangs_is_held_back_and_ends_with_the_server(projects):
         "hangs", Differing().asking(graphql.parse(EVERY_FIELD), b"{}", {}, 0)
     )
     assert reply.delay >= 30
-    with serve(projects, differing={"refuse_fields": "hangs"}) as server:
+    with serve(projects, differing={"refuse_fields": "hangs"}, api_key=API_KEY) as server:
         token = base64.b64encode(f"api:{API_KEY}".encode()).decode()
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=0.2)
         headers = {"Authorization": f"Basic {token}"}
@@ -245,7 +245,7 @@ def test_many_variables_are_refused(projects):
         "query": f'query Q({declared}) {{ project(name: "small", entityName: "wbframe") {{ {used} }} }}',
         "variables": dict.fromkeys(names, 1),
     })  # fmt: skip
-    with serve(projects, differing={"most_variables": 8}) as server:
+    with serve(projects, differing={"most_variables": 8}, api_key=API_KEY) as server:
         status, told, _ = _post(server, body.encode())
     assert (status, b"too many variables" in told) == (400, True)
 

@@ -119,7 +119,7 @@ def test_keep_alive_requests_are_quick(server, session):
 def test_one_connection_serves_many_requests(server):
     body = json.dumps({"query": VIEWER}).encode()
     head = (
-        f"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     ).encode()
     with socket.create_connection((server.host, server.port), timeout=5) as connection:
@@ -140,7 +140,7 @@ def test_latency_is_waited_at_once_for_all(ragged_project):
                 target=lambda: requests.post(
                     f"{server.url}/graphql",
                     json={"query": VIEWER},
-                    auth=("api", API_KEY),
+                    auth=("api", server.api_key),
                     timeout=5,
                 )
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from wbframe.cli.output import Output
 from wbframe.cli.screen import show, table_format
 from wbframe.cli.stderr import say
 from wbframe.core.arguments import call_with, history_scan, runs_scan
-from wbframe.io.client.credentials import is_loopback
+from wbframe.errors import PlainHttpWarning
 
 if TYPE_CHECKING:
     from wbframe.scans.source import Source
@@ -287,18 +288,45 @@ def doctor(path: str, output: Path | None, **options: Any) -> None:
     show_default=True,
     help="Seconds that each answer is held back.",
 )
-def serve(projects: tuple[str, ...], port: int, host: str, latency: float) -> None:
+@click.option(
+    "--allow-host",
+    "hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A name under which others ask for it, such as that of a tunnel. Repeatable.",
+)
+@click.option(
+    "--fixed-key",
+    is_flag=True,
+    help="The same key at each start, which is public, in place of a random one.",
+)
+def serve(
+    projects: tuple[str, ...],
+    port: int,
+    host: str,
+    latency: float,
+    hosts: tuple[str, ...],
+    fixed_key: bool,
+) -> None:
     """Serve projects on this machine as W&B does, until Ctrl-C.
 
     \b
     wbframe serve
     wbframe serve --project demo --project ./my-project --port 8080 --latency 0.1
     """  # noqa: D301 -- click wants the character
-    if not is_loopback(host):
-        say(f"warning: whoever reaches {host} can read all that is served; the key is public")
-    wbframe.server.serve_forever(
-        list(projects) or None, port=port, host=host, latency=latency, ready=_announce
-    )
+    from wbframe.server.guard import exposure  # noqa: PLC0415 -- the other commands do without it
+
+    exposed = exposure(host, public_key=fixed_key)
+    if exposed is not None:
+        say(f"warning: {exposed}")
+    more: dict[str, Any] = {"hosts": hosts} if hosts else {}
+    if fixed_key:
+        more["api_key"] = wbframe.server.API_KEY
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PlainHttpWarning)  # said above
+        wbframe.server.serve_forever(
+            list(projects) or None, port=port, host=host, latency=latency, ready=_announce, **more
+        )
 
 
 @command.command()

@@ -284,7 +284,9 @@ def _filters(filters: Filters) -> tuple[flt.Filter, pl.Expr | None]:
     if isinstance(filters, pl.Expr):
         return flt.EMPTY, _over_runs(filters)
     if isinstance(filters, Mapping):
-        return flt.parse(filters), None
+        asked = flt.parse(filters)
+        flt.check_sendable(asked)
+        return asked, None
     if isinstance(filters, Sequence) and not isinstance(filters, str):
         if all(isinstance(each, pl.Expr) for each in filters):
             return flt.EMPTY, reduce(and_, map(_over_runs, filters)) if filters else None

@@ -11,7 +11,7 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from decimal import Decimal
@@ -35,6 +35,7 @@ __all__ = [
     "Or",
     "Test",
     "check_regex",
+    "check_sendable",
     "conjoin",
     "parse",
     "server_name",
@@ -245,7 +246,7 @@ def _json(field: str, value: object, depth: int) -> Any:
     if isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value):
             raise FilterError(f"The keys of a filter are text; got {value!r:.80}.")
-        return {_sent(key): _json(field, each, depth + 1) for key, each in value.items()}
+        return {key: _json(field, each, depth + 1) for key, each in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         listed = sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value
         return [_json(field, each, depth + 1) for each in listed]
@@ -254,7 +255,6 @@ def _json(field: str, value: object, depth: int) -> Any:
 
 def _check_field(name: str) -> None:
     """Refuse a field that is surely none of the server's; who knows what others it has."""
-    _sent(name)
     if name in FIELDS or any(name.startswith(each) and name != each for each in PREFIXES):
         return
     hint = _OURS.get(name)
@@ -299,7 +299,7 @@ def _test(
     if operator == "$regex":
         if not isinstance(value, str):
             raise FilterError(f"`$regex` on `{field}` takes text; got {value!r:.80}.")
-        check_regex(field, _sent(value))
+        check_regex(field, value)
         return Test(operator, value)
     return Test(operator, _operand(field, operator, value, bare=bare))
 
@@ -319,18 +319,9 @@ def _operand(field: str, operator: str, value: object, *, bare: bool) -> Literal
     return literal
 
 
-def _sent(text: str) -> str:
-    """Refuse text that cannot be sent."""
-    if not is_utf8(text):
-        raise FilterError(f"A filter cannot hold half of a surrogate pair, as {text!r:.80} does.")
-    return text
-
-
 def _literal(field: str, value: object) -> Literal:
     """Turn one value into a JSON value."""
-    if isinstance(value, str):
-        return _sent(value)
-    if value is None or isinstance(value, bool):
+    if value is None or isinstance(value, str | bool):
         return value
     if isinstance(value, datetime):
         if value.tzinfo is not None:
@@ -382,6 +373,34 @@ def conjoin(*filters: Filter) -> Filter:
         joined = isinstance(each, And) and not each.implicit and each.operands
         flat.extend(each.operands if isinstance(each, And) and joined else (each,))
     return And(tuple(flat))
+
+
+def check_sendable(filter: Filter) -> None:  # noqa: A002 - the word of the protocol
+    """Refuse a filter of text that no run is found by: halves of surrogate pairs.
+
+    Raises
+    ------
+    FilterError
+        If it holds one.
+    """
+    for text in _texts(to_dict(filter)):
+        if not is_utf8(text):
+            raise FilterError(
+                f"A filter cannot hold half of a surrogate pair, as {text!r:.80} does."
+            )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Give every text within a JSON value, keys too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield key
+            yield from _texts(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each)
 
 
 def to_dict(filter: Filter) -> dict[str, Any]:  # noqa: A002 - the word of the protocol
@@ -443,7 +462,8 @@ def _spell(value: Any) -> str:
 _FOREIGN: Final = re.compile(
     r"\\[1-9Z]|\(\?P=|\(\?=|\(\?!|\(\?<[=!]|\(\?>|\(\?\(|\(\?#|\(\?[a-zA-Z]*[aLux]|[*+?}]\+"
 )
-_ATOM: Final = re.compile(r"\\(.)|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
+# A class that is not closed ends with the pattern, lest each of its brackets is searched for the end anew.
+_ATOM: Final = re.compile(r"\\(.)|\[\^?\]?(?:\\.|[^\]\\])*(?:\]|\\?\Z)", re.DOTALL)
 
 
 def check_regex(field: str, pattern: str) -> None:

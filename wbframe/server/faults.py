@@ -1,19 +1,22 @@
-"""Answers that go wrong on purpose, and the log of every answer."""
+"""Answers that go wrong on purpose, and the log of answers."""
 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
 
 from wbframe.errors import UsageError, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Fault", "Faults", "LoggedRequest", "StorageRequest"]
+__all__ = ["Fault", "Faults", "Log", "LoggedRequest", "StorageRequest"]
 
 _Where = Literal["api", "storage"]
+_MOST_LOGGED, _MOST_BYTES_LOGGED = 100_000, 64 << 20
+Entry = TypeVar("Entry")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +85,53 @@ class StorageRequest:
     started: float
     user_agent: str
     fault: bool = False
+
+
+class Log(Generic[Entry]):
+    """The latest entries: so many at the most, and of so many bytes; for several threads.
+
+    Attributes
+    ----------
+    gone : int
+        How many older entries were dropped.
+
+    Examples
+    --------
+    >>> log = Log[str](2)
+    >>> for text in ("a", "b", "c"):
+    ...     log.add(text, len(text))
+    >>> log.entries(), log.gone
+    (['b', 'c'], 1)
+    """
+
+    def __init__(self, most: int = _MOST_LOGGED, *, most_bytes: int = _MOST_BYTES_LOGGED) -> None:
+        self._most = most
+        self._most_bytes = most_bytes
+        self._entries: deque[tuple[Entry, int]] = deque()
+        self._lock = threading.Lock()
+        self._bytes = 0
+        self.gone = 0
+
+    def add(self, entry: Entry, size: int) -> None:
+        """Put an entry of so many bytes behind the others, and drop the oldest that are too many."""
+        with self._lock:
+            self._entries.append((entry, size))
+            self._bytes += size
+            while len(self._entries) > self._most or self._bytes > self._most_bytes:
+                _, size = self._entries.popleft()
+                self._bytes -= size
+                self.gone += 1
+
+    def entries(self) -> list[Entry]:
+        """List what is there, the oldest first."""
+        with self._lock:
+            return [entry for entry, _ in self._entries]
+
+    def clear(self) -> None:
+        """Forget all."""
+        with self._lock:
+            self._entries.clear()
+            self._bytes = self.gone = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import gzip
 import hmac
 import itertools
 import math
-import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -21,28 +19,29 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from aiohttp import web
 
-from wbframe.errors import UsageError
-from wbframe.log import log_of
+from wbframe.server import listening
 from wbframe.server.api.engine import Answer, Engine, Question
-from wbframe.server.faults import Fault, Faults, LoggedRequest, StorageRequest
+from wbframe.server.faults import Fault, Faults, Log, LoggedRequest, StorageRequest
 from wbframe.server.files.links import Shelf
-from wbframe.server.files.storage import Storage
-from wbframe.server.replies import Reply, errors_body, injected, send
+from wbframe.server.files.storage import Storage, refused
+from wbframe.server.guard import Guard, Refusal
+from wbframe.server.replies import Reply, errors_body, injected, log_failure, send
 from wbframe.server.tokens import Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from socket import socket
     from types import TracebackType
 
     from typing_extensions import Self
 
 __all__ = ["Server"]
 
-_LARGEST_REQUEST = 64 << 20
 _SMALLEST_GZIP = 1024
 _THREADS = 4
 _JSON = {"Content-Type": "application/json"}
-_log = log_of("server")
+# What a page of another site can send without being asked (text, forms) is none of these.
+_KINDS = frozenset({"application/json", "application/graphql+json"})
 
 
 class Server:
@@ -73,7 +72,9 @@ class Server:
         api_key: str,
         latency: float = 0.0,
         compress: bool = True,
+        hosts: Iterable[str] = (),
     ) -> None:
+        self._guard = Guard.of(host, hosts)
         self.engine = engine
         self.host = host
         self.api_key = api_key
@@ -83,11 +84,11 @@ class Server:
         self._compress = compress
         self._authorization = b"Basic " + base64.b64encode(f"api:{api_key}".encode())
         self._faults = Faults()
-        self._requests: list[LoggedRequest] = []
+        self._log = Log[LoggedRequest]()
         self._serial = itertools.count()
         self._failed: BaseException | None = None
-        self._socket = _listening(host, port)
-        self._storage_socket = _listening(host, 0)
+        self._socket = listening.listening(host, port)
+        self._storage_socket = listening.listening(host, 0)
         self.port: int = self._socket.getsockname()[1]
         self.storage_port: int = self._storage_socket.getsockname()[1]
         engine.links.base = self.storage_url
@@ -119,22 +120,31 @@ class Server:
     @property
     def url(self) -> str:
         """The base URL, without a slash at its end."""
-        return f"http://{self.host}:{self.port}"
+        return f"http://{self._netloc}:{self.port}"
 
     @property
     def storage_url(self) -> str:
         """Where exported files are, without a slash at its end."""
-        return f"http://{self.host}:{self.storage_port}"
+        return f"http://{self._netloc}:{self.storage_port}"
+
+    @property
+    def _netloc(self) -> str:
+        """The host as it stands in an address."""
+        return f"[{self.host}]" if ":" in self.host else self.host
 
     @property
     def requests(self) -> list[LoggedRequest]:
-        """Every request so far, in the order in which they were answered; a copy."""
-        return list(self._requests)
+        """The requests so far, in the order in which they were answered, as a copy.
+
+        All of them, but of more than 100,000, or of more than 64 MiB, the latest; what was refused
+        unread, for its host or its origin, is not among them.
+        """
+        return self._log.entries()
 
     @property
     def storage_requests(self) -> list[StorageRequest]:
-        """Every request for an exported file so far, as it was answered; a copy."""
-        return list(self._storage.requests)
+        """The requests for exported files so far, as they were answered, as a copy; as many as of `requests`."""
+        return self._storage.log.entries()
 
     @property
     def pending_faults(self) -> int:
@@ -144,8 +154,8 @@ class Server:
     def clear(self) -> None:
         """Forget the logged requests and the queued faults, and count requests anew."""
         self._serial = itertools.count()
-        self._requests.clear()
-        self._storage.requests.clear()
+        self._log.clear()
+        self._storage.log.clear()
         self._faults.clear()
 
     def fail(
@@ -317,35 +327,48 @@ class Server:
 
     async def _serve(self) -> None:
         """Listen until told to stop."""
-        app = web.Application(client_max_size=_LARGEST_REQUEST)
-        app.router.add_post("/graphql", self._graphql)
-        app.router.add_post("/oidc/token", self._exchange)
-        app.router.add_get("/", self._hello)
-        storage = web.Application()
-        storage.router.add_route("*", "/{path:.*}", self._stored)
-        sites = ((app, self._socket), (storage, self._storage_socket))
-        runners = []
+        ports = (
+            self._port(
+                self._socket,
+                [
+                    web.post("/graphql", self._graphql),
+                    web.post("/oidc/token", self._exchange),
+                    web.get("/", self._hello),
+                ],
+                _refused,
+            ),
+            self._port(self._storage_socket, [web.route("*", "/{path:.*}", self._stored)], refused),
+        )
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="wbframe-resolve") as self._pool:
-            for each, listening in sites:
-                runner = web.AppRunner(each, access_log=None, shutdown_timeout=0.1)
-                await runner.setup()
-                await web.SockSite(runner, listening).start()
-                runners.append(runner)
+            for each in ports:
+                await each.start()
             self._ready.set()
             await self._stopping.wait()
             # asyncio forgets, and leaves open, a connection that it accepts while it closes: accept
             # no more, and let those just accepted become known, before closing cuts them all
-            with contextlib.suppress(NotImplementedError):
-                for _, listening in sites:
-                    asyncio.get_running_loop().remove_reader(listening.fileno())
+            for each in ports:
+                each.accept_no_more()
             await asyncio.sleep(0.01)
-            for runner in runners:
-                await runner.cleanup()
+            for each in ports:
+                await each.stop()
             # and answers that are still held back, for clients that have gone
             left = asyncio.all_tasks() - {asyncio.current_task()}
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
+
+    def _port(
+        self,
+        taken: socket,
+        routes: Iterable[web.AbstractRouteDef],
+        refuse: Callable[[Refusal], Reply],
+    ) -> listening.Port:
+        """Put an app on a socket, behind the guard."""
+        app = web.Application(client_max_size=listening.LARGEST_BODY)
+        app.router.add_routes(routes)
+        port = listening.Port(app, taken)
+        app.middlewares.append(listening.guarded(self._guard, refuse, port.hear))
+        return port
 
     async def _hello(self, _request: web.Request) -> web.Response:
         """Tell a browser what this is."""
@@ -358,9 +381,12 @@ class Server:
     async def _graphql(self, request: web.Request) -> web.StreamResponse:
         """Answer one GraphQL request."""
         started = time.perf_counter()
-        body = await request.read()
+        body = await listening.body_of(request, kinds=_KINDS)
+        if isinstance(body, Refusal):
+            return await self._sent(request, None, b"", _refused(body), None, started)
         loop = asyncio.get_running_loop()
-        question = await loop.run_in_executor(self._pool, self.engine.read, body)
+        known = self._authorized(request.headers)
+        question = await loop.run_in_executor(self._pool, self._question, body, known)
         fault = self._faults.take(question.document if question else "")
         wait = self.latency + (fault.delay if fault else 0.0)
         if wait > 0:
@@ -369,6 +395,8 @@ class Server:
             reply = Reply(0, b"", {})
         elif fault and fault.replaces:
             reply = injected(fault, request.path_qs)
+        elif not known:
+            reply = Reply(401, errors_body("invalid API key"), _JSON)
         else:
             reply = await loop.run_in_executor(
                 self._pool, self._reply, question, body, request.headers
@@ -380,7 +408,9 @@ class Server:
     async def _exchange(self, request: web.Request) -> web.StreamResponse:
         """Exchange one identity token."""
         started = time.perf_counter()
-        body = await request.read()
+        body = await listening.body_of(request)
+        if isinstance(body, Refusal):
+            return await self._sent(request, None, b"", _refused(body), None, started)
         fault = self._faults.take(request.path)
         if fault and fault.replaces:
             reply = injected(fault, request.path_qs)
@@ -398,24 +428,20 @@ class Server:
         started: float,
     ) -> web.StreamResponse:
         """Note a request, and send its reply."""
-        self._requests.append(
-            LoggedRequest(
-                operation=question.operation if question else "",
-                document=question.document
-                if question
-                else ""
-                if request.path == "/graphql"
-                else request.path,
-                variables=question.variables if question else {},
-                status=reply.status,
-                request_bytes=len(body),
-                response_bytes=len(reply.body),
-                seconds=time.perf_counter() - started,
-                started=started,
-                user_agent=request.headers.get("User-Agent", ""),
-                fault=fault is not None,
-            )
+        path = "" if request.path == "/graphql" else request.path
+        logged = LoggedRequest(
+            operation=question.operation if question else "",
+            document=question.document if question else path,
+            variables=question.variables if question else {},
+            status=reply.status,
+            request_bytes=len(body),
+            response_bytes=len(reply.body),
+            seconds=time.perf_counter() - started,
+            started=started,
+            user_agent=request.headers.get("User-Agent", ""),
+            fault=fault is not None,
         )
+        self._log.add(logged, len(body))
         return await send(request, reply, fault)
 
     def _authorized(self, headers: Mapping[str, str]) -> bool:
@@ -425,10 +451,16 @@ class Server:
         own = hmac.compare_digest(given, self._authorization)
         return own or self._tokens.knows(shown) or (self.public and not shown)
 
+    def _question(self, body: bytes, known: bool) -> Question | None:  # noqa: FBT001 - of an executor
+        """Read a body, its document only of those who may ask; runs on a thread of the pool."""
+        try:
+            return self.engine.read(body, prepare=known)
+        except Exception:  # noqa: BLE001 - a server answers, whatever happens
+            log_failure("a request cannot be read")
+            return None
+
     def _reply(self, question: Question | None, body: bytes, headers: Mapping[str, str]) -> Reply:
         """Make the real answer, or that of a server that differs; runs on a thread of the pool."""
-        if not self._authorized(headers):
-            return Reply(401, errors_body("invalid API key"), _JSON)
         differing = self.engine.differing
         if differing is None:
             return self._packed(self._answered(question), headers)
@@ -441,7 +473,7 @@ class Server:
         try:
             answer = self.engine.answer(question)
         except Exception:  # noqa: BLE001 - a server answers, whatever happens
-            _log.exception("a request failed")
+            log_failure("a request failed")
             answer = Answer(500, errors_body("the server failed; its log says why"))
         return Reply(answer.status, answer.body, _JSON)
 
@@ -454,11 +486,6 @@ class Server:
         return replace(reply, body=gzip.compress(reply.body, 1), headers=packed)
 
 
-def _listening(host: str, port: int) -> socket.socket:
-    """Open a socket."""
-    try:
-        return socket.create_server((host, port), backlog=256)
-    except OSError as error:
-        raise UsageError(
-            f"cannot listen on {host}:{port}: {error.strerror}; port=0 takes any free one"
-        ) from error
+def _refused(refusal: Refusal) -> Reply:
+    """Spell a refusal as the API does."""
+    return Reply(refusal.status, errors_body(refusal.message), _JSON)

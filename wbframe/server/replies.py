@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from wbframe.log import log_of
+from wbframe.server.projects.wire import encode
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -14,9 +17,10 @@ if TYPE_CHECKING:
 
     from wbframe.server.faults import Fault
 
-__all__ = ["Reply", "errors_body", "injected", "send"]
+__all__ = ["Reply", "errors_body", "injected", "log_failure", "send"]
 
 _CHUNK = 1 << 18
+_log = log_of("server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,12 @@ class Reply:
 
 def errors_body(message: str) -> bytes:
     """Write a body that holds one error."""
-    return msgspec.json.encode({"errors": [{"message": message}]})
+    return encode({"errors": [{"message": message}]})
+
+
+def log_failure(what: str) -> None:
+    """Log an exception that is being handled."""
+    _log.error(what, exc_info=True)
 
 
 def injected(fault: Fault, target: str) -> Reply:

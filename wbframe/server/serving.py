@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+import secrets
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from wbframe.errors import UsageError, did_you_mean, one_of
+from wbframe.errors import PlainHttpWarning, UsageError, did_you_mean, one_of
 from wbframe.server.api.catalog import Catalog
 from wbframe.server.api.engine import Engine
 from wbframe.server.differing import Differing
+from wbframe.server.guard import exposure
 from wbframe.server.projects.exports import Exports
 from wbframe.server.projects.folder import load_project
 from wbframe.server.projects.growing import growing
 from wbframe.server.projects.ragged import odd, ragged
 from wbframe.server.projects.store import Project
+from wbframe.warn import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["API_KEY", "BUILT_IN", "built_in", "serve", "serve_forever"]
 
 API_KEY = "local0wbframe0key0not0a0secret0000000000"
-"""The key of every local server that is not told another; no secret."""
+"""A key that is no secret, for who wants the same at each start: ``serve(api_key=API_KEY)``."""
 
 BUILT_IN = ("demo", "ragged", "empty", "odd", "growing")
 """The names of the projects that come with the package."""
@@ -101,7 +104,8 @@ def serve(
     latency: float = 0.0,
     port: int = 0,
     host: str = "127.0.0.1",
-    api_key: str = API_KEY,
+    api_key: str | None = None,
+    hosts: Sequence[str] = (),
     features: Features | None = None,
     null_reading: Literal["mongo", "sql"] = "mongo",
     compress: bool = True,
@@ -123,9 +127,13 @@ def serve(
     port
         0 takes any free one.
     host
-        The address to listen on.
+        The address to listen on. One that others reach too gives a `PlainHttpWarning`.
     api_key
-        The key that clients must show, at least 40 letters and digits for official SDKs.
+        The key that clients must show, at least 40 letters and digits for official SDKs; another at
+        each start unless told, see `Server.api_key`.
+    hosts
+        Names by which clients may ask for it, beside `host` and those of this machine: requests under
+        other names, and those that pages of other origins send, are answered with 403.
     features
         Which fields the server knows; all unless told.
     null_reading
@@ -173,7 +181,30 @@ def serve(
     if differs is not None:
         projects = tuple(map(differs.project, projects))
     engine = Engine(Catalog(projects, null_reading), features, differs)
-    return Server(engine, host=host, port=port, api_key=api_key, latency=latency, compress=compress)
+    server = Server(
+        engine,
+        host=host,
+        port=port,
+        api_key=_key(api_key),
+        latency=latency,
+        compress=compress,
+        hosts=hosts,
+    )
+    exposed = exposure(host, public_key=api_key == API_KEY)
+    if exposed is not None:
+        warn(exposed, PlainHttpWarning)
+    return server
+
+
+def _key(asked: str | None) -> str:
+    """Check a key, or make one as long as those of W&B."""
+    if asked is None:
+        return secrets.token_hex(20)
+    if not isinstance(asked, str) or not asked or not asked.isascii() or not asked.isprintable():
+        raise UsageError(
+            "`api_key` is text of ASCII letters, digits and signs; leave it out for a new one"
+        )
+    return asked
 
 
 def serve_forever(
@@ -182,7 +213,8 @@ def serve_forever(
     latency: float = 0.0,
     port: int = 0,
     host: str = "127.0.0.1",
-    api_key: str = API_KEY,
+    api_key: str | None = None,
+    hosts: Sequence[str] = (),
     features: Features | None = None,
     null_reading: Literal["mongo", "sql"] = "mongo",
     compress: bool = True,
@@ -194,7 +226,7 @@ def serve_forever(
 
     Parameters
     ----------
-    project, latency, port, host, api_key, features, null_reading, compress, exports, differing
+    project, latency, port, host, api_key, hosts, features, null_reading, compress, exports, differing
         As for `serve`.
     ready
         Is called with the server once it listens, for example to print its URL.
@@ -210,6 +242,7 @@ def serve_forever(
         port=port,
         host=host,
         api_key=api_key,
+        hosts=hosts,
         features=features,
         null_reading=null_reading,
         compress=compress,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import polars as pl
 
 from wbframe.server.files.columns import values
 from wbframe.server.projects.rows import Spec, SpecError
+from wbframe.server.projects.wire import decode
 
 if TYPE_CHECKING:
     from wbframe.server.projects.rows import History
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["BucketSpec", "bucketed", "bucketed_events", "bucketed_rows"]
 
 _DEFAULT_BINS = 500
+_MOST_BINS = 10_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,15 +41,17 @@ class BucketSpec:
             The text is no JSON object, has not one key, or a number in it is none.
         """
         spec = Spec.parse(text)
-        fields = json.loads(text)
+        fields = decode(text)
         if len(spec.keys) != 1:
-            raise SpecError(f"a spec of buckets has one key; got {text!r}")
+            raise SpecError(f"a spec of buckets has one key; got {text!r:.200}")
         bins = fields.get("bins", spec.samples)
-        if isinstance(bins, bool) or not isinstance(bins, int) or bins < 1:
-            raise SpecError(f"`bins` of a spec must be a whole number from 1; got {bins!r}")
+        if isinstance(bins, bool) or not isinstance(bins, int) or not 1 <= bins <= _MOST_BINS:
+            raise SpecError(
+                f"`bins` of a spec must be a whole number from 1 to {_MOST_BINS:,}; got {bins!r:.80}"
+            )
         x_axis = fields.get("xAxis", "_step")
         if not isinstance(x_axis, str):
-            raise SpecError(f"`xAxis` of a spec is a key; got {x_axis!r}")
+            raise SpecError(f"`xAxis` of a spec is a key; got {x_axis!r:.80}")
         (key,) = spec.keys
         return cls(
             key=key, bins=bins, x_axis=x_axis, min_step=spec.min_step, max_step=spec.max_step

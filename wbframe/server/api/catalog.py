@@ -14,10 +14,18 @@ from wbframe.core import filters
 from wbframe.errors import FilterError, UsageError
 from wbframe.server.api import select
 from wbframe.server.api.index import project_fields
-from wbframe.server.api.matching import matches, unknown_operators
+from wbframe.server.api.limits import Effort
+from wbframe.server.api.matching import (
+    PatternError,
+    check_length,
+    check_patterns,
+    matches,
+    size,
+    unknown_operators,
+)
 from wbframe.server.files.links import StoredFile
 from wbframe.server.projects.cache import Kept
-from wbframe.server.projects.wire import encode
+from wbframe.server.projects.wire import JSONTextError, decode, encode, utf8
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,6 +45,7 @@ __all__ = [
 ]
 
 _SELECTIONS_KEPT = 64
+_MOST_KEYS = 10_000
 
 
 class InputError(ValueError):
@@ -68,11 +77,20 @@ class Catalog:
         return {project.path: ProjectView(self, project) for project in self.projects}
 
     def select(
-        self, view: ProjectView, text: str | None, order: str | None, sweep: str | None = None
+        self,
+        view: ProjectView,
+        text: str | None,
+        order: str | None,
+        sweep: str | None = None,
+        *,
+        effort: Effort | None = None,
     ) -> list[RunView]:
         """Give the runs that fit a filter, in order; kept for the next page."""
+        effort = effort or Effort()
+        if text is not None and not isinstance(text, str):
+            raise InputError(f"`filters` is JSON text, not {type(text).__name__}")
         name = (view.generation, view.project.path, text or "", order, sweep)
-        return self._selected.get(name, lambda: self._select(view, text, order, sweep))
+        return self._selected.get(name, lambda: self._select(view, text, order, sweep, effort))
 
     def advance(
         self,
@@ -117,32 +135,68 @@ class Catalog:
         return grown
 
     def _select(
-        self, view: ProjectView, text: str | None, order: str | None, sweep: str | None
+        self,
+        view: ProjectView,
+        text: str | None,
+        order: str | None,
+        sweep: str | None,
+        effort: Effort,
     ) -> list[RunView]:
         """Select afresh."""
-        fits = self._fits(view.project, text)
+        fits = self._fits(view.project, text, effort)
         return [
             view.runs[run.name]
             for run in select.ordered(view.project, order)
             if (sweep is None or run.sweep == sweep) and fits(run)
         ]
 
-    def _fits(self, project: Project, text: str | None) -> Callable[[RunRecord], bool]:
+    def _fits(
+        self, project: Project, text: str | None, effort: Effort
+    ) -> Callable[[RunRecord], bool]:
         """Read a filter from its JSON text."""
         if not text:
             return lambda _run: True
         try:
-            parsed = filters.parse(msgspec.json.decode(text, type=dict[str, Any]))
+            parsed = filters.parse(_filter_of(text))
             unknown = unknown_operators(parsed)
-        except msgspec.MsgspecError as error:
+            check_patterns(parsed)
+        except JSONTextError as error:
             raise InputError(f"`filters` is no JSON object: {error}") from None
-        except FilterError as error:
+        except (FilterError, PatternError) as error:
             raise InputError(str(error)) from None
         if unknown:
             raise InputError(f"the filter language has no operator `{unknown[0]}`")
-        return lambda run: matches(
-            parsed, lambda path: select.lookup(project, run, path), reading=self.null_reading
-        )
+        tests = size(parsed)
+
+        def fits(run: RunRecord) -> bool:
+            effort.look_at(tests)
+            return matches(
+                parsed, lambda path: select.lookup(project, run, path), reading=self.null_reading
+            )
+
+        return fits
+
+
+def _filter_of(text: str) -> dict[str, Any]:
+    """Read a filter's JSON text; one that takes long to be understood is none."""
+    read = decode(text)
+    if not isinstance(read, dict):
+        raise JSONTextError("it is another value")
+    keys = 0
+    pending: list[Any] = [read]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, dict):
+            keys += len(each)
+            if keys > _MOST_KEYS:
+                raise InputError(f"`filters` is too complex: it has more than {_MOST_KEYS:,} keys")
+            pattern = each.get("$regex")
+            if isinstance(pattern, str):
+                check_length(pattern)
+            pending += [inner for inner in each.values() if isinstance(inner, (dict, list))]
+        else:
+            pending += [inner for inner in each if isinstance(inner, (dict, list))]
+    return read
 
 
 class RunView:
@@ -251,4 +305,4 @@ def json_text(value: Any, *, bare: bool = False) -> msgspec.Raw | None:
 
 def storage_id(text: str) -> str:
     """Make an opaque id."""
-    return base64.b64encode(text.encode()).decode()
+    return base64.b64encode(utf8(text)).decode()

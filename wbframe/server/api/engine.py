@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -9,10 +10,19 @@ from typing import TYPE_CHECKING, Any
 import graphql
 import msgspec
 
+from wbframe.server.api.limits import (
+    MOST_CHARACTERS,
+    MOST_TOKENS,
+    Effort,
+    TooMuchError,
+    check_document,
+    check_text,
+)
 from wbframe.server.api.resolve import RESOLVERS, Context, ForbiddenError
 from wbframe.server.api.schema import NESTED_ROWS, Features, sdl
 from wbframe.server.files.links import Links
 from wbframe.server.projects.cache import Kept
+from wbframe.server.projects.wire import JSONTextError, decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +32,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Engine", "Question"]
 
+# The name of an operation, as far as it can be told without parsing.
+_NAMED = re.compile(r"\b(?:query|mutation|subscription)\s+([_A-Za-z]\w*)", re.ASCII)
 _DOCUMENTS_KEPT = 256
+_CHARACTERS_KEPT = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +63,7 @@ class _Prepared:
     document: graphql.DocumentNode | None
     operation: str
     errors: tuple[Any, ...]
+    status: int = 400
 
 
 class Engine:
@@ -87,15 +101,22 @@ class Engine:
         self.differing = differing
         self.features = features or Features()
         self.links = Links(gets=self.features.url_gets, shuffled=self.features.shuffled_urls)
-        self._context = Context(catalog, self.features, self.links)
         self._schema = _schema(self.features, differing)
-        self._prepared: Kept[_Prepared] = Kept(_DOCUMENTS_KEPT)
+        self._prepared: Kept[_Prepared] = Kept(_DOCUMENTS_KEPT, weight=_CHARACTERS_KEPT)
 
-    def read(self, body: bytes) -> Question | None:
-        """Read a request body; None when it is no GraphQL request in JSON."""
+    def read(self, body: bytes, *, prepare: bool = True) -> Question | None:
+        """Read a request body; None when it is no GraphQL request in JSON.
+
+        Parameters
+        ----------
+        body
+            As it came.
+        prepare
+            Whether its document is parsed; not for those who may not ask.
+        """
         try:
-            read = msgspec.json.decode(body)
-        except msgspec.DecodeError:
+            read = decode(body)
+        except JSONTextError:
             return None
         document = read.get("query") if isinstance(read, dict) else None
         if not isinstance(document, str):
@@ -104,7 +125,10 @@ class Engine:
         variables = {} if variables is None else variables
         if not isinstance(variables, dict):
             return None
-        return Question(document, variables, self._prepare(document).operation)
+        if prepare:
+            return Question(document, variables, self._prepare(document).operation)
+        named = _NAMED.search(document)
+        return Question(document, variables, named[1] if named else "")
 
     def answer(self, question: Question | None) -> Answer:
         """Answer what `read` gave.
@@ -113,28 +137,32 @@ class Engine:
         -------
         Answer
             Status 200 with ``data`` (beside ``errors``, if some field failed), 400 for a request
-            or a document that cannot be used, 403 for a project that may not be read.
+            or a document that cannot be used, 403 for a project that may not be read, 413 for what
+            costs too much.
         """
         if question is None:
             return _refusal(400, ["the body is no GraphQL request in JSON"])
         prepared = self._prepare(question.document)
         if prepared.document is None or prepared.errors:
-            return _refusal(400, [error.formatted for error in prepared.errors])
+            return _refusal(prepared.status, [error.formatted for error in prepared.errors])
         result = graphql.execute_sync(
             self._schema,
             prepared.document,
-            context_value=self._context,
+            context_value=Context(self.catalog, self.features, self.links, Effort()),
             variable_values=question.variables,
         )
         errors = result.errors or []
         if any(isinstance(error.original_error, ForbiddenError) for error in errors):
             return _refusal(403, [error.formatted for error in errors])
+        costly = [each for each in errors if isinstance(each.original_error, TooMuchError)]
+        if costly:
+            return _refusal(413, [costly[0].formatted])
         if result.data is None and not any(error.path for error in errors):
             return _refusal(400, [error.formatted for error in errors])
         answer: dict[str, Any] = {"data": result.data}
         if errors:
             answer = {"errors": [error.formatted for error in errors], **answer}
-        return Answer(200, msgspec.json.encode(answer))
+        return Answer(200, _encoded(answer))
 
     def document(self, question: Question | None) -> graphql.DocumentNode | None:
         """Give the parsed document of a question; None where it cannot be parsed."""
@@ -142,14 +170,20 @@ class Engine:
 
     def _prepare(self, text: str) -> _Prepared:
         """Parse and validate a document; kept for the next request."""
-        return self._prepared.get(text, lambda: self._prepare_afresh(text))
+        if len(text) > MOST_CHARACTERS:  # not kept
+            return self._prepare_afresh(text)
+        return self._prepared.get(text, lambda: self._prepare_afresh(text), weight=len(text))
 
     def _prepare_afresh(self, text: str) -> _Prepared:
         """Parse and validate a document."""
         try:
-            document = graphql.parse(text, no_location=False)
+            check_text(text)
+            document = graphql.parse(text, no_location=False, max_tokens=MOST_TOKENS)
+            check_document(document)
         except graphql.GraphQLSyntaxError as error:
             return _Prepared(None, "", (error,))
+        except TooMuchError as error:
+            return _Prepared(None, "", (graphql.GraphQLError(str(error)),), 413)
         operations = [
             each
             for each in document.definitions
@@ -165,7 +199,27 @@ class Engine:
 def _refusal(status: int, errors: list[Any]) -> Answer:
     """Answer with errors alone."""
     listed = [{"message": error} if isinstance(error, str) else error for error in errors]
-    return Answer(status, msgspec.json.encode({"errors": listed}))
+    return Answer(status, encode({"errors": listed}))
+
+
+def _encoded(answer: Any) -> bytes:
+    """Encode an answer, parts of which are encoded."""
+    try:
+        return msgspec.json.encode(answer)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_escaped(answer))
+
+
+def _escaped(value: Any) -> Any:
+    """Encode what holds texts that are no UTF-8, by itself."""
+    if isinstance(value, str) and not value.isascii():
+        return msgspec.Raw(encode(value))
+    if isinstance(value, dict):
+        parts = [
+            encode(key) + b":" + msgspec.json.encode(_escaped(each)) for key, each in value.items()
+        ]
+        return msgspec.Raw(b"{%b}" % b",".join(parts))
+    return [_escaped(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 @lru_cache(maxsize=16)

@@ -7,13 +7,15 @@ it is unknown.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from datetime import datetime, timedelta, timezone
 from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from wbframe.core.filters import (
     OPERATORS,
@@ -22,22 +24,27 @@ from wbframe.core.filters import (
     Filter,
     Given,
     Or,
-    compiled,
     parse,
     server_name,
 )
+from wbframe.server.projects.wire import decode, shown, without_surrogates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 __all__ = [
     "MISSING",
+    "PatternError",
     "Reading",
     "Truth",
     "all_of",
+    "check_length",
+    "check_patterns",
     "decide",
     "matches",
     "negate",
+    "searched",
+    "size",
     "time_key",
     "unknown_operators",
 ]
@@ -58,6 +65,7 @@ class Missing(Enum):
 MISSING: Final = Missing.MISSING
 """What a lookup gives for a key that a run does not have."""
 
+_LONGEST_PATTERN: Final = 10_000
 _TIMES: Final = frozenset({"createdAt", "heartbeatAt", "updatedAt"})
 _TIME: Final = re.compile(
     r"(\d{4})-(\d\d)(?:-(\d\d)(?:[T ](\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d+))?)?)?)?)?"
@@ -102,7 +110,7 @@ def decide(field: str, value: Any, operator: str, literal: Any, reading: Reading
         positive = "$eq" if operator == "$ne" else "$in"
         return negate(decide(field, value, positive, literal, reading))
     if isinstance(literal, Given):
-        return _extra(field, value, operator, json.loads(literal.text), reading)
+        return _extra(field, value, operator, literal, reading)
     if value is MISSING:
         value = None
     wanted = literal if operator == "$in" else (literal,)
@@ -113,21 +121,20 @@ def decide(field: str, value: Any, operator: str, literal: Any, reading: Reading
         return None if not found and reading == "sql" and None in wanted else found
     candidates = value if isinstance(value, (list, tuple)) else (value,)
     if operator == "$regex":
-        pattern = compiled(literal)
-        return any(isinstance(each, str) and bool(pattern.search(each)) for each in candidates)
+        return any(isinstance(each, str) and _found(literal, each) for each in candidates)
     return any(_ordered(field, each, operator, literal) for each in candidates)
 
 
-def _extra(field: str, value: Any, operator: str, given: Any, reading: Reading) -> Truth:
+def _extra(field: str, value: Any, operator: str, literal: Given, reading: Reading) -> Truth:
     """Say whether a stored value passes a test that W&B does not document."""
     if operator == "$not":
-        inner = parse({field: given})
-        assert isinstance(inner, Field)
         return negate(
             all_of(
-                decide(field, value, each.operator, each.literal, reading) for each in inner.tests
+                decide(field, value, each.operator, each.literal, reading)
+                for each in _inner(field, literal).tests
             )
         )
+    given = _value(literal)
     if value is MISSING or value is None:
         return None if reading == "sql" else False
     if isinstance(value, str) and isinstance(given, str):
@@ -139,6 +146,103 @@ def _extra(field: str, value: Any, operator: str, given: Any, reading: Reading) 
 _EXTRA: Final = ("$not", "$contains")
 
 
+@lru_cache(maxsize=64)
+def _value(literal: Given) -> Any:
+    """Read what was given."""
+    return decode(literal.text)
+
+
+@lru_cache(maxsize=64)
+def _inner(field: str, literal: Given) -> Field:
+    """Give the tests of a field that stand under ``$not``."""
+    inner = parse({field: _value(literal)})
+    assert isinstance(inner, Field)
+    return inner
+
+
+class PatternError(ValueError):
+    """A text is no regular expression of RE2."""
+
+
+def check_length(pattern: str) -> None:
+    """Refuse a regular expression that is too long.
+
+    Raises
+    ------
+    PatternError
+        It is.
+    """
+    if len(pattern) > _LONGEST_PATTERN:
+        raise PatternError(f"a regular expression has at most {_LONGEST_PATTERN:,} characters")
+
+
+def searched(pattern: str, texts: Sequence[str]) -> list[bool]:
+    """Say in which texts a regular expression is found, as RE2 reads it: in a time that texts and it bound.
+
+    Raises
+    ------
+    PatternError
+        It looks around or refers back, is too long, or is none.
+
+    Examples
+    --------
+    >>> searched("^(a+)+$", ["aaa", "a" * 5000 + "!"])
+    [True, False]
+    """
+    check_length(pattern)
+    # An empty text behind the others, since nothing is checked where nothing is searched.
+    asked = pa.array([without_surrogates(each) for each in (*texts, "")], pa.string())
+    try:
+        found = pc.match_substring_regex(asked, without_surrogates(pattern))
+    except pa.ArrowInvalid as error:
+        raise PatternError(shown(str(error).removeprefix("Invalid regular expression: "))) from None
+    return found.to_pylist()[:-1]  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=1 << 15)
+def _found(pattern: str, text: str) -> bool:
+    """Search one text."""
+    return searched(pattern, [text])[0]
+
+
+def _tests(filter: Filter) -> Iterator[tuple[str, str, Any]]:  # noqa: A002 - the word of the protocol
+    """Give each test of a filter, those under ``$not`` too: the field, the operator and the literal."""
+    if not isinstance(filter, Field):
+        for each in filter.operands:
+            yield from _tests(each)
+    elif filter.name == "$not":
+        yield from _tests(_negated(filter.tests[0].literal))
+    else:
+        for test in filter.tests:
+            if test.operator == "$not" and isinstance(test.literal, Given):
+                yield from _tests(_inner(filter.name, test.literal))
+            else:
+                yield filter.name, test.operator, test.literal
+
+
+def check_patterns(filter: Filter) -> None:  # noqa: A002 - as above
+    """Refuse a filter that has a regular expression which RE2 does not read.
+
+    Raises
+    ------
+    PatternError
+        It has one.
+    """
+    for field, operator, literal in _tests(filter):
+        if operator == "$regex":
+            try:
+                searched(literal, [])
+            except PatternError as error:
+                raise PatternError(
+                    f"`$regex` on `{field}` is no regular expression: {error} in {literal!r:.80}."
+                ) from None
+
+
+def size(filter: Filter) -> int:  # noqa: A002 - as above
+    """Count what a run is compared with at the most."""
+    return sum(len(each) if isinstance(each, tuple) else 1 for _, _, each in _tests(filter)) or 1
+
+
 def unknown_operators(filter: Filter) -> list[str]:  # noqa: A002 - the word of the protocol
     """Name the operators of a filter that this server does not have."""
     if not isinstance(filter, Field):
@@ -146,14 +250,14 @@ def unknown_operators(filter: Filter) -> list[str]:  # noqa: A002 - the word of 
     known = (*OPERATORS, *_EXTRA)
     names = [each.operator for each in filter.tests if each.operator not in known]
     if filter.name == "$not":
-        return [*names, *unknown_operators(_negated(filter))]
+        return [*names, *unknown_operators(_negated(filter.tests[0].literal))]
     return [filter.name, *names] if filter.name.startswith("$") else names
 
 
-def _negated(filter: Field) -> Filter:  # noqa: A002 - as above
+@lru_cache(maxsize=64)
+def _negated(literal: Any) -> Filter:
     """Give the filter that stands under ``$not``."""
-    [test] = filter.tests
-    return parse(json.loads(test.literal.text) if isinstance(test.literal, Given) else {})
+    return parse(_value(literal) if isinstance(literal, Given) else {})
 
 
 def _equals(field: str, value: Any, literal: Any) -> bool:
@@ -277,7 +381,7 @@ def _truth(
 ) -> Truth:
     """Evaluate a filter; None is unknown."""
     if isinstance(filter, Field) and filter.name == "$not":
-        return negate(_truth(_negated(filter), lookup, reading))
+        return negate(_truth(_negated(filter.tests[0].literal), lookup, reading))
     if isinstance(filter, Field):
         field = server_name(filter.name)
         value = lookup(field)

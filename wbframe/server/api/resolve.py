@@ -12,6 +12,8 @@ from wbframe.server.api import select
 from wbframe.server.api.buckets import BucketSpec, bucketed_events, bucketed_rows
 from wbframe.server.api.catalog import InputError, json_text, storage_id
 from wbframe.server.api.index import united_keys
+from wbframe.server.api.limits import fields_below
+from wbframe.server.api.matching import PatternError, searched
 from wbframe.server.projects.rows import Spec, SpecError
 from wbframe.server.projects.wire import encode
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from wbframe.server.api.catalog import Catalog, ProjectView, RunView, SweepView
+    from wbframe.server.api.limits import Effort
     from wbframe.server.api.schema import Features
     from wbframe.server.files.links import Links
     from wbframe.server.projects.rows import History
@@ -43,14 +46,18 @@ class Context:
     catalog: Catalog
     features: Features
     links: Links
+    effort: Effort
 
 
-def _connection(items: Sequence[Any], first: int | None, after: str | None) -> dict[str, Any]:
+def _connection(
+    items: Sequence[Any], first: int | None, after: str | None, info: Any
+) -> dict[str, Any]:
     """Answer one page of a list the Relay way."""
     try:
         cut = select.page(items, first, after)
     except select.CursorError as error:
         raise InputError(str(error)) from None
+    info.context.effort.resolve(len(cut.items) * fields_below(info))
     cursors = [select.cursor(index) for index in range(cut.start, cut.stop)]
     return {
         "totalCount": cut.total,
@@ -102,14 +109,15 @@ def _server_info(_source: Any, _info: Any) -> dict[str, Any]:
 
 
 def _run_connection(
-    runs: Sequence[RunView], first: int | None, after: str | None
+    runs: Sequence[RunView], first: int | None, after: str | None, info: Any
 ) -> dict[str, Any]:
     """Answer one page of runs, and the keys of all of them if it is asked for."""
 
-    def history_keys(_info: Any) -> dict[str, Any]:
+    def history_keys(info: Any) -> dict[str, Any]:
+        info.context.effort.look_at(sum(len(each.run.history.keys) for each in runs))
         return united_keys(each.run.key_index for each in runs)
 
-    return {**_connection(runs, first, after), "historyKeys": history_keys, "everyone": runs}
+    return {**_connection(runs, first, after, info), "historyKeys": history_keys, "everyone": runs}
 
 
 def _project(
@@ -137,24 +145,25 @@ def _projects(
     catalog: Catalog = info.context.catalog
     entity = entityName or catalog.entity
     mine = [view for view in catalog.views.values() if view.project.entity == entity]
-    return _connection(mine, first, after)
+    return _connection(mine, first, after, info)
 
 
 def _runs(
     view: ProjectView,
-    _info: Any,
+    info: Any,
     filters: str | None = None,
     order: str | None = None,
     first: int | None = None,
     after: str | None = None,
 ) -> dict[str, Any]:
     """List the runs of a project."""
-    return _run_connection(view.catalog.select(view, filters, order), first, after)
+    runs = view.catalog.select(view, filters, order, effort=info.context.effort)
+    return _run_connection(runs, first, after, info)
 
 
 def _sweep_runs(
     source: SweepView,
-    _info: Any,
+    info: Any,
     filters: str | None = None,
     order: str | None = None,
     first: int | None = None,
@@ -162,42 +171,54 @@ def _sweep_runs(
 ) -> dict[str, Any]:
     """List the runs of a sweep."""
     view = source.view
-    runs = view.catalog.select(view, filters, order, source.sweep.name)
-    return _run_connection(runs, first, after)
+    runs = view.catalog.select(view, filters, order, source.sweep.name, effort=info.context.effort)
+    return _run_connection(runs, first, after, info)
 
 
 def _fields(
     view: ProjectView,
-    _info: Any,
+    info: Any,
     first: int | None = None,
     after: str | None = None,
     pattern: str | None = None,
 ) -> dict[str, Any]:
     """List the config and summary keys whose path fits a regular expression."""
-    try:
-        fits = re.compile(pattern or "").search
-    except re.error as error:
-        raise InputError(f"`pattern` is no regular expression: {error}") from None
-    found = [{"path": path, "type": kind} for path, kind in view.fields if fits(path)]
-    return _connection(found, first, after)
+    fields = view.fields
+    if pattern:
+        try:
+            fits = searched(pattern, [path for path, _ in fields])
+        except PatternError as error:
+            raise InputError(f"`pattern` is no regular expression: {error}") from None
+        fields = [field for field, each in zip(fields, fits, strict=True) if each]
+    found = [{"path": path, "type": kind} for path, kind in fields]
+    return _connection(found, first, after, info)
 
 
-def _config(source: RunView, _info: Any, keys: list[str] | None = None) -> msgspec.Raw | None:
+def _given(info: Any, text: msgspec.Raw | None) -> msgspec.Raw | None:
+    """Take in what a text costs that is given."""
+    if text is not None:
+        info.context.effort.give(len(memoryview(text)))
+    return text
+
+
+def _config(source: RunView, info: Any, keys: list[str] | None = None) -> msgspec.Raw | None:
     """Give the config, or its top-level `keys`."""
-    return source.config if keys is None else source.projected(source.wrapped_config, keys)
+    return _given(
+        info, source.config if keys is None else source.projected(source.wrapped_config, keys)
+    )
 
 
-def _summary(source: RunView, _info: Any, keys: list[str] | None = None) -> msgspec.Raw | None:
+def _summary(source: RunView, info: Any, keys: list[str] | None = None) -> msgspec.Raw | None:
     """Give the summary, or its top-level `keys`."""
     if keys is None:
-        return source.summary
-    return source.projected(source.run.summary_metrics, keys)
+        return _given(info, source.summary)
+    return _given(info, source.projected(source.run.summary_metrics, keys))
 
 
-def _wandb_config(source: RunView, _info: Any, keys: list[str] | None = None) -> Any:
+def _wandb_config(source: RunView, info: Any, keys: list[str] | None = None) -> Any:
     """Give what stands under ``_wandb`` in the config."""
     stored = source.run.wandb_config
-    return json_text(stored) if keys is None else source.projected(stored, keys)
+    return _given(info, json_text(stored) if keys is None else source.projected(stored, keys))
 
 
 def _samples(samples: int | None) -> int:
@@ -222,32 +243,50 @@ def _history(
     samples: int | None = None,
 ) -> list[str]:
     """Give whole rows."""
-    return _rows(source, info).texts(
+    rows = _rows(source, info)
+    texts = rows.texts(
         min_step=minStep, max_step=maxStep, samples=_samples(samples), bare=source.bare
     )
+    return _given_rows(info, texts)
 
 
-def _events(source: RunView, _info: Any, samples: int | None = None) -> list[str]:
+def _events(source: RunView, info: Any, samples: int | None = None) -> list[str]:
     """Give rows of machine metrics, always fewer than 1000."""
-    return source.run.events.texts(samples=min(_samples(samples), _MOST_EVENTS), bare=source.bare)
+    most = min(_samples(samples), _MOST_EVENTS)
+    return _given_rows(info, source.run.events.texts(samples=most, bare=source.bare))
+
+
+def _given_rows(info: Any, texts: list[str]) -> list[str]:
+    """Take in what the texts of rows cost."""
+    effort: Effort = info.context.effort
+    effort.look_at(len(texts))
+    effort.give(sum(map(len, texts)))
+    return texts
 
 
 def _sampled_history(source: RunView, info: Any, specs: list[str]) -> list[msgspec.Raw]:
     """Give for each spec the rows that hold all of its keys."""
     float_step = source.view.project.float_steps
     history = _rows(source, info)
+    effort: Effort = info.context.effort
+    answers = []
     try:
-        return [
-            msgspec.Raw(history.sample(Spec.parse(spec), float_step=float_step)) for spec in specs
-        ]
+        for spec in specs:
+            effort.look_at(len(history))
+            answers.append(msgspec.Raw(history.sample(Spec.parse(spec), float_step=float_step)))
+            effort.give(len(memoryview(answers[-1])))
     except SpecError as error:
         raise InputError(str(error)) from None
+    return answers
 
 
 def _parquet_history(source: RunView, info: Any, liveKeys: list[str]) -> dict[str, Any]:  # noqa: N803
     """Give fresh addresses of the exported files, and the rows that are live."""
     context: Context = info.context
+    context.effort.look_at(len(source.export.live))
+    context.effort.resolve(len(source.files))
     rows = source.run.history.objects(source.export.live, liveKeys)
+    context.effort.give(sum(map(len, rows)))
     live = None if context.features.live_data == "null" else [msgspec.Raw(row) for row in rows]
     return {"parquetUrls": context.links.sign(source.files), "liveData": live}
 
@@ -261,21 +300,23 @@ def _bucketed_history(source: RunView, info: Any, specs: list[str]) -> list[Any]
             spec = BucketSpec.parse(text)
         except SpecError as error:
             raise InputError(str(error)) from None
+        info.context.effort.look_at(len(run.events if spec.is_system else run.history))
         found = (
             bucketed_events(run.events, spec)
             if spec.is_system
             else bucketed_rows(run.history, spec)
         )
         answer = encode(found)
+        info.context.effort.give(len(answer))
         as_text = info.context.features.buckets_as_text
         answers.append(answer.decode() if as_text else msgspec.Raw(answer))
     return answers
 
 
-def _tail(history: History, *, bare: bool) -> str:
+def _tail(history: History, info: Any, *, bare: bool) -> str:
     """Give the last rows as a JSON list of JSON texts."""
     rows = [history.text(index, bare=bare) for index in range(len(history))[-_TAIL:]]
-    return msgspec.json.encode(rows).decode()
+    return msgspec.json.encode(_given_rows(info, rows)).decode()
 
 
 def _run_info(source: RunView, _info: Any) -> Mapping[str, Any] | None:
@@ -283,9 +324,20 @@ def _run_info(source: RunView, _info: Any) -> Mapping[str, Any] | None:
     return source.run.run_info
 
 
-def _no_rows(_source: Any, _info: Any, **_arguments: Any) -> dict[str, Any]:
+def _no_rows(_source: Any, info: Any, **_arguments: Any) -> dict[str, Any]:
     """Answer an empty list."""
-    return _connection((), None, None)
+    return _connection((), None, None, info)
+
+
+def _run_count(view: ProjectView, info: Any, filters: str | None = None) -> int:
+    """Count the runs that fit a filter."""
+    return len(view.catalog.select(view, filters, None, effort=info.context.effort))
+
+
+def _sweep_run_count(source: SweepView, info: Any) -> int:
+    """Count the runs of a sweep."""
+    view = source.view
+    return len(view.catalog.select(view, None, None, source.sweep.name, effort=info.context.effort))
 
 
 def _plain(owner: str, *names: str) -> dict[str, Callable[..., Any]]:
@@ -315,12 +367,12 @@ RESOLVERS: dict[str, dict[str, Callable[..., Any]]] = {
         "isBenchmark": lambda _view, _info: False,
         "access": lambda _view, _info: "PRIVATE",
         "user": _viewer,
-        "runCount": lambda view, _info, filters=None: len(view.catalog.select(view, filters, None)),
+        "runCount": _run_count,
         "runs": _runs,
         "run": lambda view, _info, name: view.runs.get(name),
         "totalSweeps": lambda view, _info: len(view.sweeps),
-        "sweeps": lambda view, _info, first=None, after=None, **_rest: _connection(
-            list(view.sweeps.values()), first, after
+        "sweeps": lambda view, info, first=None, after=None, **_rest: _connection(
+            list(view.sweeps.values()), first, after, info
         ),
         "sweep": lambda view, _info, sweepName: view.sweeps.get(sweepName),  # noqa: N803
         "fields": _fields,
@@ -329,9 +381,7 @@ RESOLVERS: dict[str, dict[str, Callable[..., Any]]] = {
         **_plain("sweep", "name", "display_name", "state", "method", "description", "config"),
         **_plain("sweep", "best_loss", "created_at", "updated_at", "run_count_expected"),
         "id": lambda source, _info: storage_id(f"Sweep:v1:{source.sweep.name}"),
-        "runCount": lambda source, _info: len(
-            source.view.catalog.select(source.view, None, None, source.sweep.name)
-        ),
+        "runCount": _sweep_run_count,
         "runs": _sweep_runs,
     },
     "Run": {
@@ -344,13 +394,15 @@ RESOLVERS: dict[str, dict[str, Callable[..., Any]]] = {
         "config": _config,
         "summaryMetrics": _summary,
         "wandbConfig": _wandb_config,
-        "systemMetrics": lambda source, _info: json_text(source.run.last_system_metrics),
-        "historyKeys": lambda source, _info: source.history_keys,
+        "systemMetrics": lambda source, info: _given(
+            info, json_text(source.run.last_system_metrics)
+        ),
+        "historyKeys": lambda source, info: _given(info, source.history_keys),
         "historyLineCount": lambda source, _info: source.run.line_count,
         "eventsLineCount": lambda source, _info: len(source.run.events),
         "logLineCount": lambda _source, _info: 0,
-        "historyTail": lambda source, _info: _tail(source.run.history, bare=source.bare),
-        "eventsTail": lambda source, _info: _tail(source.run.events, bare=source.bare),
+        "historyTail": lambda source, info: _tail(source.run.history, info, bare=source.bare),
+        "eventsTail": lambda source, info: _tail(source.run.events, info, bare=source.bare),
         "updatedAt": lambda source, _info: source.run.updated_at or source.run.heartbeat_at,
         "sweepName": lambda source, _info: source.run.sweep,
         "sweep": lambda source, _info: source.view.sweeps.get(source.run.sweep),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wbframe.server.projects.wire import encode
+from wbframe.server.projects.wire import encode, without_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +67,7 @@ def file_table(history: History, rows: Sequence[int], spelled: FileFormat) -> pa
             arrays = {key: array.cast(pa.float64()) for key, array in arrays.items()}
     else:
         listed = values(history, rows, list(history.keys))
-        arrays = {key: _array(each, spelled) for key, each in listed.items()}
+        arrays = {without_surrogates(key): _array(each, spelled) for key, each in listed.items()}
     if spelled.columns == "own":
         held = _held(history, rows) if made is None else None
         arrays = {
@@ -136,7 +136,7 @@ def _taken(column: pa.ChunkedArray, rows: Sequence[int]) -> pa.ChunkedArray:
 def _held(history: History, rows: Sequence[int]) -> set[str]:
     """Name the keys that some of the rows hold, be it as null."""
     stored = history.rows
-    return set().union(*(json.loads(stored[row]) for row in rows))
+    return {without_surrogates(key) for row in rows for key in json.loads(stored[row])}
 
 
 def _family(value: Any) -> str:
@@ -162,7 +162,8 @@ def _array(column: list[Any], spelled: FileFormat) -> pa.Array:
     if families == {"number"}:
         return _numbers(column, spelled)
     if families == {"string"}:
-        texts = pa.array(column, pa.string())
+        spelt = [None if value is None else without_surrogates(value) for value in column]
+        texts = pa.array(spelt, pa.string())
         return texts.dictionary_encode() if spelled.texts == "dictionary" else texts
     return _objects(column, spelled)
 
@@ -172,7 +173,11 @@ def _numbers(column: list[Any], spelled: FileFormat) -> pa.Array:
     exact = spelled.numbers == "exact"
     if exact and all(value is None or _is_int64(value) for value in column):
         return pa.array(column, pa.int64())
-    return pa.array([None if value is None else float(value) for value in column], pa.float64())
+    try:
+        doubles = [None if value is None else float(value) for value in column]
+    except OverflowError:  # a whole number that no double is near
+        return _json(column)
+    return pa.array(doubles, pa.float64())
 
 
 def _is_int64(value: Any) -> bool:
@@ -201,7 +206,7 @@ def _objects(column: list[Any], spelled: FileFormat) -> pa.Array:
     if spelled.objects == "struct":
         try:
             made = pa.array(column)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError):
             return _json(column)
         if _is_whole(made.type):
             return made

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from wbframe.server.files.columns import parquet
+from wbframe.server.projects.wire import utf8
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -103,14 +104,14 @@ class Links:
 
     def _sign(self, stored: StoredFile, serial: int) -> str:
         """Give one address."""
-        text = f"{stored.path}?{serial}".encode()
+        text = utf8(f"{stored.path}?{serial}")
         sig = hmac.new(_SIGNED_WITH, text, hashlib.sha256).hexdigest()
         with self._lock:
             self._links[sig] = _Link(stored, self._gets)
             if len(self._links) > _LINKS_KEPT:
                 self._links.popitem(last=False)
         expires = 0 if self._gets is None else self._gets
-        return f"{self.base}{quote(stored.path)}?expires={expires}&sig={sig}"
+        return f"{self.base}{quote(utf8(stored.path))}?expires={expires}&sig={sig}"
 
     def use(self, path: str, sig: str) -> StoredFile:
         """Give the file at an address, and count the use.

@@ -7,12 +7,13 @@ import re
 import time
 import zlib
 from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
 from xml.sax.saxutils import escape
 
-from wbframe.log import log_of
-from wbframe.server.faults import StorageRequest
+from wbframe.server.faults import Log, StorageRequest
 from wbframe.server.files.links import Links, RefusedLinkError, Shelf
-from wbframe.server.replies import Reply, injected, send
+from wbframe.server.projects.wire import utf8
+from wbframe.server.replies import Reply, injected, log_failure, send
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from wbframe.server.faults import Faults
+    from wbframe.server.guard import Refusal
 
-__all__ = ["Storage", "cut_out"]
+__all__ = ["Storage", "cut_out", "refused"]
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _XML = "application/xml"
-_log = log_of("server")
 
 
 def cut_out(asked: str | None, size: int) -> range | None:
@@ -84,7 +85,7 @@ class Storage:
         self._shelf = shelf
         self._faults = faults
         self._latency = latency
-        self.requests: list[StorageRequest] = []
+        self.log = Log[StorageRequest]()
 
     async def answer(self, request: web.Request, pool: ThreadPoolExecutor) -> web.StreamResponse:
         """Answer one request, and log it."""
@@ -94,6 +95,7 @@ class Storage:
         if wait > 0:
             await asyncio.sleep(wait)
         asked = request.headers.get("Range")
+        path = _path(request.raw_path)
         if fault and fault.drop:
             reply = Reply(0, b"", {})
         elif fault and fault.replaces:
@@ -104,22 +106,21 @@ class Storage:
         else:
             sig = request.query.get("sig", "")
             reply = await asyncio.get_running_loop().run_in_executor(
-                pool, self._stored, request.path, sig, asked
+                pool, self._stored, path, sig, asked
             )
-        self.requests.append(
-            StorageRequest(
-                method=request.method,
-                path=request.path,
-                range=asked,
-                status=reply.status,
-                bytes=0 if request.method == "HEAD" else len(reply.body),
-                authorization_seen="Authorization" in request.headers,
-                seconds=time.perf_counter() - started,
-                started=started,
-                user_agent=request.headers.get("User-Agent", ""),
-                fault=fault is not None,
-            )
+        logged = StorageRequest(
+            method=request.method,
+            path=path,
+            range=asked,
+            status=reply.status,
+            bytes=0 if request.method == "HEAD" else len(reply.body),
+            authorization_seen="Authorization" in request.headers,
+            seconds=time.perf_counter() - started,
+            started=started,
+            user_agent=request.headers.get("User-Agent", ""),
+            fault=fault is not None,
         )
+        self.log.add(logged, len(request.raw_path))
         return await send(request, reply, fault)
 
     def _stored(self, path: str, sig: str, asked: str | None) -> Reply:
@@ -131,13 +132,13 @@ class Storage:
         try:
             body = memoryview(self._shelf.get(stored))
         except Exception:  # noqa: BLE001 - a server answers, whatever happens
-            _log.exception("an exported file cannot be made")
+            log_failure("an exported file cannot be made")
             return _refusal(500, "InternalError", "the server failed; its log says why")
         size = len(body)
         headers = {
             "Content-Type": "application/octet-stream",
             "Accept-Ranges": "bytes",
-            "ETag": f'"{zlib.crc32(path.encode()):08x}-{size:x}"',
+            "ETag": f'"{zlib.crc32(utf8(path)):08x}-{size:x}"',
         }
         part = cut_out(asked, size)
         if part is None:
@@ -147,6 +148,20 @@ class Storage:
             return Reply(416, refusal.body, {**refusal.headers, "Content-Range": f"bytes */{size}"})
         headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
         return Reply(206, body[part.start : part.stop], headers)
+
+
+def _path(target: str) -> str:
+    """Give the path of a target as it was quoted: aiohttp's has lone surrogates still quoted."""
+    path = unquote_to_bytes(target.partition("?")[0])
+    try:
+        return path.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return path.decode("utf-8", "replace")
+
+
+def refused(refusal: Refusal) -> Reply:
+    """Spell why a request is not heard, as object stores do."""
+    return _refusal(refusal.status, "AccessDenied", refusal.message)
 
 
 def _refusal(status: int, code: str, message: str) -> Reply:

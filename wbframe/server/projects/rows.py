@@ -11,8 +11,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import pyarrow as pa
 
+from wbframe.errors import UsageError
 from wbframe.server.projects.cache import Kept
-from wbframe.server.projects.wire import encode, has_non_finite
+from wbframe.server.projects.wire import (
+    JSONTextError,
+    cells,
+    decode,
+    encode,
+    has_non_finite,
+    whole,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -24,7 +32,6 @@ MOST_SAMPLED = 10_000
 
 _DEFAULT_SAMPLES = 500
 _PICKS_KEPT = 16
-_CELLS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NO_NUMBER = -1.7976931348623157e308
 
 
@@ -127,12 +134,12 @@ class Spec:
             The text is no JSON object, has no ``keys``, or a number in it is none.
         """
         try:
-            fields = json.loads(text)
-        except (TypeError, ValueError):
-            raise SpecError(f"a spec must be JSON text; got {text!r}") from None
+            fields = decode(text)
+        except JSONTextError as error:
+            raise SpecError(f"a spec must be JSON text: {error}; got {text!r:.200}") from None
         keys = fields.get("keys") if isinstance(fields, dict) else None
         if not isinstance(keys, list) or not keys or not all(isinstance(key, str) for key in keys):
-            raise SpecError(f"a spec needs `keys`, a list of names; got {text!r}")
+            raise SpecError(f"a spec needs `keys`, a list of names; got {text!r:.200}")
         samples = cls._whole(fields, "samples")
         if samples is not None and samples < 1:
             raise SpecError(f"`samples` of a spec must be at least 1; got {samples}")
@@ -149,9 +156,10 @@ class Spec:
         value = fields.get(name)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value):
-            raise SpecError(f"`{name}` of a spec must be a whole number; got {value!r}")
-        return int(value)
+        number = whole(value)
+        if number is None:
+            raise SpecError(f"`{name}` of a spec must be a whole number; got {value!r:.80}")
+        return number
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +210,11 @@ class History:
         for row in rows:
             if stepped:
                 step = row.get("_step")
-                step = steps[-1] + 1 if step is None and steps else int(step or 0)
+                step = (steps[-1] + 1 if steps else 0) if step is None else whole(step)
+                if step is None:
+                    raise UsageError(
+                        f"row {len(steps)} has the `_step` {row['_step']!r:.80}; it is a whole number"
+                    )
                 logged.append({**row, "_step": step})
                 steps.append(step)
             else:
@@ -365,11 +377,11 @@ class History:
         stored = self.rows
         for index in rows:
             row = stored[index] if index not in self._odd else self.text(index).encode()
-            cells = _CELLS.decode(row)
+            there = cells(row)
             held = [
-                b"%b:%b%b" % (name, cells[key], b".0" if key == "_step" else b"")
+                b"%b:%b%b" % (name, there[key], b".0" if key == "_step" else b"")
                 for key, name in names
-                if key in cells
+                if key in there
             ]
             if held:
                 found.append(b"{%b}" % b",".join(held))
@@ -406,9 +418,9 @@ class History:
         stored = self.rows
         for index, step in enumerate(self.steps):
             row = stored[index] if index not in self._odd else self.text(index).encode()
-            cells = _CELLS.decode(row)
+            there = cells(row)
             try:
-                rows.append(template % tuple([bytes(cells[key]) for key in keys]))
+                rows.append(template % tuple([bytes(there[key]) for key in keys]))
             except KeyError:
                 continue
             steps.append(step)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from wbframe.errors import UsageError
 from wbframe.server.projects.exports import Export, Exports
 from wbframe.server.projects.rows import History
+from wbframe.server.projects.wire import utf8
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -178,7 +179,7 @@ class Project:
     @property
     def internal_id(self) -> str:
         """A decimal number, the same on every start."""
-        return str(zlib.crc32(self.path.encode()))
+        return str(zlib.crc32(utf8(self.path)))
 
     def run(self, name: str) -> RunRecord:
         """Give the run of a name.

@@ -25,6 +25,7 @@ from wbframe.dropin.run import Run
 from wbframe.dropin.sdk import absent, as_sdk
 from wbframe.errors import AnswerError, ProjectNotFoundError, RunNotFoundError, UsageError
 from wbframe.io.client.credentials import app_url
+from wbframe.io.client.secrets import without_locals
 from wbframe.io.read.outcome import Read
 from wbframe.io.read.paging import Met, list_runs
 from wbframe.io.read.parts import optionally, send_in_parts
@@ -51,6 +52,7 @@ class RunPages(Iterator[Run]):
 
     QUERY: str = RUNS
 
+    @without_locals
     def __init__(
         self,
         client: Any = None,

@@ -1,20 +1,43 @@
-"""Values that must not be seen, and addresses without what is secret in them."""
+"""Values that must not be seen, addresses without what is secret in them, errors that forget what they saw."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import re
-from typing import Any, Generic, NoReturn, TypeVar
+import sys
+import traceback
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar
 
-__all__ = ["Proxies", "Secret", "without_secrets"]
+from wbframe.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "Hidden",
+    "Proxies",
+    "Secret",
+    "forget",
+    "without_locals",
+    "without_secrets",
+    "without_user",
+]
 
 _Held = TypeVar("_Held")
+_Given = ParamSpec("_Given")
 _SHOWN = "***"
-_USER_INFO = re.compile(r"(?<=//)[^/?#\s'\"]*@")
-_QUERY = re.compile(r"\?[^\s'\")>]*")
+_USER_INFO = re.compile(r"(?<=//)[^/?#\s]*@")
+_QUERY = re.compile(r"\?\S*")
+# What ends an address in a text, and is none of its query.
+_BEHIND = "'\")]}>,.;:"
+_SCHEME_AND_USER = re.compile(r"^([a-z][a-z0-9+.-]*://)?.*@", re.IGNORECASE | re.DOTALL)
+# Whose frames may hold what is sent. A program's own, where it is called back, are its own matter.
+_SENDING = frozenset({"wbframe", "requests", "urllib3", "socks", "gql"}) | sys.stdlib_module_names
 
 
 class Secret(Generic[_Held]):
-    """A value that is shown as ``***`` and does not pickle.
+    """A value that is shown as ``***`` and does not pickle; equal to another of the same value.
 
     Examples
     --------
@@ -23,17 +46,42 @@ class Secret(Generic[_Held]):
     (***, '***', True)
     """
 
-    __slots__ = ("_held",)
+    __slots__ = ("_reveal",)
 
     def __init__(self, held: _Held) -> None:
-        self._held = held
+        # Who looks at all that an object holds sees a function.
+        self._reveal: Callable[[], _Held] = lambda: held
 
     def __bool__(self) -> bool:
-        return bool(self._held)
+        return bool(self._reveal())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and bool(self._reveal() == other.reveal())
+
+    def __hash__(self) -> int:
+        return hash(self._reveal())
 
     def reveal(self) -> _Held:
         """Give the value."""
-        return self._held
+        return self._reveal()
+
+    def __repr__(self) -> str:
+        return _SHOWN
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret does not pickle")
+
+
+class Hidden(str):
+    """A text that is sent as it is, by libraries that want a text, and that is shown as ``***``.
+
+    Examples
+    --------
+    >>> {"Authorization": Hidden("Basic YXBpOmtleQ==")}
+    {'Authorization': ***}
+    """
+
+    __slots__ = ()
 
     def __repr__(self) -> str:
         return _SHOWN
@@ -45,11 +93,32 @@ class Secret(Generic[_Held]):
 class Proxies(dict[str, str]):
     """Proxies as `requests` takes them, shown without the passwords in their addresses.
 
+    Parameters
+    ----------
+    given
+        Addresses by scheme, or by scheme and host; None for none at all.
+
+    Raises
+    ------
+    UsageError
+        If they are something else.
+
     Examples
     --------
     >>> Proxies({"https": "http://me:secret@proxy.example:3128"})
     {'https': 'http://proxy.example:3128'}
     """
+
+    def __init__(self, given: Any) -> None:
+        pairs: dict[Any, Any] | None = None
+        with contextlib.suppress(TypeError, ValueError):
+            pairs = dict(given)
+        if pairs is None or not all(map(_is_proxy, pairs, pairs.values())):
+            raise UsageError(
+                "`proxies` must be addresses by scheme, as in {'https': 'http://user:password@host:3128'};"
+                " of a password '/', '?', '#' and '@' are written as %2F, %3F, %23 and %40"
+            )
+        super().__init__({name: each and Hidden(each) for name, each in pairs.items()})
 
     def __repr__(self) -> str:
         return repr(self.bare())
@@ -59,8 +128,32 @@ class Proxies(dict[str, str]):
 
     def bare(self) -> dict[str, str]:
         """Give them without users and passwords."""
-        # `user@host` needs no scheme here.
-        return {name: re.sub(r"(//|^)[^/]*@", r"\1", str(each)) for name, each in self.items()}
+        return {name: each and without_user(each) for name, each in self.items()}
+
+
+def _is_proxy(name: object, address: object) -> bool:
+    """Tell whether it is a proxy as `requests` takes it: an address, without a scheme too, or None."""
+    if not isinstance(name, str) or not isinstance(address, str | None):
+        return False
+    if not address:
+        return True
+    from urllib3.util import parse_url  # noqa: PLC0415 -- most have none
+
+    try:
+        return bool(parse_url(address if "://" in address else f"http://{address}").host)
+    except ValueError:
+        return False
+
+
+def without_user(address: str) -> str:
+    """Take the user and the password off the address of a proxy, which needs no scheme.
+
+    Examples
+    --------
+    >>> without_user("me:secret@proxy.example:3128"), without_user("http://me:s@cret@proxy.example")
+    ('proxy.example:3128', 'http://proxy.example')
+    """
+    return _SCHEME_AND_USER.sub(r"\1", str(address))
 
 
 def without_secrets(text: str) -> str:
@@ -71,4 +164,43 @@ def without_secrets(text: str) -> str:
     >>> without_secrets("no answer from https://me:pass@host.example/file?sig=abc (reset)")
     'no answer from https://host.example/file (reset)'
     """
-    return _QUERY.sub("", _USER_INFO.sub("", text))
+    return _QUERY.sub(_behind, _USER_INFO.sub("", text))
+
+
+def _behind(query: re.Match[str]) -> str:
+    """Give the brackets and quotes behind a query."""
+    return query[0][len(query[0].rstrip(_BEHIND)) :]
+
+
+def forget(error: BaseException) -> None:
+    """Empty the frames of an error, and of all that led to it: crash reports show what their locals are.
+
+    The lines of a traceback stay, and so do frames that have not ended.
+    """
+    met: set[int] = set()
+    pending: list[BaseException | None] = [error]
+    while pending:
+        each = pending.pop()
+        if each is None or id(each) in met:
+            continue
+        met.add(id(each))
+        for frame, _ in traceback.walk_tb(each.__traceback__):
+            if frame.f_globals.get("__name__", "").partition(".")[0] in _SENDING:
+                with contextlib.suppress(RuntimeError):
+                    frame.clear()
+        pending += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
+
+
+def without_locals(function: Callable[_Given, _Held]) -> Callable[_Given, _Held]:
+    """Decorate what takes or handles secrets: errors that leave it forget its arguments and locals."""
+
+    @functools.wraps(function)
+    def called(*given: _Given.args, **named: _Given.kwargs) -> _Held:
+        try:
+            return function(*given, **named)
+        except BaseException as error:
+            del given, named
+            forget(error)
+            raise
+
+    return called

@@ -21,6 +21,7 @@ from wbframe.errors import (
     SampledWarning,
     WbframeError,
 )
+from wbframe.io.client.secrets import forget
 from wbframe.io.read.progress import Hook, ended, hook_of, silent
 from wbframe.report import LeftOut, Progress, ScanReport
 from wbframe.warn import warn
@@ -164,6 +165,8 @@ class Outcome:
         }
         what = ", ".join(report.projects)
         if error is not None:
+            # What was read, and the addresses that it was read from.
+            forget(error)
             ended(self.progress)
         if isinstance(error, WbframeError):
             error.report = report

@@ -148,7 +148,7 @@ class Client(Learned):
             base_url = _only_transport(transport, base_url, api_key)
         self.base_url = find_base_url(base_url)
         shown = None if transport is None else transport.auth or as_it_is
-        self._proxies = None if proxies is None else Proxies(proxies)
+        self._proxies = None if proxies is None else Proxies.checked(proxies)
         self._login = Login(self.base_url, base_url, api_key, self._proxies, shown)
         self.timeout = timeout
         self.concurrency = concurrency

@@ -144,11 +144,11 @@ class Identity:
 
     def _identity(self) -> Secret[str]:
         """Read the identity token."""
-        said = ""
         try:
             identity = Secret(read_file(self.file).decode("ascii").strip())
         except OSError as error:
             said = why(error)
+            said = "" if not identity or is_sent(identity) else "it is no token"
         except UnicodeDecodeError:
             said = "it is no token"
         # Here, since what could not be decoded would be seen in a context.
@@ -190,6 +190,8 @@ class Identity:
                 return content
             failure = of_status(status, response.headers, content)
             if is_retried(status):
+                failure.said = failure.said.replace(identity.reveal(), "***")
+                failure.args = (failure.said,)
                 raise failure
             said = _reason(content).replace(identity.reveal(), "***")
             text = f"the server takes no identity token from {self.file} (HTTP {status}){said}"

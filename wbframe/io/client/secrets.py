@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar
 from wbframe.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 __all__ = [
     "Hidden",
     "Proxies",
     "Secret",
+    "check_proxy",
     "forget",
     "without_locals",
     "without_secrets",
@@ -33,7 +34,9 @@ _QUERY = re.compile(r"\?\S*")
 _BEHIND = "'\")]}>,.;:"
 _SCHEME_AND_USER = re.compile(r"^([a-z][a-z0-9+.-]*://)?.*@", re.IGNORECASE | re.DOTALL)
 # Whose frames may hold what is sent. A program's own, where it is called back, are its own matter.
-_SENDING = frozenset({"wbframe", "requests", "urllib3", "socks", "gql"}) | sys.stdlib_module_names
+_OURS = sys.stdlib_module_names | {
+    "wbframe", "requests", "urllib3", "socks", "gql", "polars", "pandas", "pyarrow", "tenacity",
+}  # fmt: skip
 
 
 class Secret(Generic[_Held]):
@@ -96,12 +99,7 @@ class Proxies(dict[str, str]):
     Parameters
     ----------
     given
-        Addresses by scheme, or by scheme and host; None for none at all.
-
-    Raises
-    ------
-    UsageError
-        If they are something else.
+        Addresses by scheme, or by scheme and host.
 
     Examples
     --------
@@ -109,16 +107,24 @@ class Proxies(dict[str, str]):
     {'https': 'http://proxy.example:3128'}
     """
 
-    def __init__(self, given: Any) -> None:
-        pairs: dict[Any, Any] | None = None
+    def __init__(self, given: Mapping[str, str]) -> None:
+        super().__init__({name: each and Hidden(each) for name, each in given.items()})
+
+    @classmethod
+    def checked(cls, given: Any) -> Proxies:
+        """Take what a caller gives.
+
+        Raises
+        ------
+        UsageError
+            If these are no proxies.
+        """
+        pairs: dict[Any, Any] = {None: given}
         with contextlib.suppress(TypeError, ValueError):
             pairs = dict(given)
-        if pairs is None or not all(map(_is_proxy, pairs, pairs.values())):
-            raise UsageError(
-                "`proxies` must be addresses by scheme, as in {'https': 'http://user:password@host:3128'};"
-                " of a password '/', '?', '#' and '@' are written as %2F, %3F, %23 and %40"
-            )
-        super().__init__({name: each and Hidden(each) for name, each in pairs.items()})
+        for name, each in pairs.items():
+            check_proxy(name, each)
+        return cls(pairs)
 
     def __repr__(self) -> str:
         return repr(self.bare())
@@ -131,18 +137,26 @@ class Proxies(dict[str, str]):
         return {name: each and without_user(each) for name, each in self.items()}
 
 
-def _is_proxy(name: object, address: object) -> bool:
-    """Tell whether it is a proxy as `requests` takes it: an address, without a scheme too, or None."""
-    if not isinstance(name, str) or not isinstance(address, str | None):
-        return False
-    if not address:
-        return True
-    from urllib3.util import parse_url  # noqa: PLC0415 -- most have none
+def check_proxy(name: object, address: object) -> None:
+    """Refuse what is no proxy as `requests` takes it: an address, be it without a scheme, or None for none.
 
-    try:
-        return bool(parse_url(address if "://" in address else f"http://{address}").host)
-    except ValueError:
-        return False
+    Raises
+    ------
+    UsageError
+        If it is none.
+    """
+    if isinstance(name, str) and (address is None or isinstance(address, str)):
+        if not address:
+            return
+        from urllib3.util import parse_url  # noqa: PLC0415 -- most have none
+
+        with contextlib.suppress(ValueError):
+            if parse_url(address if "://" in address else f"http://{address}").host:
+                return
+    raise UsageError(
+        "`proxies`, as HTTPS_PROXY and its like, must be addresses by scheme, as in {'https':"
+        " 'http://user:password@host:3128'}; a password's '/', '?', '#' and '@' are %2F, %3F, %23 and %40"
+    )
 
 
 def without_user(address: str) -> str:
@@ -185,7 +199,7 @@ def forget(error: BaseException) -> None:
             continue
         met.add(id(each))
         for frame, _ in traceback.walk_tb(each.__traceback__):
-            if frame.f_globals.get("__name__", "").partition(".")[0] in _SENDING:
+            if frame.f_globals.get("__name__", "").partition(".")[0] in _OURS:
                 with contextlib.suppress(RuntimeError):
                     frame.clear()
         pending += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]

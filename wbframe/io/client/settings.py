@@ -99,20 +99,22 @@ def read_settings() -> Settings:
     if Path(".wandb").is_dir():
         local = Path(".wandb")
     of_user, of_folder = _section(config / "settings"), _section(local / "settings")
-    usual = _address(of_user, DEFAULT_BASE_URL)
-    here = _address(of_folder, usual)
+    theirs = _address(of_user, DEFAULT_BASE_URL)
+    here = _address(of_folder, theirs)
     keys = {
         at: section["api_key"]
-        for at, section in ((usual, of_user), (here, of_folder))
+        for at, section in ((theirs, of_user), (here, of_folder))
         if section.get("api_key")
     }
+    # What is named in full was chosen, be it by WANDB_DIR; all else is what a folder brings that is walked into.
+    usual = theirs if config.is_absolute() else DEFAULT_BASE_URL
     services = {f"https://{host}" for host in SAAS_HOSTS}
     known = services if usual in services else {usual}
-    # A folder that WANDB_DIR names in full was chosen, not walked into.
-    foreign = here not in known and not local.is_absolute()
+    named_in = local if of_folder.get("base_url") else config
+    foreign = here not in known and not named_in.is_absolute()
     both = {**of_user, **of_folder}
     said = {name: both[name].reveal() for name in ("base_url", "entity", "project") if name in both}
-    return Settings(**said, folder=str(local / "settings") if foreign else None, keys=keys)
+    return Settings(**said, folder=str(named_in / "settings") if foreign else None, keys=keys)
 
 
 def _address(section: Mapping[str, Secret[str]], otherwise: str) -> str:

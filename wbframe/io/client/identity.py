@@ -144,24 +144,28 @@ class Identity:
 
     def _identity(self) -> Secret[str]:
         """Read the identity token."""
-        try:
-            identity = Secret(read_file(self.file).decode("ascii").strip())
-        except OSError as error:
-            said = why(error)
-            said = "" if not identity or is_sent(identity) else "it is no token"
-        except UnicodeDecodeError:
-            said = "it is no token"
-        # Here, since what could not be decoded would be seen in a context.
+        found, said = self._token_in_file()
         if said:
             raise CredentialsError(
                 f"cannot read the identity token in {self.file} (WANDB_IDENTITY_TOKEN_FILE): {said};"
                 " have it written anew, or set WANDB_API_KEY in its place"
             )
-        if not identity:
+        if not found:
             raise CredentialsError(
                 f"the identity token in {self.file} (WANDB_IDENTITY_TOKEN_FILE) is empty; have it written anew"
             )
-        return identity
+        return found
+
+    def _token_in_file(self) -> tuple[Secret[str], str]:
+        """Read the file of the identity token, or say why not; what cannot be decoded is not even a context."""
+        found, said = Secret(""), ""
+        try:
+            found = Secret(read_file(self.file).decode("ascii").strip())
+        except OSError as error:
+            said = why(error)
+        except UnicodeDecodeError:
+            said = "it is no token"
+        return found, said or ("" if is_sent(found) else "it is no token")
 
     def _keep(self, token: Secret[str], ends: datetime) -> None:
         """Write the token to the file that the SDK shares, for its owner alone; who cannot goes without."""

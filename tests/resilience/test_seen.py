@@ -23,7 +23,7 @@ from tests.resilience.seeing import seen_in, seen_of_error, stored
 from wbframe import cli
 from wbframe.errors import CredentialsError, UsageError, WbframeError
 from wbframe.io.client import secrets
-from wbframe.io.client.session import Session
+from wbframe.io.client.session import Session, as_it_is
 from wbframe.polars import read_histories, scan_histories
 from wbframe.server import serve
 
@@ -306,6 +306,18 @@ def test_a_proxy_gets_its_password_and_is_known_without_it(nobody):  # noqa: F81
     shown = manager.proxy_headers["Proxy-Authorization"]
     assert shown == "Basic " + base64.b64encode(f"me:{PASSWORD}".encode()).decode()
     assert heard == [404]
+
+
+def test_no_proxy_of_the_environment_is_asked_along_a_redirect_to_this_machine(
+    guarded, monkeypatch
+):
+    guarded.fail(status=302, headers={"Location": "/elsewhere"})
+    with answering(answer(502)) as proxy, Session(2, 2, guarded.url) as session:
+        monkeypatch.setenv("http_proxy", f"http://{proxy}")
+        assert session.get("http://api.example/").status_code == 502
+        response = session.post(f"{guarded.url}/graphql", auth=as_it_is)
+        assert [each.status_code for each in response.history] == [302]
+        assert response.status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,14 @@ from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 from urllib3 import ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from wbframe.io import threads
-from wbframe.io.client.credentials import is_loopback
 from wbframe.io.client.failures import TooLargeError
-from wbframe.io.client.secrets import Hidden, Proxies, check_proxy, without_user
+from wbframe.io.client.proxies import Proxied, ToProxies
+from wbframe.io.client.secrets import Hidden
 
 if TYPE_CHECKING:
     import threading
@@ -66,28 +65,7 @@ class _SecurePool(HTTPSConnectionPool):
 _POOLS = {"http": _PlainPool, "https": _SecurePool}
 
 
-class _Quiet(HTTPAdapter):
-    """Knows proxies by addresses without passwords: these are headers, which do not show them."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        self._shown: dict[str, dict[str, str]] = {}
-        super().__init__(*args, **options)
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        if proxy.lower().startswith("socks"):
-            # Its password is none of HTTP.
-            return super().proxy_manager_for(Hidden(proxy), **options)
-        bare = without_user(proxy)
-        if bare != proxy:
-            headers = super().proxy_headers(proxy)
-            self._shown[bare] = {name: Hidden(each) for name, each in headers.items()}
-        return super().proxy_manager_for(bare, **options)
-
-    def proxy_headers(self, proxy: str) -> dict[str, str]:
-        return self._shown.get(proxy) or super().proxy_headers(proxy)
-
-
-class _Adapter(_Quiet):
+class _Adapter(ToProxies):
     """Makes such connections."""
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
@@ -120,7 +98,7 @@ class _OneOrigin(DefaultCookiePolicy):
         return _origin(request.get_full_url()) == self._origin and super().set_ok(cookie, request)
 
 
-class Session(requests.Session):
+class Session(Proxied):
     """A session that shows a key to the host it was meant for, and to no other.
 
     Parameters
@@ -144,23 +122,6 @@ class Session(requests.Session):
         if _origin(request.url or "") != self._origin:
             request.headers.pop("Cookie", None)
         return super().send(request, **options)
-
-    def merge_environment_settings(self, url: Any, proxies: Any, *others: Any) -> Any:
-        """Let no proxy of the environment stand between this machine and itself."""
-        given = Proxies(proxies or {})
-        # A copy, since requests adds those of the environment to what it is given.
-        merged = super().merge_environment_settings(url, Proxies(given), *others)
-        if is_loopback(urlsplit(str(url)).hostname or ""):
-            merged["proxies"] = given
-        check_proxy("", requests.utils.select_proxy(str(url), merged["proxies"]))
-        return merged
-
-    def rebuild_proxies(self, prepared_request: Any, proxies: Any) -> Any:
-        """Let none stand there where a request is redirected either."""
-        if is_loopback(urlsplit(prepared_request.url).hostname or ""):
-            return proxies
-        found: Any = super().rebuild_proxies
-        return found(prepared_request, proxies)
 
     def rebuild_auth(
         self, prepared_request: requests.PreparedRequest, response: requests.Response

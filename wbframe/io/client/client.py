@@ -164,7 +164,7 @@ class Client(Learned):
         super().__init__()
         self.begin()
         self._traffic = Traffic()
-        self._transport: RequestsHTTPTransport | None = transport
+        self._transport = None if transport is None else Secret(transport)
         _clients.add(self)
 
     def __repr__(self) -> str:
@@ -203,7 +203,7 @@ class Client(Learned):
         """Make a client of another kind, or with other options, for the same server and key."""
         options = {**self._options(), "clock": self.clock, **instead}
         if self._transport is not None:
-            return kind(**{**options, "base_url": None, "transport": self._transport})
+            return kind(**{**options, "base_url": None, "transport": self._transport.reveal()})
         made = kind(**options)
         made._login = self._login  # noqa: SLF001 -- its own kind
         return made
@@ -415,7 +415,9 @@ class Client(Learned):
         if self._transport is not None:
             from wbframe.io.client.transport import post  # noqa: PLC0415 -- imports gql
 
-            return post(self._transport, session, body, {**options, "timeout": self.timeout})
+            return post(
+                self._transport.reveal(), session, body, {**options, "timeout": self.timeout}
+            )
         headers = {"Content-Type": "application/json", "User-Agent": _AGENT}
         shared = self.http_options()
         options |= {"auth": self._login.auth(self.read, session, shared), "headers": headers}

@@ -10,6 +10,7 @@ import logging
 import pickle
 import socket
 import threading
+import traceback
 import warnings
 from contextlib import contextmanager
 
@@ -537,6 +538,36 @@ def test_of_an_access_token_that_is_kept(token, expires, guarded, nobody, monkey
     assert_nowhere(failing(client.default_entity), of_client(client))
     assert client.default_entity()
     assert_nowhere(of_client(client), caplog.text)
+
+
+# ---------------------------------------------------------------- what a program keeps
+
+
+def test_a_programs_own_frames_keep_what_they_hold(guarded):
+    def told(_):
+        mine = ["of the program"]
+        raise ZeroDivisionError(mine)
+
+    def before():
+        mine = ["of the program"]
+        raise KeyError(mine)
+
+    def read():
+        try:
+            before()
+        except KeyError:
+            read_histories("e/x", samples=None, client=client_for(guarded.url), progress=told)
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        read()
+    held = []
+    for each in (caught.value, caught.value.__context__):
+        frames = [frame for frame, _ in traceback.walk_tb(each.__traceback__)]
+        held += [
+            frame.f_locals["mine"] for frame in frames if frame.f_code.co_name in {"told", "before"}
+        ]
+        assert all(frame.f_lineno for frame in frames)
+    assert held == [["of the program"]] * 2
 
 
 # ---------------------------------------------------------------- what is at rest

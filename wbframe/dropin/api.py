@@ -19,6 +19,7 @@ from wbframe.errors import (
 )
 from wbframe.io.client.client import Client
 from wbframe.io.client.credentials import app_url, find_default
+from wbframe.io.client.secrets import without_locals
 from wbframe.io.read.paging import resolved
 from wbframe.text import shortened
 
@@ -65,6 +66,7 @@ class Api:
     'finished'
     """
 
+    @without_locals
     def __init__(
         self,
         overrides: Mapping[str, Any] | None = None,

@@ -7,13 +7,15 @@ from typing import Any
 
 from wbframe.errors import UsageError
 from wbframe.io.client.client import Client, client_or_default
+from wbframe.io.client.secrets import Secret, without_locals
 
 __all__ = ["client_of"]
 
-_made: dict[tuple[str, str | None], Client] = {}
+_made: dict[tuple[str, Secret[str | None]], Client] = {}
 _made_lock = threading.Lock()
 
 
+@without_locals
 def client_of(given: object, *, service_api: object = None, api_key: str | None = None) -> Client:
     """Give the client for what was passed as one.
 
@@ -50,10 +52,11 @@ def client_of(given: object, *, service_api: object = None, api_key: str | None 
 
 def _made_for(base_url: str, api_key: str | None) -> Client:
     """Give the client of a server and a key, made once."""
+    at = (base_url, Secret(api_key))
     with _made_lock:
-        if (base_url, api_key) not in _made:
-            _made[base_url, api_key] = Client(base_url, api_key)
-        return _made[base_url, api_key]
+        if at not in _made:
+            _made[at] = Client(base_url, api_key)
+        return _made[at]
 
 
 def _server_and_key(given: Any) -> tuple[str, str | None] | None:

@@ -37,6 +37,7 @@ from wbframe.errors import (
     UsageError,
 )
 from wbframe.io.client.credentials import app_url
+from wbframe.io.client.secrets import without_locals
 from wbframe.io.read.filtered import missing_column, tell_of_filters
 from wbframe.io.read.outcome import Read
 from wbframe.io.read.paging import Met, list_runs
@@ -66,6 +67,7 @@ class RunPages(Iterator[Run]):
 
     QUERY: str = RUNS
 
+    @without_locals
     def __init__(
         self,
         client: Any = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import ContextDecorator
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from wbframe.errors import (
     CredentialsError,
@@ -15,13 +15,15 @@ from wbframe.errors import (
     WbframeError,
     did_you_mean,
 )
+from wbframe.io.client.secrets import without_locals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
 
 __all__ = ["WRITTEN", "absent", "as_sdk", "read_only"]
 
+_Callable = TypeVar("_Callable", bound="Callable[..., Any]")
 _REST = "wbframe reads runs and histories only, the rest is in wandb.Api() of the wandb package"
 _WRITING = frozenset(
     {
@@ -91,6 +93,10 @@ def read_only(what: str) -> ReadOnlyError:
 
 class _AsSdk(ContextDecorator):
     """Has what is raised caught by ``except wandb.errors.CommError`` too, where wandb is imported."""
+
+    def __call__(self, function: _Callable) -> _Callable:
+        # Arguments may be keys.
+        return cast("_Callable", without_locals(super().__call__(function)))
 
     def __enter__(self) -> None:
         pass

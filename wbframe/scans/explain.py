@@ -26,6 +26,7 @@ from wbframe.core.protocol.runs import NodeFields
 from wbframe.core.pushdown.reader import is_row_separable
 from wbframe.core.runs.listing import page_size
 from wbframe.errors import UsageError
+from wbframe.io.client.secrets import without_locals
 from wbframe.io.read.buckets import instead_of
 from wbframe.io.read.exports import read_exports
 from wbframe.io.read.histories import ENTRY_FIELDS
@@ -73,6 +74,7 @@ class Explanation:
         return sum(scan.requests or 0 for scan in self.scans)
 
 
+@without_locals
 def explain(frame: pl.LazyFrame) -> Explanation:
     """Say what the wbframe scans of a query will do: what is pushed, what stays here and why, how many requests.
 

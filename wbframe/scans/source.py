@@ -25,6 +25,7 @@ from wbframe.core.pushdown.reader import without_dynamic
 from wbframe.errors import WbframeError, WbframeWarning, remember
 from wbframe.io.client.client import client_or_default
 from wbframe.io.client.reports import ScanName
+from wbframe.io.client.secrets import forget
 from wbframe.scans.frames import ScanFrame, as_ours, line_inside, meet_columns
 from wbframe.scans.probe import probe_of
 from wbframe.scans.stream import promise_histories, promise_runs, stream_histories, stream_runs
@@ -144,6 +145,7 @@ class Source(Generic[_Promise]):
             except (WbframeError, WbframeWarning) as error:
                 # polars makes its own error of what is raised while it finds the schema.
                 remember(error)
+                forget(error)
                 raise
 
     def __call__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wbframe.core.model import RunPath
+
+
+_USER = re.compile(r"(?<=//)[^/]*@")
 
 
 class _LiveRow(msgspec.Struct):
@@ -115,4 +119,4 @@ def file_of(url: str) -> str:
     >>> file_of("https://storage.example/run/h0.parquet?signature=secret")
     'https://storage.example/run/h0.parquet'
     """
-    return url.split("?", 1)[0].split("#", 1)[0]
+    return _USER.sub("", url.split("?", 1)[0].split("#", 1)[0])

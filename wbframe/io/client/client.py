@@ -23,7 +23,7 @@ from wbframe.io.client.login import Login
 from wbframe.io.client.pace import Pace, read_quota
 from wbframe.io.client.reports import Reports
 from wbframe.io.client.retry import Clock, RetryPolicy, Try, persist
-from wbframe.io.client.secrets import Proxies
+from wbframe.io.client.secrets import Proxies, Secret, without_locals
 from wbframe.io.client.session import Session, as_it_is, read_body
 from wbframe.report import Traffic
 
@@ -113,6 +113,7 @@ class Client(Learned):
     <Client http://127.0.0.1:8080>
     """
 
+    @without_locals
     def __init__(
         self,
         base_url: str | None = None,
@@ -147,7 +148,8 @@ class Client(Learned):
             base_url = _only_transport(transport, base_url, api_key)
         self.base_url = find_base_url(base_url)
         shown = None if transport is None else transport.auth or as_it_is
-        self._login = Login(self.base_url, base_url, api_key, proxies, shown)
+        self._proxies = None if proxies is None else Proxies.checked(proxies)
+        self._login = Login(self.base_url, base_url, api_key, self._proxies, shown)
         self.timeout = timeout
         self.concurrency = concurrency
         self.retry = retry or RetryPolicy(seconds=patience)
@@ -157,13 +159,12 @@ class Client(Learned):
         self._entity = entity
         self._project = project
         self._verify = verify
-        self._proxies = Proxies(proxies) if proxies is not None else None
         self._rate = rate
         self._session: Session | None = None
         super().__init__()
         self.begin()
         self._traffic = Traffic()
-        self._transport: RequestsHTTPTransport | None = transport
+        self._transport = None if transport is None else Secret(transport)
         _clients.add(self)
 
     def __repr__(self) -> str:
@@ -202,7 +203,7 @@ class Client(Learned):
         """Make a client of another kind, or with other options, for the same server and key."""
         options = {**self._options(), "clock": self.clock, **instead}
         if self._transport is not None:
-            return kind(**{**options, "base_url": None, "transport": self._transport})
+            return kind(**{**options, "base_url": None, "transport": self._transport.reveal()})
         made = kind(**options)
         made._login = self._login  # noqa: SLF001 -- its own kind
         return made
@@ -275,6 +276,7 @@ class Client(Learned):
         """Find the project for calls without one: argument, ``WANDB_PROJECT``, settings files."""
         return find_default("project", given=self._project)
 
+    @without_locals
     def send(
         self, request: Request, *, splittable: bool = False, turn: Turn | None = None
     ) -> bytes:
@@ -312,6 +314,7 @@ class Client(Learned):
         self.prove(request.features)
         return content
 
+    @without_locals
     def download(self, address: str, *, asked: str) -> bytes:
         """Give what lies at an address that the server named; the key is shown to the server itself only.
 
@@ -412,7 +415,9 @@ class Client(Learned):
         if self._transport is not None:
             from wbframe.io.client.transport import post  # noqa: PLC0415 -- imports gql
 
-            return post(self._transport, session, body, {**options, "timeout": self.timeout})
+            return post(
+                self._transport.reveal(), session, body, {**options, "timeout": self.timeout}
+            )
         headers = {"Content-Type": "application/json", "User-Agent": _AGENT}
         shared = self.http_options()
         options |= {"auth": self._login.auth(self.read, session, shared), "headers": headers}
@@ -437,6 +442,7 @@ class Client(Learned):
         self.decoding = threading.BoundedSemaphore(max(os.cpu_count() or 1, 2))
 
 
+@without_locals
 def client_or_default(given: object) -> Client:
     """Give the client, also that of an `Api`; for None that of the environment, which keeps its connections."""
     if given is not None:
@@ -444,7 +450,7 @@ def client_or_default(given: object) -> Client:
             return client
         raise UsageError(f"`client` must be a wbframe.Client or Api; got {type(given).__name__}")
     base_url = find_base_url(None)
-    at = (base_url, named_by_folder(None), *map(os.environ.get, _NAMES))
+    at = (base_url, named_by_folder(None), *(Secret(os.environ.get(name)) for name in _NAMES))
     with _defaults_lock:
         if at not in _defaults:
             _defaults[at] = Client()
@@ -452,7 +458,7 @@ def client_or_default(given: object) -> Client:
 
 
 _clients: weakref.WeakSet[Client] = weakref.WeakSet()
-_defaults: dict[tuple[str | None, ...], Client] = {}
+_defaults: dict[tuple[object, ...], Client] = {}
 _defaults_lock = threading.Lock()
 
 

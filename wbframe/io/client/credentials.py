@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-import configparser
 import math
-import netrc
 import os
-from dataclasses import dataclass, field
+import re
+import socket
 from ipaddress import ip_address
-from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from wbframe.errors import CredentialsError, MissingKeyError, UsageError
-from wbframe.io.client.secrets import Secret
+from wbframe.io.client.secrets import Secret, without_locals
+from wbframe.io.client.settings import DEFAULT_BASE_URL, netrc_key, netrc_path, read_settings
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+__all__ = [
+    "above_0",
+    "app_places",
+    "app_url",
+    "find_base_url",
+    "find_default",
+    "find_key",
+    "is_loopback",
+    "is_plain",
+    "is_sent",
+    "named_by_folder",
+    "netrc_path",
+    "no_key",
+    "not_for",
+    "read_settings",
+]
 
-DEFAULT_BASE_URL = "https://api.wandb.ai"
-# The SaaS answers at both; netrc may hold its key under either.
-_SAAS_HOSTS = ("api.wandb.ai", "api.forge.coreweave.com")
 _APP_HOSTS = {
     "api.wandb.ai": ("wandb.ai", "www.wandb.ai", "forge.coreweave.com"),
     "api.forge.coreweave.com": ("wandb.ai", "www.wandb.ai", "forge.coreweave.com"),
@@ -32,79 +41,7 @@ _APPS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the settings files of the SDK say; None where they are silent.
-
-    Attributes
-    ----------
-    base_url, entity, project
-        As the SDK reads them.
-    folder
-        The file of the working folder, if it alone names `base_url`: the keys of this machine may be for
-        another server than the one that whoever wrote it meant.
-    keys
-        API keys, each by the address of the server that its own file names.
-    """
-
-    base_url: str | None = None
-    entity: str | None = None
-    project: str | None = None
-    folder: str | None = None
-    keys: Mapping[str, Secret[str]] = field(default_factory=dict)
-
-
-def read_settings() -> Settings:
-    """Read ``~/.config/wandb/settings`` and ``./wandb/settings``; the local file wins.
-
-    Raises
-    ------
-    CredentialsError
-        If one of them cannot be read.
-    """
-    config_dir = os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb"
-    named = os.environ.get("WANDB_DIR") or "."
-    # A part that is absolute replaces what is before it.
-    local = Path(named, "wandb")
-    if Path(".wandb").is_dir():
-        local = Path(".wandb")
-    local /= "settings"
-    of_user = _section(Path(config_dir).expanduser() / "settings")
-    of_folder = _section(local)
-    usual = (of_user.get("base_url") or DEFAULT_BASE_URL).rstrip("/")
-    here = (of_folder.get("base_url") or usual).rstrip("/")
-    keys = {
-        at: Secret(section["api_key"])
-        for at, section in ((usual, of_user), (here, of_folder))
-        if section.get("api_key")
-    }
-    services = {f"https://{host}" for host in _SAAS_HOSTS}
-    known = services if usual in services else {usual}
-    # A folder that WANDB_DIR names in full was chosen, not walked into.
-    foreign = here not in known and not local.is_absolute()
-    both = {**of_user, **of_folder}
-    return Settings(
-        base_url=both.get("base_url"),
-        entity=both.get("entity"),
-        project=both.get("project"),
-        folder=str(local) if foreign else None,
-        keys=keys,
-    )
-
-
-def _section(file: Path) -> dict[str, str]:
-    """Read what a settings file says, if it is there."""
-    # A key or an address may hold `%`.
-    parser = configparser.ConfigParser(interpolation=None)
-    try:
-        parser.read(file, encoding="utf-8")
-    except (configparser.Error, UnicodeDecodeError) as error:
-        raise CredentialsError(
-            f"cannot read the settings file: {str(error).splitlines()[0]}"
-        ) from None  # its text would show lines of the file
-    return dict(parser["default"]) if parser.has_section("default") else {}
-
-
+@without_locals
 def find_base_url(base_url: str | None) -> str:
     """Find the server: argument, ``WANDB_BASE_URL``, settings files, the public service.
 
@@ -116,24 +53,31 @@ def find_base_url(base_url: str | None) -> str:
     found = (
         base_url or os.environ.get("WANDB_BASE_URL") or read_settings().base_url or DEFAULT_BASE_URL
     )
-    wrong = UsageError(
-        "`base_url` must be an address like 'https://api.wandb.ai', without a user, key or query in it"
-    )
-    if not isinstance(found, str):
-        raise wrong
-    found = found.strip().rstrip("/")
-    try:
-        split = urlsplit(found)
-        known = split.scheme in {"http", "https"} and split.hostname and split.port != 0
-    except ValueError:
-        raise wrong from None
-    if not known or "@" in split.netloc or "?" in found or "#" in found:
-        raise wrong
-    if split.hostname == "wandb.ai":
+    found = found.strip().rstrip("/") if isinstance(found, str) else ""
+    if not _is_address(found):
+        raise UsageError(
+            "`base_url` must be an address like 'https://api.wandb.ai', without a user, key or query in it"
+        )
+    if urlsplit(found).hostname == "wandb.ai":
         raise UsageError(
             "`base_url` must name the API host: 'https://api.wandb.ai', not 'https://wandb.ai'"
         )
     return found
+
+
+# No user, no query, and nothing in which one reader of addresses sees another host than the next.
+_ADDRESS = re.compile(
+    r"https?://(\[[0-9a-f:.]+(%[\w.~-]+)?\]|[\w-][\w.-]*)(:[0-9]{1,5})?(/[^\s\x00-\x1f\x7f?#\\]*)?",
+    re.IGNORECASE,
+)
+
+
+def _is_address(text: str) -> bool:
+    """Tell whether a server can be at an address."""
+    try:
+        return bool(_ADDRESS.fullmatch(text)) and urlsplit(text).port != 0
+    except ValueError:
+        return False
 
 
 def named_by_folder(base_url: str | None) -> str | None:
@@ -167,25 +111,32 @@ def find_key(
     """
     host = urlsplit(base_url).netloc
     named = "the `api_key` of the call" if api_key else "WANDB_API_KEY"
-    given = api_key or Secret(os.environ.get("WANDB_API_KEY", ""))
-    if given and folder:
-        raise not_for(host, named, folder)
-    found = given or _netrc_key(host) or read_settings().keys.get(base_url)
+    found: Secret[str] | None = api_key or Secret(os.environ.get("WANDB_API_KEY", ""))
+    made_for_it = False
+    if not found:
+        named = f"the key in {netrc_path()}"
+        found = netrc_key(host)
+        # It names no scheme: whoever wrote it may have meant https.
+        made_for_it = not is_plain(base_url)
+    if not found:
+        found, made_for_it = read_settings().keys.get(base_url), True
     if not found:
         return None
+    if folder and not made_for_it:
+        raise not_for(base_url if is_plain(base_url) else host, named, folder)
     if not isinstance(found.reveal(), str):
         raise CredentialsError(f"the API key must be text; got {type(found.reveal()).__name__}")
     found = Secret(found.reveal().strip())
     if not found:
         raise MissingKeyError(no_key(base_url))
-    if not _is_key(found):
+    if not is_sent(found):
         raise CredentialsError(
             "the API key holds blanks, or characters that no key has; copy it anew"
         )
     return found
 
 
-def _is_key(key: Secret[str]) -> bool:
+def is_sent(key: Secret[str]) -> bool:
     """Tell whether it can be a key: 40 characters, 86 from `wandb_v1_` on, more with a server's prefix, a JWT."""
     # No more than that, since their forms have changed before.
     text = key.reveal()
@@ -208,34 +159,6 @@ def not_for(host: str, named: str, folder: str) -> CredentialsError:
     )
 
 
-def netrc_path() -> Path:
-    """Give the netrc file that holds the keys: ``NETRC``, ``~/.netrc`` or ``~/_netrc``."""
-    named = os.environ.get("NETRC")
-    if named:
-        return Path(named).expanduser()
-    dotted = Path("~/.netrc").expanduser()
-    other = Path("~/_netrc").expanduser()
-    return other if other.exists() and not dotted.exists() else dotted
-
-
-def _netrc_key(host: str) -> Secret[str] | None:
-    """Look the host up in the netrc file."""
-    try:
-        entries = netrc.netrc(netrc_path())
-    except FileNotFoundError:
-        return None
-    except (netrc.NetrcParseError, UnicodeDecodeError, OSError) as error:
-        raise CredentialsError(
-            f"cannot read {netrc_path()}: {type(error).__name__}; mend or remove the file"
-        ) from None
-    for name in _SAAS_HOSTS if host in _SAAS_HOSTS else (host,):
-        # `default` entries of the file are for other programs.
-        found = entries.hosts.get(name)
-        if found and found[2]:
-            return Secret(found[2])
-    return None
-
-
 def find_default(name: str, *, given: str | None = None) -> str | None:
     """Find the default ``entity`` or ``project``: argument, environment, settings files."""
     return (
@@ -248,13 +171,29 @@ def is_loopback(host: str) -> bool:
 
     Examples
     --------
-    >>> [is_loopback(each) for each in ("localhost", "127.0.0.9", "::1", "127.0.0.1.example.org")]
-    [True, True, True, False]
+    >>> [is_loopback(each) for each in ("localhost", "127.0.0.9", "127.1", "::1", "127.0.0.1.example.org")]
+    [True, True, True, True, False]
     """
+    name = host.lower()
+    # Not with a dot behind it, which some resolvers ask the network for.
+    if name == "localhost":
+        return True
     try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
+        # As it is resolved: in fewer parts, in hexadecimal and octal too.
+        packed = socket.inet_aton(name) if _NUMBERS.fullmatch(name) else name
+        address = ip_address(packed)
+    except (ValueError, OSError):
         return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+_NUMBERS = re.compile(r"[0-9a-fx]+(\.[0-9a-fx]+)*")
+
+
+def is_plain(base_url: str) -> bool:
+    """Tell whether what is sent to an address can be read on the way there."""
+    split = urlsplit(base_url)
+    return split.scheme == "http" and not is_loopback(split.hostname or "")
 
 
 def app_places(base_url: str) -> dict[str, str]:

@@ -49,7 +49,7 @@ from wbframe.errors import (
 from wbframe.io.client.secrets import without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = [
     "Failure",
@@ -160,8 +160,17 @@ class Failure(Exception):  # noqa: N818 -- no error before the policy has had it
 # ---------------------------------------------------------------- what came of one try
 
 
-def on_answer(response: requests.Response, content: bytes) -> bytes:
+def on_answer(
+    response: requests.Response, content: bytes, out_of: Callable[[str], str] = str
+) -> bytes:
     """Give an answer of the API that is JSON, and without GraphQL errors that may pass.
+
+    Parameters
+    ----------
+    response, content
+        The answer, and its body.
+    out_of
+        Takes what must not be shown out of messages.
 
     Raises
     ------
@@ -187,6 +196,8 @@ def on_answer(response: requests.Response, content: bytes) -> bytes:
                 again=passing,
                 too_big=too_big,
             )
+        if [out_of(each) for each in messages] != messages:
+            content = out_of(content.decode("utf-8", "replace")).encode()
     return content
 
 

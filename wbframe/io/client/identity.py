@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from wbframe.errors import CredentialsError
+from wbframe.io.client.credentials import is_sent
 from wbframe.io.client.failures import Failure, is_retried, of_status
-from wbframe.io.client.secrets import Secret
+from wbframe.io.client.secrets import Hidden, Secret, without_locals
+from wbframe.io.client.settings import read_file, why
 from wbframe.log import log_of
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ _FILE = "~/.config/wandb/credentials.json"
 _TIME = "%Y-%m-%d %H:%M:%S"
 _EARLY = 300.0  # seconds before its end from which a token is not used any more
 _log = log_of("client")
+_LONGEST = 366 * 86_400.0  # seconds that a token is believed to live
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +69,20 @@ class Identity:
         self._base_url = base_url
         self._lock = threading.Lock()
         self._access: _Access | None = None
-        self._refused: str | None = None
+        self._refused: Secret[str] | None = None
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Show the token."""
         if self._access is not None:
-            request.headers["Authorization"] = f"Bearer {self._access.token.reveal()}"
+            request.headers["Authorization"] = Hidden(f"Bearer {self._access.token.reveal()}")
         return request
 
+    def out_of(self, text: str) -> str:
+        """Take the token out of a text."""
+        access = self._access
+        return text if access is None else text.replace(access.token.reveal(), "***")
+
+    @without_locals
     def renew(self, exchange: Callable[[dict[str, str], Secret[str]], bytes]) -> None:
         """Have a token that does not end soon: the one at hand, the one in the file, or a new one.
 
@@ -97,7 +106,7 @@ class Identity:
         with self._lock:
             again, self._refused = self._refused is None, None
             if again and self._access is not None:
-                self._refused = self._access.token.reveal()
+                self._refused = self._access.token
             self._access = None
         return again
 
@@ -105,19 +114,19 @@ class Identity:
         """Read the token from the file, if one is there that does not end soon, and was not refused."""
         kept: Any = self._known().get(self._base_url)
         try:
-            token = kept["access_token"]
+            token = Secret(kept["access_token"])
             ends = datetime.strptime(f"{kept['expires_at']} +0000", f"{_TIME} %z")
-        except (KeyError, TypeError, ValueError):
+            until = ends - timedelta(seconds=_EARLY)
+        except (KeyError, TypeError, ValueError, OverflowError):
             return None
-        until = ends - timedelta(seconds=_EARLY)
-        usable = isinstance(token, str) and token and token != self._refused and _now() < until
-        return _Access(Secret(token), until) if usable else None
+        usable = _is_token(token) and token != self._refused and _now() < until
+        return _Access(token, until) if usable else None
 
     def _known(self) -> dict[str, Any]:
         """Read all tokens of the file; what is no such file holds none."""
         try:
-            found = json.loads(self.cache.read_bytes())
-        except (OSError, ValueError):
+            found = json.loads(read_file(self.cache))
+        except (OSError, ValueError, RecursionError):
             return {}
         kept = found.get("credentials") if isinstance(found, dict) else None
         return kept if isinstance(kept, dict) else {}
@@ -125,7 +134,7 @@ class Identity:
     def _exchanged(self, exchange: Callable[[dict[str, str], Secret[str]], bytes]) -> _Access:
         """Exchange the identity token, and keep what comes."""
         identity = self._identity()
-        form = {"grant_type": _GRANT, "assertion": identity.reveal()}
+        form = {"grant_type": _GRANT, "assertion": Hidden(identity.reveal())}
         token, seconds = read_exchange(exchange(form, identity))
         ends = _now() + timedelta(seconds=seconds)
         self._refused = None
@@ -135,18 +144,28 @@ class Identity:
 
     def _identity(self) -> Secret[str]:
         """Read the identity token."""
-        try:
-            text = self.file.read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError) as error:
+        found, said = self._token_in_file()
+        if said:
             raise CredentialsError(
-                f"cannot read the identity token in {self.file} (WANDB_IDENTITY_TOKEN_FILE):"
-                f" {type(error).__name__}; have it written anew, or set WANDB_API_KEY in its place"
-            ) from None
-        if not text:
+                f"cannot read the identity token in {self.file} (WANDB_IDENTITY_TOKEN_FILE): {said};"
+                " have it written anew, or set WANDB_API_KEY in its place"
+            )
+        if not found:
             raise CredentialsError(
                 f"the identity token in {self.file} (WANDB_IDENTITY_TOKEN_FILE) is empty; have it written anew"
             )
-        return Secret(text)
+        return found
+
+    def _token_in_file(self) -> tuple[Secret[str], str]:
+        """Read the file of the identity token, or say why not; what cannot be decoded is not even a context."""
+        found, said = Secret(""), ""
+        try:
+            found = Secret(read_file(self.file).decode("ascii").strip())
+        except OSError as error:
+            said = why(error)
+        except UnicodeDecodeError:
+            said = "it is no token"
+        return found, said or ("" if is_sent(found) else "it is no token")
 
     def _keep(self, token: Secret[str], ends: datetime) -> None:
         """Write the token to the file that the SDK shares, for its owner alone; who cannot goes without."""
@@ -175,6 +194,8 @@ class Identity:
                 return content
             failure = of_status(status, response.headers, content)
             if is_retried(status):
+                failure.said = failure.said.replace(identity.reveal(), "***")
+                failure.args = (failure.said,)
                 raise failure
             said = _reason(content).replace(identity.reveal(), "***")
             text = f"the server takes no identity token from {self.file} (HTTP {status}){said}"
@@ -198,22 +219,27 @@ def read_exchange(content: bytes) -> tuple[Secret[str], float]:
     """
     try:
         found = json.loads(content)
-        token, seconds = found["access_token"], float(found["expires_in"])
-    except (ValueError, KeyError, TypeError):
-        token, seconds = None, 0.0
-    if not isinstance(token, str) or not token or not 0 < seconds < math.inf:
+        token, seconds = Secret(found["access_token"]), float(found["expires_in"])
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        token, seconds = Secret(None), 0.0
+    if not _is_token(token) or not 0 < seconds < math.inf:
         raise CredentialsError(
             "the server gave no access token for the identity token; set WANDB_API_KEY, and unset"
             " WANDB_IDENTITY_TOKEN_FILE"
         )
-    return Secret(token), seconds
+    return token, min(seconds, _LONGEST)
+
+
+def _is_token(found: Secret[Any]) -> bool:
+    """Tell whether it is a text that can be sent."""
+    return isinstance(found.reveal(), str) and bool(found) and is_sent(found)
 
 
 def _reason(content: bytes) -> str:
     """Give what a refusal says, on one line."""
     try:
         found = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     if not isinstance(found, dict):
         return ""

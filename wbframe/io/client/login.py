@@ -19,7 +19,7 @@ from wbframe.errors import (
 )
 from wbframe.io.client.credentials import (
     find_key,
-    is_loopback,
+    is_plain,
     named_by_folder,
     no_key,
     not_for,
@@ -27,7 +27,7 @@ from wbframe.io.client.credentials import (
 from wbframe.io.client.failures import Failure, on_answer
 from wbframe.io.client.identity import Identity
 from wbframe.io.client.retry import Try
-from wbframe.io.client.secrets import Proxies, Secret, without_secrets
+from wbframe.io.client.secrets import Hidden, Proxies, Secret, without_user
 from wbframe.io.client.session import as_it_is
 from wbframe.warn import warn
 
@@ -49,9 +49,16 @@ class _Key:
         self.key = key
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        shown = base64.b64encode(f"api:{self.key.reveal()}".encode()).decode()
-        request.headers["Authorization"] = f"Basic {shown}"
+        request.headers["Authorization"] = Hidden(f"Basic {self._encoded()}")
         return request
+
+    def _encoded(self) -> str:
+        """Spell the key as it is sent."""
+        return base64.b64encode(f"api:{self.key.reveal()}".encode()).decode()
+
+    def out_of(self, text: str) -> str:
+        """Take the key out of a text."""
+        return text.replace(self.key.reveal(), "***").replace(self._encoded(), "***")
 
 
 class Login:
@@ -76,15 +83,16 @@ class Login:
         base_url: str,
         given: str | None,
         api_key: str | None,
-        proxies: Mapping[str, str] | None,
+        proxies: Proxies | None,
         auth: Any = None,
     ) -> None:
         self._base_url = base_url
         self._folder = None if auth is not None else named_by_folder(given)
         self._api_key = None if api_key is None else Secret(api_key)
-        self._proxied = Proxies(proxies or {})
+        self._proxied = proxies if proxies is not None else Proxies({})
         self._lost: tuple[str, ...] = ()
-        self._given_auth = self._auth = auth
+        self._given_auth = None if auth is None else Secret(auth)
+        self._auth: Any = None
         self._nobody = self._told = self._refused = False
 
     @property
@@ -141,15 +149,18 @@ class Login:
     def _warn_if_plain(self) -> None:
         """Warn if the key is about to go over a network as it is."""
         split = urlsplit(self._base_url)
-        host = split.hostname or ""
         if split.scheme != "http":
             return
-        proxy = requests.utils.select_proxy(self._base_url, dict(self._proxied))
-        if not is_loopback(host):
-            msg = f"the API key goes to {host} unencrypted; set `base_url` to its https:// address"
+        host, proxy = split.hostname, requests.utils.select_proxy(self._base_url, self._proxied)
+        if is_plain(self._base_url):
+            # Before this machine none of the environment's stands; see `Session`.
+            ours = requests.utils.get_environ_proxies(self._base_url)
+            proxy = proxy or requests.utils.select_proxy(self._base_url, ours)
+            more = f" (the proxy {without_user(proxy)} reads it too)" if proxy else ""
+            msg = f"the API key goes to {host} unencrypted; set `base_url` to its https:// address{more}"
             warn(msg, PlainHttpWarning)
         elif proxy:
-            shown = without_secrets(proxy if "//" in proxy else f"//{proxy}")
+            shown = without_user(proxy if "//" in proxy else f"//{proxy}")
             msg = f"the API key goes to {host} unencrypted, by way of the proxy {shown}; leave out `proxies`"
             warn(msg, PlainHttpWarning)
 
@@ -188,20 +199,26 @@ class Login:
                 )
 
             identity.renew(exchange)
-        return self._auth
+        return self._auth if self._given_auth is None else self._given_auth.reveal()
 
     def on_answer(self, response: requests.Response, content: bytes) -> bytes:
         """Give an answer as `failures.on_answer` does, and say what a refusal means for who asked."""
         try:
-            found = on_answer(response, content)
+            found = on_answer(response, content, self._out_of)
         except Failure as failure:
             self._explain(failure)
+            failure.said = self._out_of(failure.said)
+            failure.args = (failure.said,)
             raise
         if self._nobody and not self._told:
             self._told = True
             msg = f"only what is public is found: {no_key(self._base_url)}"
             warn(msg, NoKeyWarning)
         return found
+
+    def _out_of(self, text: str) -> str:
+        """Take what is shown to the server out of what it says: it may repeat what it was sent."""
+        return self._auth.out_of(text) if isinstance(self._auth, _Key | Identity) else text
 
     def _explain(self, failure: Failure) -> None:
         """Say of a refusal what it means for who asked."""

@@ -12,15 +12,14 @@ from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 from urllib3 import ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from wbframe.io import threads
-from wbframe.io.client.credentials import is_loopback
 from wbframe.io.client.failures import TooLargeError
-from wbframe.io.client.secrets import Proxies
+from wbframe.io.client.proxies import Proxied, ToProxies
+from wbframe.io.client.secrets import Hidden
 
 if TYPE_CHECKING:
     import threading
@@ -66,7 +65,7 @@ class _SecurePool(HTTPSConnectionPool):
 _POOLS = {"http": _PlainPool, "https": _SecurePool}
 
 
-class _Adapter(HTTPAdapter):
+class _Adapter(ToProxies):
     """Makes such connections."""
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
@@ -95,10 +94,11 @@ class _OneOrigin(DefaultCookiePolicy):
         self._origin = origin
 
     def set_ok(self, cookie: Any, request: Any) -> bool:
+        cookie.value = cookie.value and Hidden(cookie.value)
         return _origin(request.get_full_url()) == self._origin and super().set_ok(cookie, request)
 
 
-class Session(requests.Session):
+class Session(Proxied):
     """A session that shows a key to the host it was meant for, and to no other.
 
     Parameters
@@ -122,15 +122,6 @@ class Session(requests.Session):
         if _origin(request.url or "") != self._origin:
             request.headers.pop("Cookie", None)
         return super().send(request, **options)
-
-    def merge_environment_settings(self, url: Any, proxies: Any, *others: Any) -> Any:
-        """Let no proxy of the environment stand between this machine and itself."""
-        given = Proxies(proxies or {})
-        # A copy, since requests adds those of the environment to what it is given.
-        merged = super().merge_environment_settings(url, Proxies(given), *others)
-        if is_loopback(urlsplit(str(url)).hostname or ""):
-            merged["proxies"] = given
-        return merged
 
     def rebuild_auth(
         self, prepared_request: requests.PreparedRequest, response: requests.Response

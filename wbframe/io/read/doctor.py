@@ -56,6 +56,7 @@ from wbframe.errors import (
 )
 from wbframe.io.client.client import Client, client_or_default
 from wbframe.io.client.retry import RetryPolicy, Try
+from wbframe.io.client.secrets import without_locals
 from wbframe.io.read.exports import Storage
 from wbframe.io.read.histories import read_histories
 from wbframe.io.read.outcome import silent
@@ -122,6 +123,7 @@ class _Counting(Client):
             raise SpentError("no more requests")
 
 
+@without_locals
 def doctor(path: str | RunPath, *, client: Client | None = None) -> DoctorReport:
     """Ask a server how it answers what wbframe asks: at most 40 requests, none of which changes anything.
 

@@ -20,6 +20,7 @@ from wbframe.errors import (
     SampledWarning,
     WbframeError,
 )
+from wbframe.io.client.secrets import forget
 from wbframe.io.read.progress import Hook, ended, hook_of, silent
 from wbframe.log import log_of
 from wbframe.report import LeftOut, Progress, ScanReport
@@ -168,6 +169,8 @@ class Outcome:
         }
         what = ", ".join(report.projects)
         if error is not None:
+            # What was read, and the addresses that it was read from.
+            forget(error)
             ended(self.progress)
         if isinstance(error, WbframeError):
             error.report = report

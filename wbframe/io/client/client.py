@@ -16,15 +16,17 @@ from wbframe._version import __version__
 from wbframe.core.protocol.project import VIEWER, viewer_entity
 from wbframe.errors import CredentialsError, UsageError
 from wbframe.io import threads
+from wbframe.io.client.connections import Exchange, Near, exchanging, is_near
 from wbframe.io.client.credentials import above_0, find_base_url, find_default, named_by_folder
-from wbframe.io.client.failures import of_no_answer, on_file, retry_after_seconds
+from wbframe.io.client.failures import is_no_answer, of_no_answer, on_file, retry_after_seconds
 from wbframe.io.client.learned import Learned
 from wbframe.io.client.login import Login
 from wbframe.io.client.pace import Pace, read_quota
+from wbframe.io.client.redirects import host_of
 from wbframe.io.client.reports import Reports
 from wbframe.io.client.retry import Clock, RetryPolicy, Try, persist
 from wbframe.io.client.secrets import Proxies
-from wbframe.io.client.session import Session, as_it_is, read_body
+from wbframe.io.client.session import Session, as_it_is, read_body, read_words
 from wbframe.report import Traffic
 
 if TYPE_CHECKING:
@@ -66,7 +68,9 @@ class Client(Learned):
         Defaults for paths that lack them. Default: ``WANDB_ENTITY`` and ``WANDB_PROJECT``, the settings files;
         for the entity then the viewer's own.
     timeout
-        Seconds that one request may wait for the server. Default: ``WBFRAME_TIMEOUT``, else 60.
+        Seconds that one request may wait for its whole answer, redirects included. While at least 8 KiB a second
+        come it may take up to five times as long, and longer while it is 1 MiB a second. Default:
+        ``WBFRAME_TIMEOUT``, else 60.
     concurrency
         Requests under way at once, at the most: fewer while the server asks for patience.
     retry
@@ -154,6 +158,7 @@ class Client(Learned):
         self.clock = clock or Clock()
         self.largest_answer = largest_answer
         self.reports = Reports()
+        self._near = Near(is_near(host_of(self.base_url)))
         self._entity = entity
         self._project = project
         self._verify = verify
@@ -375,26 +380,27 @@ class Client(Learned):
         threads.check()
         content = b""
         try:
-            response = tried.send()
-            content = read_body(
-                response,
-                most=self.largest_answer,
-                seconds=self.timeout,
-                now=self.clock.now,
-                turn=tried.turn,
-            )
-        except requests.RequestException as error:
-            threads.check()
-            self.count(retried=tried.again)
-            raise of_no_answer(error, self.timeout) from None
-        except Exception:
+            with exchanging(Exchange(self.largest_answer, self._near)):
+                response = tried.send()
+            content = self._content(response, tried.turn)
+        except Exception as error:
             # A connection that was cut may break in any way.
             threads.check()
-            raise
+            if not is_no_answer(error):
+                raise
+            self.count(retried=tried.again)
+            raise of_no_answer(error, self.timeout) from None
         finally:
             threads.use(None)
         self.count(bytes_received=len(content), retried=tried.again)
         return response, content
+
+    def _content(self, response: requests.Response, turn: Turn | None) -> bytes:
+        """Read the body of an answer; of a refusal no more than its words."""
+        shared: dict[str, Any] = {"seconds": self.timeout, "now": self.clock.now}
+        if response.status_code // 100 != 2:  # noqa: PLR2004 -- 2xx
+            return read_words(response, **shared)
+        return read_body(response, most=self.largest_answer, turn=turn, **shared)
 
     def _learn(self, response: requests.Response) -> None:
         """Tell the pace what the server said of it."""

@@ -61,6 +61,7 @@ __all__ = [
     "REDIRECTS",
     "AddressError",
     "Failure",
+    "PackedError",
     "TooLargeError",
     "is_no_answer",
     "is_retried",
@@ -103,6 +104,10 @@ _PASSING = re.compile(
 
 class TooLargeError(requests.RequestException):
     """A body is larger than a client takes."""
+
+
+class PackedError(requests.RequestException):
+    """A body is packed as nobody asked for."""
 
 
 class AddressError(Exception):
@@ -234,7 +239,8 @@ _LASTING = (
     requests.exceptions.InvalidURL,
     requests.exceptions.InvalidSchema,
     requests.exceptions.MissingSchema,
-    requests.exceptions.ContentDecodingError,
+    urllib3.exceptions.LocationValueError,
+    PackedError,
     requests.TooManyRedirects,
     AddressError,
 )
@@ -268,7 +274,7 @@ def _of_no_use(error: Exception) -> Failure:
     advice = "read again, and if it stays so tell who runs the server"
     if isinstance(error, requests.exceptions.InvalidProxyURL):
         kind, advice = ConnectionFailedError, "check `proxies` and the environment"
-    elif isinstance(error, requests.exceptions.ContentDecodingError):
+    elif isinstance(error, PackedError):
         said = f"the answer cannot be unpacked: {said}"
     elif not isinstance(error, requests.TooManyRedirects):
         said = f"the address cannot be asked: {said}"

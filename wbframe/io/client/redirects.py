@@ -11,7 +11,7 @@ from wbframe.io.client.failures import REDIRECTS, AddressError
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["MOST_REDIRECTS", "following", "host_of", "opened", "origin_of"]
+__all__ = ["MOST_REDIRECTS", "following", "host_of", "is_redirect", "opened", "origin_of"]
 
 MOST_REDIRECTS = 5
 _SEE_OTHER, _FOUND, _MOVED = 303, 302, 301
@@ -58,18 +58,21 @@ def host_of(address: str) -> str:
     return opened(address).hostname or ""
 
 
-def following(response: requests.Response) -> requests.PreparedRequest | None:
-    """Give the request that a redirect asks for, with all that the first one showed; None if it is none.
+def is_redirect(response: requests.Response) -> bool:
+    """Tell whether an answer leads elsewhere."""
+    return response.status_code in REDIRECTS and "Location" in response.headers
+
+
+def following(response: requests.Response) -> requests.PreparedRequest:
+    """Give the request that a redirect asks for, with all that the first one showed but cookies.
 
     Raises
     ------
     AddressError
         If it leads nowhere.
     """
-    location = response.headers.get("Location")
-    status, sent = response.status_code, response.request
-    if status not in REDIRECTS or location is None:
-        return None
+    location, sent = response.headers["Location"], response.request
+    status = response.status_code
     try:
         # Headers are latin-1 by the standard, and addresses beyond ASCII are sent as they are.
         target = urljoin(

@@ -16,8 +16,15 @@ import urllib3
 
 from wbframe.io.client.connections import Adapter, exchanging, latest
 from wbframe.io.client.credentials import is_loopback
-from wbframe.io.client.failures import REDIRECTS, TooLargeError
-from wbframe.io.client.redirects import MOST_REDIRECTS, following, host_of, opened, origin_of
+from wbframe.io.client.failures import REDIRECTS, PackedError, TooLargeError
+from wbframe.io.client.redirects import (
+    MOST_REDIRECTS,
+    following,
+    host_of,
+    is_redirect,
+    opened,
+    origin_of,
+)
 from wbframe.io.client.secrets import Proxies
 
 if TYPE_CHECKING:
@@ -108,13 +115,13 @@ class Session(requests.Session):
             exchange.begin(options.get("timeout"))
             while True:
                 response = self._sent(request, exchange, options)
-                after = following(response) if follows else None
-                if after is None:
+                if not (follows and is_redirect(response)):
                     response.history = passed
                     return response
                 # Unread: it may be of any size.
                 response.close()
                 passed.append(response)
+                after = following(response)
                 if len(passed) > MOST_REDIRECTS:
                     raise requests.TooManyRedirects(f"more than {MOST_REDIRECTS} redirects")
                 self.rebuild_auth(after, response)
@@ -239,7 +246,9 @@ def read_words(
     words: list[bytes] = []
     # Its status says enough.
     with suppress(requests.RequestException):
-        for part in _timely(response, _parts(response, _WORDS, None), _WORDS, seconds, now):
+        for part in _timely(
+            response, _parts(response, _WORDS, None, words=True), _WORDS, seconds, now
+        ):
             words.append(part)  # noqa: PERF402 -- what came before it broke off stays
     return b"".join(words)[:_WORDS]
 
@@ -271,15 +280,17 @@ def _timely(
         response.close()
 
 
-def _parts(response: requests.Response, most: int, turn: Turn | None) -> Iterator[bytes]:
+def _parts(
+    response: requests.Response, most: int, turn: Turn | None, *, words: bool = False
+) -> Iterator[bytes]:
     """Read a body in pieces, unpacked; one piece may be above the most."""
     told = response.headers.get("Content-Encoding", "").lower().split(",")
     packings = [each for name in told if (each := name.strip()) not in {"", "identity"}]
     unknown = [each for each in packings if each not in _WINDOWS]
     if unknown or len(packings) > _LAYERS:
         shown = ", ".join(packings[: _LAYERS + 1])[:60]
-        raise requests.exceptions.ContentDecodingError(f"it is packed as {shown!r}")
-    pieces = _pieces(response, most, plain=not packings)
+        raise PackedError(f"it is packed as {shown!r}")
+    pieces = _pieces(response, most, plain=not packings, at_once=words)
     if packings and turn is not None:
         pieces = _held(pieces, turn)
     for packing in reversed(packings):
@@ -295,10 +306,13 @@ def _held(pieces: Iterator[bytes], turn: Turn) -> Iterator[bytes]:
         yield held.popleft()
 
 
-def _pieces(response: requests.Response, most: int, *, plain: bool) -> Iterator[bytes]:
-    """Read a body in pieces as they were sent; one may be above the most."""
+def _pieces(
+    response: requests.Response, most: int, *, plain: bool, at_once: bool
+) -> Iterator[bytes]:
+    """Read a body in pieces as they were sent, large or as soon as they come; one may be above the most."""
     size = 0
-    while piece := response.raw.read(min(_CHUNK, most + 1), decode_content=plain):
+    read = response.raw.read1 if at_once else response.raw.read
+    while piece := read(min(_CHUNK, most + 1), decode_content=plain):
         size += len(piece)
         yield piece
         if size > most:

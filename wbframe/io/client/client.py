@@ -26,7 +26,7 @@ from wbframe.io.client.redirects import host_of
 from wbframe.io.client.reports import Reports
 from wbframe.io.client.retry import Clock, RetryPolicy, Try, persist
 from wbframe.io.client.secrets import Proxies
-from wbframe.io.client.session import Session, as_it_is, read_body, read_words
+from wbframe.io.client.session import Session, as_it_is, read_answer
 from wbframe.report import Traffic
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ _POOL = 32
 _TIMEOUT = 60.0
 _RETRY_SECONDS = 300.0
 _LARGEST_ANSWER = 1 << 30
+# A frame takes about a third of the text that it is made of.
+_ANSWERS_A_READ = 16
 # Each has a default client of its own.
 _NAMES = ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_ENTITY", "WANDB_PROJECT")
 # As the SDK calls itself, which some hosts ask for.
@@ -80,6 +82,9 @@ class Client(Learned):
         ``WBFRAME_REQUESTS_PER_MINUTE``, else as many as the server takes.
     largest_answer
         Bytes of one answer at the most, decompressed; what is larger is an error, and is not held in memory.
+    largest_read
+        Bytes of all answers to one read that gives a frame, decompressed, and of the cells of that frame. What
+        streams is bounded by what it holds. Default: 16 times `largest_answer`.
     verify
         Whether TLS certificates are checked, or the path of a CA bundle.
     proxies
@@ -129,6 +134,7 @@ class Client(Learned):
         retry: RetryPolicy | None = None,
         requests_per_minute: float | None = None,
         largest_answer: int = _LARGEST_ANSWER,
+        largest_read: int | None = None,
         verify: bool | str = True,
         proxies: Mapping[str, str] | None = None,
         transport: RequestsHTTPTransport | None = None,
@@ -137,10 +143,13 @@ class Client(Learned):
         timeout = above_0("timeout", timeout, "WBFRAME_TIMEOUT") or _TIMEOUT
         rate = above_0("requests_per_minute", requests_per_minute, "WBFRAME_REQUESTS_PER_MINUTE")
         patience = above_0("seconds", None, "WBFRAME_RETRY_SECONDS") or _RETRY_SECONDS
-        if not isinstance(largest_answer, int) or largest_answer < 1:
-            raise UsageError(
-                f"`largest_answer` must be in bytes, at least 1; got {largest_answer!r}"
-            )
+        sizes = {
+            "largest_answer": largest_answer,
+            "largest_read": 1 if largest_read is None else largest_read,
+        }
+        for name, size in sizes.items():
+            if not isinstance(size, int) or size < 1:
+                raise UsageError(f"`{name}` must be in bytes, at least 1; got {size!r}")
         if not isinstance(concurrency, int) or concurrency < 1:
             raise UsageError(f"`concurrency` must be a whole number from 1 on; got {concurrency!r}")
         if retry is not None and not isinstance(retry, RetryPolicy):
@@ -148,7 +157,9 @@ class Client(Learned):
                 f"`retry` must be a wbframe.RetryPolicy, as in RetryPolicy(tries=5); got {retry!r}"
             )
         if transport is not None:
-            base_url = _only_transport(transport, base_url, api_key)
+            from wbframe.io.client.transport import only_address  # noqa: PLC0415 -- imports gql
+
+            base_url = only_address(transport, base_url, api_key)
         self.base_url = find_base_url(base_url)
         shown = None if transport is None else transport.auth or as_it_is
         self._login = Login(self.base_url, base_url, api_key, proxies, shown)
@@ -157,6 +168,7 @@ class Client(Learned):
         self.retry = retry or RetryPolicy(seconds=patience)
         self.clock = clock or Clock()
         self.largest_answer = largest_answer
+        self._largest_read = largest_read
         self.reports = Reports()
         self._near = Near(is_near(host_of(self.base_url)))
         self._entity = entity
@@ -199,6 +211,7 @@ class Client(Learned):
             "retry": self.retry,
             "requests_per_minute": self._rate,
             "largest_answer": self.largest_answer,
+            "largest_read": self._largest_read,
             "verify": self._verify,
             "proxies": self._proxies,
         }
@@ -229,6 +242,11 @@ class Client(Learned):
             session, self._session = self._session, None
         if session is not None:
             session.close()
+
+    @property
+    def largest_read(self) -> int:
+        """Bytes of one read at the most."""
+        return self._largest_read or _ANSWERS_A_READ * self.largest_answer
 
     @property
     def last_report(self) -> ScanReport | None:
@@ -382,7 +400,13 @@ class Client(Learned):
         try:
             with exchanging(Exchange(self.largest_answer, self._near)):
                 response = tried.send()
-            content = self._content(response, tried.turn)
+            content = read_answer(
+                response,
+                most=self.largest_answer,
+                seconds=self.timeout,
+                now=self.clock.now,
+                turn=tried.turn,
+            )
         except Exception as error:
             # A connection that was cut may break in any way.
             threads.check()
@@ -394,13 +418,6 @@ class Client(Learned):
             threads.use(None)
         self.count(bytes_received=len(content), retried=tried.again)
         return response, content
-
-    def _content(self, response: requests.Response, turn: Turn | None) -> bytes:
-        """Read the body of an answer; of a refusal no more than its words."""
-        shared: dict[str, Any] = {"seconds": self.timeout, "now": self.clock.now}
-        if response.status_code // 100 != 2:  # noqa: PLR2004 -- 2xx
-            return read_words(response, **shared)
-        return read_body(response, most=self.largest_answer, turn=turn, **shared)
 
     def _learn(self, response: requests.Response) -> None:
         """Tell the pace what the server said of it."""
@@ -479,12 +496,3 @@ def _restore(options: dict[str, Any], login: tuple[Any, ...]) -> Client:
     client = Client(**options)
     client._login.copied(*login)  # noqa: SLF001 -- of the same module
     return client
-
-
-def _only_transport(transport: RequestsHTTPTransport, *others: object) -> str:
-    """Give the address that a transport of gql's is for, which nothing else may name."""
-    from wbframe.io.client.transport import base_url_of  # noqa: PLC0415 -- imports gql
-
-    if any(each is not None for each in others):
-        raise UsageError("`transport` has an address and a key: leave out `base_url` and `api_key`")
-    return base_url_of(transport)

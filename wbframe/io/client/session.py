@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from wbframe.io.client.connections import Exchange
 
-__all__ = ["Session", "Turn", "as_it_is", "read_body", "read_words"]
+__all__ = ["Session", "Turn", "as_it_is", "read_answer", "read_body"]
 
 # Large, since threads take turns at each piece.
 _CHUNK = 1 << 18
@@ -55,6 +55,8 @@ _ANY_RATIO, _RATIO = 32 << 20, 250
 _LENGTH = re.compile(r"[0-9]{1,18}")
 # What is read of a body that says why there is no answer.
 _WORDS = 16 << 10
+# The hundreds of statuses that come with what was asked.
+_FINE = 2
 
 
 class _OneOrigin(DefaultCookiePolicy):
@@ -236,13 +238,24 @@ def read_body(
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def read_words(
-    response: requests.Response, *, seconds: float, now: Callable[[], float] = time.monotonic
-) -> bytes:
-    """Read what an answer says that is none, as far as a few KB and as it comes; of a redirect nothing."""
+def read_answer(response: requests.Response, *, seconds: float, **options: Any) -> bytes:
+    """Do `read_body`; of an answer that is none read what it says, as far as a few KB, of a redirect nothing.
+
+    Raises
+    ------
+    requests.RequestException
+        As `read_body` does.
+    """
+    if response.status_code // 100 == _FINE:
+        return read_body(response, seconds=seconds, **options)
     if response.status_code in REDIRECTS:
         response.close()
         return b""
+    return _words(response, seconds, options["now"])
+
+
+def _words(response: requests.Response, seconds: float, now: Callable[[], float]) -> bytes:
+    """Read what a refusal says, as far as it comes."""
     words: list[bytes] = []
     # Its status says enough.
     with suppress(requests.RequestException):

@@ -27,7 +27,7 @@ class Line:
         self.taken, self.ended, self.sent = taken, ended, 0
 
     def asked(self):
-        """Read a request, its body too; empty where none comes."""
+        """Read a request, head and body; empty where none comes."""
         head = b""
         while b"\r\n\r\n" not in head:
             piece = self.taken.recv(65536)
@@ -39,7 +39,7 @@ class Line:
             if line.startswith(b"content-length:"):
                 while len(body) < int(line.partition(b":")[2]):
                     body += self.taken.recv(65536)
-        return head
+        return head + b"\r\n\r\n" + body
 
     def send(self, content):
         """Send it, all at once."""
@@ -60,7 +60,7 @@ class Line:
 
 
 class Wire:
-    """What listens; `asked` has the head of each request, `lines` its connections."""
+    """What listens; `asked` has each request, `lines` has its connections."""
 
     def __init__(self, script):
         self.script, self.asked, self.lines = script, [], []
@@ -109,7 +109,7 @@ class Wire:
 
 @contextmanager
 def wire(script):
-    """Answer each request by a script of a `Line` and the request's head; one that gives False hangs up."""
+    """Answer each request by a script of a `Line` and the request; one that gives False hangs up."""
     made = Wire(script)
     try:
         yield made

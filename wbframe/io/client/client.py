@@ -400,13 +400,8 @@ class Client(Learned):
         try:
             with exchanging(Exchange(self.largest_answer, self._near)):
                 response = tried.send()
-            content = read_answer(
-                response,
-                most=self.largest_answer,
-                seconds=self.timeout,
-                now=self.clock.now,
-                turn=tried.turn,
-            )
+            most, now, turn = self.largest_answer, self.clock.now, tried.turn
+            content = read_answer(response, most=most, seconds=self.timeout, now=now, turn=turn)
         except Exception as error:
             # A connection that was cut may break in any way.
             threads.check()

@@ -38,7 +38,10 @@ class Line:
         for line in head.lower().split(b"\r\n"):
             if line.startswith(b"content-length:"):
                 while len(body) < int(line.partition(b":")[2]):
-                    body += self.taken.recv(65536)
+                    piece = self.taken.recv(65536)
+                    if not piece:
+                        return b""
+                    body += piece
         return head + b"\r\n\r\n" + body
 
     def send(self, content):
@@ -67,9 +70,12 @@ class Wire:
         self._ended = threading.Event()
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
+        # What makes TLS of a connection.
+        self.wrap = lambda taken: taken
         self.url = f"http://127.0.0.1:{self.port}"
-        self._threads = [threading.Thread(target=self._listen)]
-        self._threads[0].start()
+        self._threads = []
+        self._listener = threading.Thread(target=self._listen)
+        self._listener.start()
 
     def _listen(self):
         while True:
@@ -80,15 +86,14 @@ class Wire:
             if self._ended.is_set():
                 taken.close()
                 return
-            thread = threading.Thread(target=self._talk, args=(taken,))
-            self._threads.append(thread)
-            thread.start()
+            line = Line(self.wrap(taken), self._ended)
+            self.lines.append(line)
+            self._threads.append(threading.Thread(target=self._talk, args=(line,)))
+            self._threads[-1].start()
 
-    def _talk(self, taken):
-        line = Line(taken, self._ended)
-        self.lines.append(line)
+    def _talk(self, line):
         # A client that has had enough cuts the line.
-        with taken, contextlib.suppress(OSError):
+        with line.taken, contextlib.suppress(OSError):
             while head := line.asked():
                 self.asked.append(head)
                 if self.script(line, head) is False:
@@ -99,6 +104,7 @@ class Wire:
         self._ended.set()
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
             pass
+        self._listener.join()
         self._socket.close()
         for line in self.lines:
             with contextlib.suppress(OSError):

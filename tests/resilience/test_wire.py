@@ -108,8 +108,7 @@ def test_what_drips_over_tls_is_no_answer_in_time(monkeypatch):
         line.drip(b"X-A: b\r\n" * 12)
 
     with wire(script) as server:
-        inner = server._talk
-        server._talk = lambda taken: inner(context.wrap_socket(taken, server_side=True))
+        server.wrap = lambda taken: context.wrap_socket(taken, server_side=True)
         url = server.url.replace("http://127.0.0.1", "https://localhost")
         client = asking(url, verify=str(CERTIFICATES / "localhost.pem"))
         with client, pytest.raises(TimedOutError):

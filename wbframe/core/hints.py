@@ -3,6 +3,9 @@
 An index, a count, a last step, a bound, or the words of a refusal may be absent, stale, wrong, or in another
 form. What is absent or cannot be read is unknown, never none. A hint may cost requests; it never costs a row, a
 column, a value, or the read: what came is compared with what was owed, and what is optional is replaced.
+
+Nor is there an end to what a server may make up. What is more than anyone has is an error, before it takes memory
+or time without end.
 """
 
 from __future__ import annotations
@@ -25,12 +28,20 @@ from wbframe.errors import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import msgspec
+
 __all__ = [
+    "MOST_FILES",
+    "MOST_FRUITLESS",
+    "MOST_KEYS",
     "MOST_LOOKED_AT",
+    "MOST_PAGES",
+    "check_keys",
     "is_cap",
     "is_lasting",
     "is_of_request",
     "is_of_size",
+    "more_than",
     "spread",
     "whole",
     "widened",
@@ -39,6 +50,15 @@ __all__ = [
 _Item = TypeVar("_Item")
 # Runs that are looked at where no hint says enough.
 MOST_LOOKED_AT = 20
+# Keys of one run, or of all runs of a read.
+MOST_KEYS = 1_000_000
+# Exported files of one run: W&B writes one for some thousands of rows.
+MOST_FILES = 10_000
+# Pages of one list, and those in a row that bring nothing new though there should be more.
+MOST_PAGES = 100_000
+MOST_FRUITLESS = 3
+# JSON of keys and their counts has ten quotes for each; with so many a key it is not even read.
+_QUOTES_A_KEY = 12
 # Servers were seen to end, or to thin out, lists of rows at 500, 1000 and 2000.
 _ROUND = 500
 # Statuses from here on say that the server failed, rather than that it refuses.
@@ -128,3 +148,37 @@ def is_of_request(error: WbframeError) -> bool:
     if isinstance(error, RateLimitError | ConnectionFailedError | SchemaMismatchError):
         return False
     return isinstance(error, QueryError | AnswerError | RequestError | AccessError)
+
+
+# ---------------------------------------------------------------- more than anyone has
+
+
+def more_than(most: int, what: str, *, asked: str, advice: str) -> AnswerError:
+    """Make the error of a server that gives more than anyone has.
+
+    Examples
+    --------
+    >>> str(more_than(1_000_000, "keys", asked="the fields", advice="name the columns to read"))
+    'could not read the fields: the server gives more than 1,000,000 keys; name the columns to read'
+    """
+    return AnswerError(
+        f"could not read {asked}: the server gives more than {most:,} {what}; {advice}"
+    )
+
+
+def check_keys(raw: bytes | msgspec.Raw, asked: str) -> None:
+    """Check that JSON does not hold more keys than a run can have: read, they take many times its size.
+
+    Raises
+    ------
+    AnswerError
+        If it does.
+
+    Examples
+    --------
+    >>> check_keys(b'{"loss": 0.5}', "the summary of run 'r'")
+    """
+    # This is of every run, and quotes are not counted at once.
+    most = _QUOTES_A_KEY * MOST_KEYS
+    if len(memoryview(raw)) > most and bytes(raw).count(b'"') > most:
+        raise more_than(MOST_KEYS, "keys", asked=asked, advice="leave this run out by a filter")

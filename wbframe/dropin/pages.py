@@ -251,6 +251,8 @@ class RunPages(Iterator[Run]):
         self.objects.extend(new)
         self._meet(first=before is None)
         self._stuck = not new or self.cursor == cursor
+        if self.more:
+            self._met.check(f"the runs of {name_of(self._path)}")
         if self.more and self.cursor == cursor and before is not None:
             raise AnswerError(
                 f"could not read the runs of {name_of(self._path)}: the server repeats the cursor of a page;"

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from wbframe.core.hints import whole
+from wbframe.core.hints import check_keys, whole
 from wbframe.core.model import ENDED
+from wbframe.core.paths import run_of
 from wbframe.core.schema.types import SYSTEM_PREFIXES, merge_index, system_column, type_named
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class RunEntry:
 
 def run_entry(ordinal: int, path: RunPath, node: RunNode) -> RunEntry:
     """Read an entry off a run that was selected with historyKeys; what contradicts itself is unknown."""
+    check_keys(node.history_keys, f"the keys of {run_of(path, node.name)}")
     keys, last_step = _keys_and_step(node.history_keys)
     count = whole(node.history_line_count)
     # A run that has a last step, or keys, has rows; and one that has rows has keys.
@@ -136,6 +138,7 @@ def _keys_and_step(
 
 def parse_keys(history_keys: msgspec.Raw) -> dict[str, Mapping[str, int]] | None:
     """Read historyKeys: logged key -> type -> rows that hold it; None if the server does not say."""
+    check_keys(history_keys, "the logged keys")
     return _keys_and_step(history_keys)[0]
 
 

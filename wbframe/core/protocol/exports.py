@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from wbframe.core.hints import MOST_FILES, more_than
 from wbframe.core.model import STEP
 from wbframe.core.protocol.answers import (
     answered,
@@ -107,6 +108,9 @@ def exports_answer(
                 sorted(int(row.step) for row in history.live_data if row.step is not None)
             )
         urls = sorted(history.parquet_urls or [], key=file_of)
+        if len(urls) > MOST_FILES:
+            advice = "leave this run out, or read it with `samples`"
+            raise more_than(MOST_FILES, "files of one run", asked=request.asked, advice=advice)
         found.append(Export(urls=tuple(map(SignedUrl, urls)), live_steps=steps))
     return found
 

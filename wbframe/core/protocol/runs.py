@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from wbframe.core import filters as flt
-from wbframe.core.hints import whole
+from wbframe.core.hints import MOST_PAGES, whole
 from wbframe.core.paths import name_of
 from wbframe.core.protocol.answers import (
     RAW_NULL,
@@ -380,7 +380,8 @@ def cursors_ahead(listing: Listing, page: Page, most: int | None) -> list[str]:
         return []
     begin, end = _offset(page.cursor) or ("", 0)
     wanted = page.run_count if most is None else min(most, page.run_count)
-    return [_cursor(begin, offset) for offset in range(end, end + wanted - size, size)]
+    # The count may be anything.
+    return [_cursor(begin, at) for at in range(end, end + wanted - size, size)[:MOST_PAGES]]
 
 
 def is_offset(page: Page) -> bool:
@@ -404,7 +405,7 @@ def _offset(cursor: str) -> tuple[str, int] | None:
         text = b64decode(cursor, validate=True).decode()
     except ValueError:
         return None
-    match = re.fullmatch(r"(.*?)(\d+)", text)
+    match = re.fullmatch(r"(.*?)(\d{1,18})", text)
     if match is None or _cursor(match[1], int(match[2])) != cursor:
         return None
     return match[1], int(match[2])

@@ -12,7 +12,7 @@ import polars as pl
 from wbframe.core.decode.cells import UTC_TIME
 from wbframe.core.decode.nested import members, object_of
 from wbframe.core.decode.rows import decode_rows, infer_types
-from wbframe.core.hints import whole
+from wbframe.core.hints import check_keys, whole
 from wbframe.core.paths import name_of
 from wbframe.core.protocol.answers import RAW_NULL, json_object, json_texts
 from wbframe.core.schema.runs import RUN_COLUMNS, RunsSchema
@@ -123,6 +123,7 @@ def run_leaves(
     if node.config != RAW_NULL:
         of_config = f"the config of {where}"
         text = json_texts(node.config, where=of_config)
+        check_keys(text, of_config)
         flat = None if shown else _flat_config(text)
         if flat is not None:
             into.found = flat
@@ -134,6 +135,7 @@ def run_leaves(
     if node.summary_metrics != RAW_NULL:
         of_summary = f"the summary of {where}"
         text = json_texts(node.summary_metrics, where=of_summary)
+        check_keys(text, of_summary)
         summary = json_object(msgspec.Raw(text), where=of_summary)
         hidden = [summary[key] for key in HIDDEN["summary"] & summary.keys()]
         if not (shown and hidden) and text.count(b"{") == 1 + _braces(hidden):

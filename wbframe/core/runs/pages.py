@@ -236,6 +236,13 @@ class GrowingPages:
         if len(self._frames) - self._packed >= _PAGES_A_CHUNK:
             self._pack()
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """The rows and columns of the frame of all pages so far."""
+        if self.index is None:
+            return len(self._waiting), len(self._waiting.names)
+        return sum(frame.height for frame in self._frames), len(self.schema.columns)
+
     def _pack(self) -> None:
         """Make one frame of the last pages, which have the same columns."""
         if last := self._frames[self._packed :]:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from wbframe.core.hints import MOST_KEYS, more_than
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -98,9 +100,17 @@ def is_scalar(types: Types) -> bool:
 
 
 def merge_index(into: Index, more: Mapping[str, Iterable[str]]) -> None:
-    """Add names and types to an index."""
+    """Add names and types to an index.
+
+    Raises
+    ------
+    AnswerError
+        If it comes to more than anyone has.
+    """
     for name, types in more.items():
         into[name] = into.get(name, frozenset()) | frozenset(types)
+    if len(into) > MOST_KEYS:
+        raise more_than(MOST_KEYS, "keys", asked="the columns", advice="name those to read")
 
 
 # ---------------------------------------------------------------- the runs frame

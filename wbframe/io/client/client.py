@@ -16,15 +16,17 @@ from wbframe._version import __version__
 from wbframe.core.protocol.project import VIEWER, viewer_entity
 from wbframe.errors import CredentialsError, UsageError
 from wbframe.io import threads
+from wbframe.io.client.connections import Exchange, Near, exchanging, is_near
 from wbframe.io.client.credentials import above_0, find_base_url, find_default, named_by_folder
-from wbframe.io.client.failures import of_no_answer, on_file, retry_after_seconds
+from wbframe.io.client.failures import is_no_answer, of_no_answer, on_file, retry_after_seconds
 from wbframe.io.client.learned import Learned
 from wbframe.io.client.login import Login
 from wbframe.io.client.pace import Pace, read_quota
+from wbframe.io.client.redirects import host_of
 from wbframe.io.client.reports import Reports
 from wbframe.io.client.retry import Clock, RetryPolicy, Try, persist
 from wbframe.io.client.secrets import Proxies, Secret, without_locals
-from wbframe.io.client.session import Session, as_it_is, read_body
+from wbframe.io.client.session import Session, as_it_is, read_answer
 from wbframe.report import Traffic
 
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ _POOL = 32
 _TIMEOUT = 60.0
 _RETRY_SECONDS = 300.0
 _LARGEST_ANSWER = 1 << 30
+# A frame takes about a third of the text that it is made of.
+_ANSWERS_A_READ = 16
 # Each has a default client of its own.
 _NAMES = ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_ENTITY", "WANDB_PROJECT")
 # As the SDK calls itself, which some hosts ask for.
@@ -66,7 +70,9 @@ class Client(Learned):
         Defaults for paths that lack them. Default: ``WANDB_ENTITY`` and ``WANDB_PROJECT``, the settings files;
         for the entity then the viewer's own.
     timeout
-        Seconds that one request may wait for the server. Default: ``WBFRAME_TIMEOUT``, else 60.
+        Seconds that one request may wait for its whole answer, redirects included. While at least 8 KiB a second
+        come it may take up to five times as long, and longer while it is 1 MiB a second. Default:
+        ``WBFRAME_TIMEOUT``, else 60.
     concurrency
         Requests under way at once, at the most: fewer while the server asks for patience.
     retry
@@ -76,6 +82,9 @@ class Client(Learned):
         ``WBFRAME_REQUESTS_PER_MINUTE``, else as many as the server takes.
     largest_answer
         Bytes of one answer at the most, decompressed; what is larger is an error, and is not held in memory.
+    largest_read
+        Bytes of all answers to one read that gives a frame, decompressed, and of the cells of that frame. What
+        streams is bounded by what it holds. Default: 16 times `largest_answer`.
     verify
         Whether TLS certificates are checked, or the path of a CA bundle.
     proxies
@@ -126,6 +135,7 @@ class Client(Learned):
         retry: RetryPolicy | None = None,
         requests_per_minute: float | None = None,
         largest_answer: int = _LARGEST_ANSWER,
+        largest_read: int | None = None,
         verify: bool | str = True,
         proxies: Mapping[str, str] | None = None,
         transport: RequestsHTTPTransport | None = None,
@@ -134,10 +144,13 @@ class Client(Learned):
         timeout = above_0("timeout", timeout, "WBFRAME_TIMEOUT") or _TIMEOUT
         rate = above_0("requests_per_minute", requests_per_minute, "WBFRAME_REQUESTS_PER_MINUTE")
         patience = above_0("seconds", None, "WBFRAME_RETRY_SECONDS") or _RETRY_SECONDS
-        if not isinstance(largest_answer, int) or largest_answer < 1:
-            raise UsageError(
-                f"`largest_answer` must be in bytes, at least 1; got {largest_answer!r}"
-            )
+        sizes = {
+            "largest_answer": largest_answer,
+            "largest_read": 1 if largest_read is None else largest_read,
+        }
+        for name, size in sizes.items():
+            if not isinstance(size, int) or size < 1:
+                raise UsageError(f"`{name}` must be in bytes, at least 1; got {size!r}")
         if not isinstance(concurrency, int) or concurrency < 1:
             raise UsageError(f"`concurrency` must be a whole number from 1 on; got {concurrency!r}")
         if retry is not None and not isinstance(retry, RetryPolicy):
@@ -145,7 +158,9 @@ class Client(Learned):
                 f"`retry` must be a wbframe.RetryPolicy, as in RetryPolicy(tries=5); got {retry!r}"
             )
         if transport is not None:
-            base_url = _only_transport(transport, base_url, api_key)
+            from wbframe.io.client.transport import only_address  # noqa: PLC0415 -- imports gql
+
+            base_url = only_address(transport, base_url, api_key)
         self.base_url = find_base_url(base_url)
         shown = None if transport is None else transport.auth or as_it_is
         self._proxies = None if proxies is None else Proxies.checked(proxies)
@@ -155,7 +170,9 @@ class Client(Learned):
         self.retry = retry or RetryPolicy(seconds=patience)
         self.clock = clock or Clock()
         self.largest_answer = largest_answer
+        self._largest_read = largest_read
         self.reports = Reports()
+        self._near = Near(is_near(host_of(self.base_url)))
         self._entity = entity
         self._project = project
         self._verify = verify
@@ -195,6 +212,7 @@ class Client(Learned):
             "retry": self.retry,
             "requests_per_minute": self._rate,
             "largest_answer": self.largest_answer,
+            "largest_read": self._largest_read,
             "verify": self._verify,
             "proxies": self._proxies,
         }
@@ -225,6 +243,11 @@ class Client(Learned):
             session, self._session = self._session, None
         if session is not None:
             session.close()
+
+    @property
+    def largest_read(self) -> int:
+        """Bytes of one read at the most."""
+        return self._largest_read or _ANSWERS_A_READ * self.largest_answer
 
     @property
     def last_report(self) -> ScanReport | None:
@@ -378,22 +401,17 @@ class Client(Learned):
         threads.check()
         content = b""
         try:
-            response = tried.send()
-            content = read_body(
-                response,
-                most=self.largest_answer,
-                seconds=self.timeout,
-                now=self.clock.now,
-                turn=tried.turn,
-            )
-        except requests.RequestException as error:
-            threads.check()
-            self.count(retried=tried.again)
-            raise of_no_answer(error, self.timeout) from None
-        except Exception:
+            with exchanging(Exchange(self.largest_answer, self._near)):
+                response = tried.send()
+            most, now, turn = self.largest_answer, self.clock.now, tried.turn
+            content = read_answer(response, most=most, seconds=self.timeout, now=now, turn=turn)
+        except Exception as error:
             # A connection that was cut may break in any way.
             threads.check()
-            raise
+            if not is_no_answer(error):
+                raise
+            self.count(retried=tried.again)
+            raise of_no_answer(error, self.timeout) from None
         finally:
             threads.use(None)
         self.count(bytes_received=len(content), retried=tried.again)
@@ -479,12 +497,3 @@ def _restore(options: dict[str, Any], login: tuple[Any, ...]) -> Client:
     client = Client(**options)
     client._login.copied(*login)  # noqa: SLF001 -- of the same module
     return client
-
-
-def _only_transport(transport: RequestsHTTPTransport, *others: object) -> str:
-    """Give the address that a transport of gql's is for, which nothing else may name."""
-    from wbframe.io.client.transport import base_url_of  # noqa: PLC0415 -- imports gql
-
-    if any(each is not None for each in others):
-        raise UsageError("`transport` has an address and a key: leave out `base_url` and `api_key`")
-    return base_url_of(transport)

@@ -17,6 +17,9 @@ GraphQL errors: "internal", "unavailable", "try again" sent again, also with sta
 other GraphQL errors                                   an error at once
 400, 401, 403, 404, 409, 422, 501, other 4xx           an error at once
 3xx                                                    an error at once; the key goes to no other host
+an address that cannot be asked, or is of this machine an error at once
+more than five redirects of a file                     an error at once
+a body that is packed as nobody asked for              an error at once
 a body above the client's `largest_answer`             halved; an error once it is of one run and one key
 an answer that is JSON, and not what the protocol says an error at once
 =====================================================  ==========================================================
@@ -25,14 +28,17 @@ an answer that is JSON, and not what the protocol says an error at once
 from __future__ import annotations
 
 import email.utils
+import http.client
 import math
 import re
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
 import requests
+import urllib3
 
 from wbframe.core.protocol.answers import all_said, error_messages, messages_of
 from wbframe.errors import (
@@ -52,8 +58,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 __all__ = [
+    "REDIRECTS",
+    "AddressError",
     "Failure",
+    "PackedError",
     "TooLargeError",
+    "is_no_answer",
     "is_retried",
     "of_file",
     "of_no_answer",
@@ -66,6 +76,7 @@ __all__ = [
 ]
 
 _MESSAGE = 500
+_SINCE_1970 = 1e9
 _ASK_LESS = "ask for fewer keys, runs or samples"
 _LATER = "try again later, or wait longer with `retry=wbframe.RetryPolicy(...)`"
 _NETWORK = "check the address and the network, or give a larger `timeout`"
@@ -78,7 +89,7 @@ _SERVER_ERROR, _NOT_IMPLEMENTED = 500, 501
 _TOO_BIG = frozenset({413, 500, 504})
 # Tries of a request of which the server says what is wrong with it, be it with 500.
 _TOLD = 2
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SLOW = re.compile(r"deadline exceeded|timed?[ -]?out", re.IGNORECASE)
 _LARGE = re.compile(
     r"too (large|big|complex|many|deep|long)|exceed|cost limit|complexity|\b(max|maximum|at most)\b",
@@ -93,6 +104,14 @@ _PASSING = re.compile(
 
 class TooLargeError(requests.RequestException):
     """A body is larger than a client takes."""
+
+
+class PackedError(requests.RequestException):
+    """A body is packed as nobody asked for."""
+
+
+class AddressError(Exception):
+    """An address that a server named is one of which nothing can ever come, or may not be asked."""
 
 
 class Failure(Exception):  # noqa: N818 -- no error before the policy has had its say
@@ -217,8 +236,33 @@ def on_file(response: requests.Response, content: bytes) -> bytes:
 # ---------------------------------------------------------------- descriptions
 
 
-def of_no_answer(error: requests.RequestException, timeout: float) -> Failure:
-    """Describe a request that got no whole answer."""
+# What libraries raise of an answer that is none: of addresses, lengths, chunks, names, and connections.
+_RAW = (OSError, ValueError, http.client.HTTPException, urllib3.exceptions.HTTPError, AddressError)
+
+
+def is_no_answer(error: Exception) -> bool:
+    """Tell whether an error says that a request got no whole answer, be it in another library's words."""
+    return isinstance(error, _RAW) and not isinstance(error, WbframeError)
+
+
+# What an address, or the way that an answer is packed, says again the next time.
+_LASTING = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.MissingSchema,
+    urllib3.exceptions.LocationValueError,
+    PackedError,
+    requests.TooManyRedirects,
+    AddressError,
+)
+
+
+def of_no_answer(error: Exception, timeout: float) -> Failure:
+    """Describe a request that got no whole answer, whatever was raised."""
+    if isinstance(error, _LASTING):
+        return _of_no_use(error)
+    if not isinstance(error, requests.RequestException):
+        error = requests.ConnectionError(error)
     reason, error = _reason(error), _stripped(error)
     if isinstance(error, TooLargeError):
         said = f"the answer is larger than `largest_answer`: {error}"
@@ -232,6 +276,22 @@ def of_no_answer(error: requests.RequestException, timeout: float) -> Failure:
         asked = not isinstance(error, requests.ConnectTimeout)
         return Failure(TimedOutError, said, _NETWORK, again=True, too_big=asked, cause=error)
     return Failure(ConnectionFailedError, reason, _NETWORK, again=True, cause=error)
+
+
+def _of_no_use(error: Exception) -> Failure:
+    """Describe what a server says that can be of no use, however often it is asked."""
+    said = without_secrets(str(error))
+    kind: type[WbframeError] = AnswerError
+    advice = "read again, and if it stays so tell who runs the server"
+    if isinstance(error, requests.exceptions.InvalidProxyURL):
+        kind, advice = ConnectionFailedError, "check `proxies` and the environment"
+    elif isinstance(error, PackedError):
+        said = f"the answer cannot be unpacked: {said}"
+    elif not isinstance(error, requests.TooManyRedirects):
+        said = f"the address cannot be asked: {said}"
+    if isinstance(error, requests.RequestException):
+        error = _stripped(error)
+    return Failure(kind, said, advice, cause=error)
 
 
 def of_status(status: int, headers: Mapping[str, str], content: bytes) -> Failure:
@@ -249,7 +309,7 @@ def of_status(status: int, headers: Mapping[str, str], content: bytes) -> Failur
     elif status == requests.codes.too_many_requests:
         kind, text = RateLimitError, "too many requests (HTTP 429)"
         advice = "lower `concurrency`, set `requests_per_minute`, or wait"
-    elif status in _REDIRECTS:
+    elif status in REDIRECTS:
         target = urlsplit(headers.get("Location", "")).hostname
         text, advice = f"the server redirects to {target!r}", "set `base_url` to the API's address"
     # W&B answers what it cannot validate by 400, older servers by 200: https://github.com/wandb/wandb/pull/1230
@@ -345,19 +405,39 @@ def read_message(message: str) -> tuple[bool, bool]:
     return slow or bool(_PASSING.search(message)), slow or bool(large)
 
 
+# A message in what is cut: of refusals no more is read than the first few KB.
+_WORD = re.compile(rb'"(?:message|error|detail)"\s*:\s*("(?:[^"\\]|\\.)*")')
+
+
 def said_in(content: bytes) -> str:
-    """Give what an error's body says, on one line; empty if it is no JSON."""
+    """Give what an error's body says, on one line; empty if it is no JSON.
+
+    Examples
+    --------
+    >>> said_in(b'{"errors": [{"message": "no field a"}, {"message": "no fi')
+    'no field a'
+    """
+    body: Any
     try:
         body = msgspec.json.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ""
+        body = _words_of(content)
     if isinstance(body, dict):
         body = body.get("errors") or body.get("error") or body.get("detail") or body.get("message")
     return all_said(error_messages(body or []))[:_MESSAGE]
 
 
+def _words_of(content: bytes) -> list[str]:
+    """Give the messages in JSON that is cut."""
+    found = []
+    for each in _WORD.findall(content) if content.lstrip()[:1] in {b"{", b"["} else ():
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            found.append(msgspec.json.decode(each, type=str))
+    return found
+
+
 def retry_after_seconds(header: str | None, *, now: float) -> float | None:
-    """Read `Retry-After`: seconds, or an HTTP date; None if it is absent or neither.
+    """Read `Retry-After`: seconds, or an HTTP date, or a moment; None if it is absent or neither.
 
     Examples
     --------
@@ -374,7 +454,9 @@ def retry_after_seconds(header: str | None, *, now: float) -> float | None:
     except ValueError:
         pass
     else:
-        return max(seconds, 0.0) if math.isfinite(seconds) else None
+        # Nobody waits for decades: so many are those since 1970.
+        waits = seconds - now if seconds > _SINCE_1970 else seconds
+        return max(waits, 0.0) if math.isfinite(seconds) else None
     try:
         return max(email.utils.parsedate_to_datetime(header).timestamp() - now, 0.0)
     except (TypeError, ValueError, OverflowError):

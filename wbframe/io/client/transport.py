@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import requests
 
-__all__ = ["base_url_of", "post"]
+__all__ = ["only_address", "post"]
 
 _API = "/graphql"
 
@@ -35,14 +35,16 @@ class _AsWritten(GraphQLRequest):
         return self._body
 
 
-def base_url_of(transport: object) -> str:
-    """Give the address of the server that a transport is for.
+def only_address(transport: object, *others: object) -> str:
+    """Give the address of the server that a transport is for, which nothing else may name.
 
     Raises
     ------
     UsageError
-        If it is no requests transport of gql's.
+        If it is no requests transport of gql's, or something else names an address or a key.
     """
+    if any(each is not None for each in others):
+        raise UsageError("`transport` has an address and a key: leave out `base_url` and `api_key`")
     if not isinstance(transport, RequestsHTTPTransport):
         raise UsageError(
             "`transport` must be a gql.transport.requests.RequestsHTTPTransport, not connected yet;"

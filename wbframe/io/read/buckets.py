@@ -56,7 +56,13 @@ def read_buckets(
         Whatever kept it from being whole.
     """
     outcome = Outcome(
-        client, scan.selection, "histories", progress, scan=scan, instead=instead_of(scan, grid)
+        client,
+        scan.selection,
+        "histories",
+        progress,
+        scan=scan,
+        instead=instead_of(scan, grid),
+        holds=True,
     )
     with outcome:
         frame = _read(outcome, scan, grid)

@@ -340,7 +340,7 @@ def read_histories(
     WbframeError
         Whatever kept it from being whole.
     """
-    outcome = Outcome(client, scan.selection, "histories", progress, scan=scan)
+    outcome = Outcome(client, scan.selection, "histories", progress, scan=scan, holds=True)
     with outcome:
         frame = _read(outcome, scan)
         outcome.rows = frame.height
@@ -394,6 +394,7 @@ def _read_entries(
             done = max([done, *(ordinal + 1 for ordinal in frames)])
             for ordinal in result.new_keys:
                 frames.pop(ordinal, None)
+            outcome.read.hold(height, len(plan.schema.lead) + len(plan.schema.keys))
             assembly.add(frames, plan.schema)
             merge_rows(outcome.seen, result)
             outcome.tell(Progress(kind="histories", done=done, total=total, rows=height))

@@ -11,6 +11,7 @@ from wbframe.core.histories.rows import TaskRows
 from wbframe.core.model import MOST_SAMPLES, OnIncomplete, Selection
 from wbframe.core.paths import name_of, run_of
 from wbframe.errors import (
+    AnswerError,
     CollisionWarning,
     IncompleteHistoryError,
     IncompleteHistoryWarning,
@@ -55,6 +56,9 @@ __all__ = [
 
 
 _log = log_of("read")
+# Bytes of a value in a frame.
+_CELL = 8
+_FEWER = "read fewer keys or runs, stream them by a scan, or give `Client` a larger one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,20 @@ class Read:
         if self.losses is not None:
             self.losses.extend(LeftOut(name, str(why)) for name in names)
 
+    def hold(self, rows: int, columns: int) -> None:
+        """Be about to hold a frame of so many cells.
+
+        Raises
+        ------
+        AnswerError
+            If that is more than the client takes.
+        """
+        most = self.client.largest_read
+        if rows * columns * _CELL > most:
+            raise AnswerError(
+                f"{rows:,} rows of {columns:,} columns are larger than `largest_read` ({most:,} bytes); {_FEWER}"
+            )
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -110,6 +128,8 @@ class Outcome:
         Which lazy scan it is a read of.
     logged
         Of histories without a scan: rows that each run has logged, as far as that is known.
+    holds
+        Whether all that comes is held until the read ends, rather than handed on.
     """
 
     client: Client
@@ -128,6 +148,7 @@ class Outcome:
     new: Mapping[str, Collection[int]] = field(default_factory=dict)
     name: ScanName | None = None
     logged: Sequence[int | None] | None = None
+    holds: bool = False
     _started: float = 0.0
     _before: Traffic | None = None
     _done: ScanReport | None = None
@@ -143,7 +164,20 @@ class Outcome:
         return Read(self.client, self.tell, self.losses)
 
     def tell(self, progress: Progress) -> None:
-        """Tell how far this read has come, with what went over the wire for it."""
+        """Tell how far this read has come, with what went over the wire for it.
+
+        Raises
+        ------
+        AnswerError
+            If that is more than the client takes of one read.
+        """
+        most = self.client.largest_read
+        if self.holds and self._traffic().bytes_received > most:
+            what = ", ".join(f"{each.entity}/{each.project}" for each in self.selection.paths)
+            raise AnswerError(
+                f"could not read the {self.kind} of {what}: the answers are larger than `largest_read`"
+                f" ({most:,} bytes); {_FEWER}"
+            )
         if self.progress is not silent:
             traffic = self._traffic()
             self.progress(

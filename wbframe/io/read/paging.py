@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from wbframe.core import filters as flt
 from wbframe.core.batches import halves_of
+from wbframe.core.hints import MOST_FRUITLESS, MOST_PAGES, more_than
 from wbframe.core.model import MOST_PER_PAGE, RunPath
 from wbframe.core.paths import name_of, path_at, run_of
 from wbframe.core.protocol.answers import run_not_found
@@ -70,6 +71,8 @@ class Met:
         How many the server counted, each time.
     joined, moved
         Whether each page began with the last run of the one before, and whether one did not though it should.
+    pages, fruitless
+        How many came, and how many of the last brought no new run.
     """
 
     names: set[str] = field(default_factory=set)
@@ -77,6 +80,8 @@ class Met:
     counts: list[int] = field(default_factory=list)
     joined: bool = True
     moved: bool = False
+    pages: int = 0
+    fruitless: int = 0
 
     def meet(self, page: Page, *, overlaps: bool | None = None) -> Page:
         """Take note of a page, and take off it what it has in common with the one before."""
@@ -86,12 +91,31 @@ class Met:
             self.moved = True
         elif overlaps is not None:
             self.joined = False
+        before = len(self.names)
         self.names.update(node.name for node in page.nodes)
         self.names.update(page.missing)
+        self.pages += 1
+        self.fruitless = 0 if len(self.names) > before else self.fruitless + 1
         self.last = page.nodes[-1].name if page.nodes else self.last
         if page.run_count is not None:
             self.counts.append(page.run_count)
         return page
+
+    def check(self, asked: str) -> None:
+        """Check that the pages come to an end.
+
+        Raises
+        ------
+        AnswerError
+            If they go on without anything new, or for ever.
+        """
+        if self.fruitless >= MOST_FRUITLESS and not self.has_all:
+            raise AnswerError(
+                f"could not read {asked}: the server counts {self.counts[-1]} runs, has given {len(self.names)},"
+                f" and its last {self.fruitless} pages brought no other; try again"
+            )
+        if self.pages > MOST_PAGES:
+            raise more_than(MOST_PAGES, "pages", asked=asked, advice="set `limit`, or a filter")
 
     @property
     def has_all(self) -> bool:
@@ -130,7 +154,7 @@ def pages_of(read: Read, listing: Listing, selection: Selection) -> Generator[tu
     Raises
     ------
     AnswerError
-        If a cursor comes again.
+        If a cursor comes again, or pages go on that bring nothing new.
     IncompleteError
         If the server still counts more runs than it gives, or they never stand still.
     """
@@ -178,6 +202,7 @@ def _pages(
                 seen.add(cursor)
                 page = following
                 yield known, met.meet(page, overlaps=overlaps)
+                met.check(known.asked)
     while (after := met.next_cursor(page)) is not None:
         if after in seen:
             if page.cursor is None:
@@ -186,11 +211,11 @@ def _pages(
                 f"could not read {known.asked}: the server repeats the cursor of a page; try again"
             )
         seen.add(after)
-        before = len(met.names)
         known, page, overlaps = read(after)
         yield known, met.meet(page, overlaps=overlaps)
-        if len(met.names) == before and met.has_all:
+        if met.fruitless and met.has_all:
             return
+        met.check(known.asked)
 
 
 def _page(

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from wbframe.core import filters as flt
+from wbframe.core.hints import MOST_FRUITLESS, more_than
 from wbframe.core.histories.entries import parse_keys
 from wbframe.core.paths import name_of, projects_of
 from wbframe.core.protocol.project import (
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from wbframe.io.client.client import Client
 
 __all__ = ["count_runs", "read_index", "read_keys"]
+
+# As many as a million fields take; a server that has small ones only does without its index.
+_MOST_PAGES = 1_000
 
 
 def read_index(
@@ -65,6 +69,8 @@ def _fields_of(client: Client, path: RunPath, first: int) -> Iterator[list[tuple
     """Read the index of one project, page by page."""
     cursor: str | None = None
     seen: set[str | None] = set()
+    met: set[str] = set()
+    fruitless = 0
     while cursor is not None or not seen:
         # A server whose cursor stands still would be asked for ever.
         if cursor in seen:
@@ -78,6 +84,16 @@ def _fields_of(client: Client, path: RunPath, first: int) -> Iterator[list[tuple
             lambda _, content, request: fields_page(content, request, path),
             halvings=0,
         )
+        before = len(met)
+        met.update(name for name, _ in pairs)
+        fruitless = 0 if len(met) > before else fruitless + 1
+        if cursor is not None and fruitless >= MOST_FRUITLESS:
+            raise AnswerError(
+                f"could not read the fields of {name_of(path)}: the last {fruitless} pages brought no other;"
+                " try again"
+            )
+        if len(seen) > _MOST_PAGES:
+            raise more_than(_MOST_PAGES, "pages", asked="the fields", advice="name the columns")
         yield pairs
 
 

@@ -77,7 +77,7 @@ def read_runs(
     WbframeError
         Whatever kept it from being whole.
     """
-    outcome = Outcome(client, scan.selection, "runs", progress)
+    outcome = Outcome(client, scan.selection, "runs", progress, holds=True)
     with outcome:
         plan, listed = plan_and_collect(outcome.read, scan)
         outcome.selection = plan.scan.selection
@@ -178,6 +178,7 @@ def _collected(
         pages = GrowingPages(plan, index, keep)
         for page in _iter_runs(read, selection, pages, plain=plain, listed=listed):
             pages.add(page)
+            read.hold(*pages.size)
         frame, index = pages.joined(), pages.index
         # Pages read by types that turned out too narrow cannot be mended: what a cast lost is gone.
         if frame is not None:

@@ -67,7 +67,8 @@ def test_the_grid_of_buckets_is_an_option(run):
 
 
 CLIENT = {
-    "base_url", "entity", "timeout", "retry_seconds", "requests_per_minute", "concurrency", "largest_answer", "verbose",
+    "base_url", "entity", "timeout", "retry_seconds", "requests_per_minute", "concurrency", "largest_answer",
+    "largest_rows", "verbose",
 }  # fmt: skip
 
 

@@ -322,6 +322,11 @@ CLIENT = options(
     click.option(
         "--largest-answer", type=click.IntRange(min=1), help="Bytes of an answer. Default: 1 GiB."
     ),
+    click.option(
+        "--largest-rows",
+        type=click.IntRange(min=1),
+        help="Rows of an exported file. Default: 50 million.",
+    ),
     click.option("-v", "--verbose", is_flag=True, help="Log what is done to stderr."),
 )
 OUTPUT = options(
@@ -351,6 +356,7 @@ _CLIENT_NAMES = (
     "requests_per_minute",
     "concurrency",
     "largest_answer",
+    "largest_rows",
 )
 # Of a patient policy, seconds between two tries on average.
 _BETWEEN = 30.0

@@ -44,6 +44,7 @@ _POOL = 32
 _TIMEOUT = 60.0
 _RETRY_SECONDS = 300.0
 _LARGEST_ANSWER = 1 << 30
+_LARGEST_ROWS = 50_000_000
 # Each has a default client of its own.
 _NAMES = ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_ENTITY", "WANDB_PROJECT")
 # As the SDK calls itself, which some hosts ask for.
@@ -76,6 +77,9 @@ class Client(Learned):
         ``WBFRAME_REQUESTS_PER_MINUTE``, else as many as the server takes.
     largest_answer
         Bytes of one answer at the most, decompressed; what is larger is an error, and is not held in memory.
+        Of an exported file it is the columns that are read of it, as they are in memory.
+    largest_rows
+        Rows that are read of one exported file at the most; more are an error before they are decoded.
     verify
         Whether TLS certificates are checked, or the path of a CA bundle.
     proxies
@@ -125,6 +129,7 @@ class Client(Learned):
         retry: RetryPolicy | None = None,
         requests_per_minute: float | None = None,
         largest_answer: int = _LARGEST_ANSWER,
+        largest_rows: int = _LARGEST_ROWS,
         verify: bool | str = True,
         proxies: Mapping[str, str] | None = None,
         transport: RequestsHTTPTransport | None = None,
@@ -136,6 +141,10 @@ class Client(Learned):
         if not isinstance(largest_answer, int) or largest_answer < 1:
             raise UsageError(
                 f"`largest_answer` must be in bytes, at least 1; got {largest_answer!r}"
+            )
+        if not isinstance(largest_rows, int) or largest_rows < 1:
+            raise UsageError(
+                f"`largest_rows` must be a whole number from 1 on; got {largest_rows!r}"
             )
         if not isinstance(concurrency, int) or concurrency < 1:
             raise UsageError(f"`concurrency` must be a whole number from 1 on; got {concurrency!r}")
@@ -153,6 +162,7 @@ class Client(Learned):
         self.retry = retry or RetryPolicy(seconds=patience)
         self.clock = clock or Clock()
         self.largest_answer = largest_answer
+        self.largest_rows = largest_rows
         self.reports = Reports()
         self._entity = entity
         self._project = project
@@ -194,6 +204,7 @@ class Client(Learned):
             "retry": self.retry,
             "requests_per_minute": self._rate,
             "largest_answer": self.largest_answer,
+            "largest_rows": self.largest_rows,
             "verify": self._verify,
             "proxies": self._proxies,
         }

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import math
+import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from wbframe.core.decode.thrift import I32, LIST, STRUCT, DamagedError, Fields
+from wbframe.core.decode.thrift import (
+    BINARY,
+    I32,
+    I64,
+    LIST,
+    STRUCT,
+    DamagedError,
+    Fields,
+)
 from wbframe.core.model import STEP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import pyarrow.parquet as pq
 
@@ -21,13 +29,14 @@ __all__ = [
     "TAIL_BYTES",
     "WHOLE_SHARE",
     "Chunk",
-    "check_nesting",
+    "Footer",
+    "Group",
     "chunks_needed",
     "footer_bytes",
     "groups_in_window",
     "memory_of_footer",
     "ranges_needed",
-    "rows_of",
+    "read_footer",
 ]
 
 # Read at once from the end of a file: its footer, and all of it if it is small.
@@ -43,7 +52,16 @@ _SHORTEST = 12
 _STRUCT_BYTES, EMPTY_BYTES = 700, 32
 # As pyarrow has it, in releases that have one; others end the process at some ten thousand.
 _MOST_DEPTH = 100
-_SCHEMA, _CHILDREN = 2, 5
+# The fields of a footer, of an element of its schema, of a row group, and of what is said of a chunk:
+# https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
+_SCHEMA, _ROWS, _GROUPS, _CHILDREN, _GROUP_COLUMNS, _GROUP_ROWS, _CHUNK = 2, 3, 4, 5, 1, 3, 3
+_CODEC, _VALUES, _PACKED, _DATA_AT, _DICTIONARY_AT, _STATISTICS = 4, 5, 7, 9, 11, 12
+# As Arrow names them; of others it is not known how they are unpacked.
+_CODECS = {0: "none", 1: "snappy", 2: "gzip", 4: "brotli", 6: "zstd", 7: "lz4_raw"}
+# As Arrow holds them: a timestamp of 96 bits in 64, a decimal in 128.
+_WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 8, "FLOAT": 4, "DOUBLE": 8}
+_FIXED = "FIXED_LEN_BYTE_ARRAY"
+_FORMS = {"INT32": "<i", "INT64": "<q", "FLOAT": "<f", "DOUBLE": "<d"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +79,7 @@ class Chunk:
     width
         Bytes of a value, where all have as many; 0 for texts and bytes.
     codec
-        How its pages are packed.
+        How its pages are packed; empty where that is not known here.
     """
 
     leaf: int
@@ -70,6 +88,35 @@ class Chunk:
     values: int
     width: int
     codec: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A row group: how many rows it has, and where in the footer its columns are described."""
+
+    rows: int
+    columns: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Footer:
+    """What is needed of a footer, which Arrow reads too, and then columns by it.
+
+    Arrow itself is not asked where these are: where a footer is damaged that ends the process.
+
+    Attributes
+    ----------
+    content
+        Its bytes.
+    rows
+        How many there are in all.
+    groups
+        The row groups.
+    """
+
+    content: bytes
+    rows: int
+    groups: list[Group]
 
 
 # ---------------------------------------------------------------- the bytes of it
@@ -99,106 +146,138 @@ def memory_of_footer(footer: bytes) -> int:
     return footer.count(b"\0") * _STRUCT_BYTES + len(footer) * EMPTY_BYTES
 
 
-def check_nesting(footer: bytes) -> None:
-    """Refuse a schema that is nested so deeply that reading it may end the process.
+def read_footer(content: bytes) -> Footer:
+    """Find the row groups of a footer.
 
     Raises
     ------
     DamagedError
-        If it is, or if the footer is none.
+        If it is none, if its schema is nested so deeply that reading it may end the process, or if it counts its
+        rows in two ways.
     """
-    fields = Fields(memoryview(footer))
+    fields = Fields(content)
+    seen: set[int] = set()
+    rows = 0
+    groups: list[Group] = []
     for number, kind in fields.struct():
-        if number != _SCHEMA or kind != LIST:
+        if number in seen:
+            raise DamagedError(f"its footer has the field {number} twice")
+        seen.add(number)
+        if (number, kind) == (_SCHEMA, LIST):
+            _check_nesting(fields)
+        elif (number, kind) == (_ROWS, I64):
+            rows = fields.integer()
+        elif (number, kind) == (_GROUPS, LIST):
+            length, inner = fields.list()
+            groups += [_group(fields, inner) for _ in range(length)]
+        else:
             fields.skip(kind)
-            continue
-        length, inner = fields.list()
-        open_: list[int] = []
-        for _ in range(length):
-            children = _children(fields, inner)
-            while open_ and open_[-1] == 0:
-                open_.pop()
-            if open_:
-                open_[-1] -= 1
-            if children > 0:
-                open_.append(children)
-            if len(open_) > _MOST_DEPTH:
-                raise DamagedError("its schema is nested too deeply")
+    counts = [group.rows for group in groups]
+    if min(counts, default=0) < 0 or sum(counts) != rows:
+        raise DamagedError(f"its footer counts {rows:,} rows, and {sum(counts):,} in its parts")
+    return Footer(content, rows, groups)
 
 
-def _children(fields: Fields, kind: int) -> int:
-    """Read an element of a schema, and give the number of its children."""
+def _check_nesting(fields: Fields) -> None:
+    """Read a schema, and refuse one that is nested too deeply."""
+    length, inner = fields.list()
+    left: list[int] = []  # children of each struct that is open
+    for _ in range(length):
+        if inner != STRUCT:
+            raise DamagedError("its schema is none")
+        children = 0
+        for number, kind in fields.struct():
+            if (number, kind) == (_CHILDREN, I32):
+                children = fields.integer()
+            else:
+                fields.skip(kind)
+        while left and left[-1] == 0:
+            left.pop()
+        if left:
+            left[-1] -= 1
+        if children > 0:
+            left.append(children)
+        if len(left) > _MOST_DEPTH:
+            raise DamagedError("its schema is nested too deeply")
+
+
+def _group(fields: Fields, kind: int) -> Group:
+    """Read a row group as far as to know where its columns are."""
     if kind != STRUCT:
-        fields.skip(kind)
-        return 0
-    found = 0
+        raise DamagedError("its row groups are none")
+    columns: list[int] = []
+    rows = 0
     for number, inner in fields.struct():
-        if number == _CHILDREN and inner == I32:
-            found = fields.integer()
+        if (number, inner) == (_GROUP_COLUMNS, LIST):
+            length, item = fields.list()
+            columns = []
+            for _ in range(length):
+                columns.append(fields.at)
+                fields.skip(item)
+        elif (number, inner) == (_GROUP_ROWS, I64):
+            rows = fields.integer()
         else:
             fields.skip(inner)
-    return found
+    return Group(rows, columns)
 
 
 # ---------------------------------------------------------------- which rows
 
 
 def groups_in_window(
-    metadata: pq.FileMetaData, min_step: int | None, max_step: int | None
+    footer: Footer, schema: pq.ParquetSchema, min_step: int | None, max_step: int | None
 ) -> list[int]:
     """Choose the row groups that may hold steps of a half-open window; all where statistics do not say."""
-    leaf = next((i for i, path in enumerate(_leaves(metadata)) if path == STEP), None)
+    every = list(range(len(footer.groups)))
+    if min_step is None and max_step is None:
+        return every
+    leaf = next((i for i, path in enumerate(_leaves(schema)) if path == STEP), None)
+    if leaf is None:
+        return every
     chosen = []
-    for group in range(metadata.num_row_groups):
-        span = None if leaf is None else _step_span(metadata.row_group(group), leaf)
+    for i, group in enumerate(footer.groups):
+        span = _step_span(footer, group, leaf, schema.column(leaf).physical_type)
         if span is None or (
             (max_step is None or span[0] < max_step) and (min_step is None or span[1] >= min_step)
         ):
-            chosen.append(group)
+            chosen.append(i)
     return chosen
 
 
-def _step_span(row_group: pq.RowGroupMetaData, leaf: int) -> tuple[float, float] | None:
+def _step_span(footer: Footer, group: Group, leaf: int, kind: str) -> tuple[float, float] | None:
     """Give the least and the greatest step of a row group, if its statistics have them."""
-    if leaf >= row_group.num_columns:
-        return None
     # Statistics are optional in Parquet, and what W&B's exporter writes is not documented.
-    stats = row_group.column(leaf).statistics
-    if stats is None or not stats.has_min_max:
+    form = _FORMS.get(kind)
+    if form is None or leaf >= len(group.columns):
         return None
-    span = stats.min, stats.max
-    told = all(isinstance(each, int | float) and not math.isnan(each) for each in span)
-    return span if told else None
-
-
-def rows_of(metadata: pq.FileMetaData, groups: Iterable[int]) -> int:
-    """Count the rows of some row groups.
-
-    Raises
-    ------
-    DamagedError
-        If the footer counts them in two ways.
-    """
-    counts = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
-    if min(counts, default=0) < 0 or sum(counts) != metadata.num_rows:
-        raise DamagedError(
-            f"its footer counts {metadata.num_rows:,} rows, and {sum(counts):,} in its parts"
-        )
-    return sum(counts[group] for group in groups)
+    statistics: dict[int, bytes] = _told(footer, group.columns[leaf]).get(_STATISTICS, {})
+    # The first two of what it has are from before their order was said.
+    ends: list[bytes] = [
+        statistics.get(new, statistics.get(old, b"")) for new, old in ((6, 2), (5, 1))
+    ]
+    try:
+        low, high = (struct.unpack(form, each)[0] for each in ends)
+    except struct.error:
+        return None
+    return (low, high) if low <= high else None
 
 
 # ---------------------------------------------------------------- which bytes
 
 
 def chunks_needed(
-    metadata: pq.FileMetaData, columns: Iterable[str], size: int, groups: Sequence[int]
+    footer: Footer,
+    schema: pq.ParquetSchema,
+    columns: Iterable[str],
+    size: int,
+    groups: Sequence[int],
 ) -> list[Chunk]:
     """Find the chunks of some columns in some row groups.
 
     Parameters
     ----------
-    metadata
-        The file's footer.
+    footer, schema
+        Of the file.
     columns
         Top-level columns; all leaves of a nested one are needed.
     size
@@ -212,23 +291,21 @@ def chunks_needed(
         If one lies outside of the file, or if it cannot have the values that it is said to have.
     """
     wanted = set(columns)
-    paths = _leaves(metadata)
-    schema = metadata.schema
+    paths = _leaves(schema)
     leaves = [(i, schema.column(i)) for i, path in enumerate(paths) if _root(path, wanted)]
     found = []
-    for group in groups:
-        row_group = metadata.row_group(group)
-        if row_group.num_columns != len(paths):
+    for number in groups:
+        group = footer.groups[number]
+        if len(group.columns) != len(paths):
             raise DamagedError(
-                f"its part {group} has {row_group.num_columns} columns of {len(paths)}"
+                f"its part {number} has {len(group.columns)} columns of {len(paths)}"
             )
-        rows = row_group.num_rows
         for i, column in leaves:
-            chunk = _chunk(i, row_group.column(i), column)
+            chunk = _chunk(i, _told(footer, group.columns[i]), column)
             flat = column.max_repetition_level == 0
-            if chunk.values < 0 or (flat and chunk.values != rows):
+            if chunk.values < 0 or (flat and chunk.values != group.rows):
                 raise DamagedError(
-                    f"{chunk.values:,} values of {paths[i]!r} stand in {rows:,} rows"
+                    f"{chunk.values:,} values of {paths[i]!r} stand in {group.rows:,} rows"
                 )
             if not 0 <= chunk.start <= chunk.end <= size:
                 raise DamagedError(
@@ -238,32 +315,57 @@ def chunks_needed(
     return found
 
 
-def _chunk(leaf: int, told: pq.ColumnChunkMetaData, column: pq.ColumnSchema) -> Chunk:
+def _told(footer: Footer, at: int) -> dict[int, Any]:
+    """Read what a footer says of a chunk: the numbers, and its statistics."""
+    fields = Fields(footer.content, at)
+    found: dict[int, Any] = {}
+    for number, kind in fields.struct():
+        if (number, kind) == (_CHUNK, STRUCT):
+            for inner, inner_kind in fields.struct():
+                if inner_kind in {I32, I64}:
+                    found[inner] = fields.integer()
+                elif (inner, inner_kind) == (_STATISTICS, STRUCT):
+                    found[inner] = _statistics(fields)
+                else:
+                    fields.skip(inner_kind)
+        else:
+            fields.skip(kind)
+    return found
+
+
+def _statistics(fields: Fields) -> dict[int, bytes]:
+    """Read the bytes that statistics hold."""
+    found = {}
+    for number, kind in fields.struct():
+        if kind == BINARY:
+            found[number] = fields.binary()
+        else:
+            fields.skip(kind)
+    return found
+
+
+def _chunk(leaf: int, told: Mapping[int, Any], column: pq.ColumnSchema) -> Chunk:
     """Read what a footer says of a chunk."""
+    if not told.keys() >= {_CODEC, _VALUES, _PACKED, _DATA_AT}:
+        raise DamagedError("a column does not say where it lies")
+    start = told[_DATA_AT]
     # A dictionary comes before the data pages, and is part of the chunk's size:
     # https://github.com/apache/parquet-format
-    start = told.data_page_offset
-    if told.has_dictionary_page and (dictionary := told.dictionary_page_offset) is not None:
-        start = min(start, dictionary) if dictionary > 0 else start
-    kind = told.physical_type
+    if (dictionary := told.get(_DICTIONARY_AT, 0)) > 0:
+        start = min(start, dictionary)
+    kind = column.physical_type
     return Chunk(
         leaf=leaf,
         start=start,
-        end=start + told.total_compressed_size,
-        values=told.num_values,
+        end=start + told[_PACKED],
+        values=told[_VALUES],
         width=_WIDTHS.get(kind) or (max(column.length, 16) if kind == _FIXED else 0),
-        codec=told.compression,
+        codec=_CODECS.get(told[_CODEC], ""),
     )
 
 
-# As Arrow holds them: a timestamp of 96 bits in 64, a decimal in 128.
-_WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 8, "FLOAT": 4, "DOUBLE": 8}
-_FIXED = "FIXED_LEN_BYTE_ARRAY"
-
-
-def _leaves(metadata: pq.FileMetaData) -> list[str]:
+def _leaves(schema: pq.ParquetSchema) -> list[str]:
     """Name the leaves of a file, by their paths."""
-    schema = metadata.schema
     return [schema.column(i).path for i in range(len(schema))]
 
 

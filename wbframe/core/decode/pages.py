@@ -190,19 +190,13 @@ def _longest(page: _Page, content: memoryview, codec: str) -> int:
     """Give the bytes of the longest text of a dictionary; those of all of it where that cannot be told."""
     if page.unpacked > _DICTIONARY_BYTES:
         return page.unpacked
-    packed = content[page.at : page.at + page.packed]
-    try:
-        unpacked = (
-            packed
-            if codec == "UNCOMPRESSED"
-            else memoryview(
-                pa.Codec(codec.lower()).decompress(
-                    pa.py_buffer(packed), decompressed_size=page.unpacked
-                )
-            )
-        )
-    except (pa.ArrowException, OSError, ValueError):
-        return page.unpacked
+    unpacked = content[page.at : page.at + page.packed]
+    if codec != "none":
+        packed = pa.py_buffer(unpacked)
+        try:
+            unpacked = memoryview(pa.Codec(codec).decompress(packed, page.unpacked))
+        except (pa.ArrowException, OSError, ValueError):
+            return page.unpacked
     at = longest = 0
     for _ in range(page.values):
         if at + 4 > len(unpacked):

@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["I32", "LIST", "STRUCT", "DamagedError", "Fields"]
+__all__ = ["BINARY", "I32", "I64", "LIST", "STRUCT", "DamagedError", "Fields"]
 
 # https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
-_STOP, _TRUE, _FALSE, _BYTE = 0, 1, 2, 3
-I32, LIST, STRUCT = 5, 9, 12
-_DOUBLE, _BINARY, _SET, _MAP, _UUID = 7, 8, 10, 11, 13
-_VARINTS = frozenset({4, I32, 6})
+_STOP, _TRUE, _FALSE, _BYTE, _I16, _DOUBLE, _SET, _UUID = 0, 1, 2, 3, 4, 7, 10, 13
+I32, I64, BINARY, LIST, STRUCT = 5, 6, 8, 9, 12
+_NUMBERS, _BOOLEANS = frozenset({_I16, I32, I64}), frozenset({_TRUE, _FALSE})
 _FIXED = {_BYTE: 1, _DOUBLE: 8, _UUID: 16}
 _MOST_DEPTH = 40
-_MOST_BITS = 63
+# Bits of the longest number.
+_LONGEST = 63
+# A byte from here on is not the last one of a number.
+_MORE = 128
+# Of a list this long or longer, the length has bytes of its own.
+_LONG = 15
 
 
 class DamagedError(ValueError):
@@ -40,12 +44,12 @@ class Fields:
 
     Examples
     --------
-    >>> fields = Fields(memoryview(bytes([0x15, 0x02, 0x15, 0x04, 0x00])))
+    >>> fields = Fields(bytes([0x15, 0x02, 0x15, 0x04, 0x00]))
     >>> [(name, fields.integer()) for name, kind in fields.struct()], fields.at
     ([(1, 1), (2, 2)], 5)
     """
 
-    def __init__(self, content: memoryview, at: int = 0) -> None:
+    def __init__(self, content: bytes | memoryview, at: int = 0) -> None:
         self._content = content
         self.at = at
 
@@ -64,7 +68,7 @@ class Fields:
         """Give the length of a list, and the type of its items."""
         head = self._byte()
         length = head >> 4
-        if length == 15:  # noqa: PLR2004 -- longer lists have a number of their own
+        if length == _LONG:
             length = self._varint()
         if length > len(self._content) - self.at:
             raise DamagedError("it is cut off in a list")
@@ -75,53 +79,124 @@ class Fields:
         value = self._varint()
         return (value >> 1) ^ -(value & 1)
 
-    def skip(self, kind: int, depth: int = 0) -> None:
+    def binary(self) -> bytes:
+        """Read bytes."""
+        length = self._varint()
+        start = self.at
+        self._leap(length)
+        return bytes(self._content[start : self.at])
+
+    def skip(self, kind: int) -> None:
         """Leave out a value."""
-        if kind in _VARINTS:
-            self._varint()
-        elif kind == _BINARY:
-            self._leap(self._varint())
-        elif kind in _FIXED:
-            self._leap(_FIXED[kind])
-        elif kind in {_TRUE, _FALSE}:
-            pass
-        elif depth > _MOST_DEPTH:
-            raise DamagedError("it is nested too deeply")
-        elif kind == STRUCT:
-            for _, inner in self.struct():
-                self.skip(inner, depth + 1)
-        elif kind in {LIST, _SET}:
-            length, inner = self.list()
-            for _ in range(length):
-                # Alone in a list, a boolean takes a byte.
-                self.skip(_BYTE if inner in {_TRUE, _FALSE} else inner, depth + 1)
-        else:
-            # Parquet has no maps.
-            raise DamagedError(f"it holds a value of the unknown type {kind}")
+        try:
+            self.at = _skipped(self._content, self.at, kind, 0)
+        except IndexError:
+            raise DamagedError("it is cut off") from None
+        self._leap(0)
 
     def _byte(self) -> int:
-        if self.at >= len(self._content):
-            raise DamagedError("it is cut off")
-        value = self._content[self.at]
+        try:
+            value = self._content[self.at]
+        except IndexError:
+            raise DamagedError("it is cut off") from None
         self.at += 1
         return value
 
     def _varint(self) -> int:
         value = self._byte()
-        if value < 128:  # noqa: PLR2004 -- most are
+        if value < _MORE:
             return value
-        value &= 127
-        shift = 7
-        while True:
-            byte = self._byte()
-            value |= (byte & 127) << shift
-            if byte < 128:  # noqa: PLR2004
-                return value
-            shift += 7
-            if shift > _MOST_BITS:
-                raise DamagedError("it holds a number that is too long")
+        try:
+            value, self.at = _long(self._content, self.at - 1)
+        except IndexError:
+            raise DamagedError("it is cut off") from None
+        return value
 
     def _leap(self, length: int) -> None:
         self.at += length
         if self.at > len(self._content):
             raise DamagedError("it is cut off")
+
+
+# A footer has a struct for each column of each row group, most of which nobody asked for: these two are written
+# to be quick, and raise an IndexError where the bytes end.
+
+
+def _skipped(content: bytes | memoryview, at: int, kind: int, depth: int) -> int:
+    """Give where a value ends."""
+    if kind in _NUMBERS:
+        while content[at] >= _MORE:
+            at += 1
+        return at + 1
+    if kind == STRUCT:
+        return _skipped_struct(content, at, depth)
+    if kind == BINARY:
+        length = content[at]
+        at += 1
+        if length >= _MORE:
+            length, at = _long(content, at - 1)
+        return at + length
+    if kind in {LIST, _SET}:
+        head = content[at]
+        at += 1
+        length, inner = head >> 4, head & 15
+        if length == _LONG:
+            length, at = _long(content, at)
+        if inner in _BOOLEANS:
+            # Alone in a list, a boolean takes a byte.
+            return at + length
+        if inner in _NUMBERS:
+            for _ in range(length):
+                while content[at] >= _MORE:
+                    at += 1
+                at += 1
+            return at
+        for _ in range(length):
+            at = _skipped(content, at, inner, depth + 1)
+        return at
+    if kind in _BOOLEANS:
+        return at
+    if kind in _FIXED:
+        return at + _FIXED[kind]
+    # Parquet has no maps.
+    raise DamagedError(f"it holds a value of the unknown type {kind}")
+
+
+def _skipped_struct(content: bytes | memoryview, at: int, depth: int) -> int:
+    """Give where a struct ends."""
+    if depth > _MOST_DEPTH:
+        raise DamagedError("it is nested too deeply")
+    while True:
+        head = content[at]
+        at += 1
+        kind = head & 15
+        if kind == _STOP:
+            return at
+        if head <= _LONG:
+            # The number of the field stands for itself.
+            while content[at] >= _MORE:
+                at += 1
+            at += 1
+        if kind in _NUMBERS:
+            while content[at] >= _MORE:
+                at += 1
+            at += 1
+        elif kind == BINARY and content[at] < _MORE:
+            at += 1 + content[at]
+        elif kind == STRUCT:
+            at = _skipped_struct(content, at, depth + 1)
+        elif kind not in _BOOLEANS:
+            at = _skipped(content, at, kind, depth + 1)
+
+
+def _long(content: bytes | memoryview, at: int) -> tuple[int, int]:
+    """Give a length of several bytes, and where what it is of begins."""
+    value = shift = 0
+    while shift <= _LONGEST:
+        byte = content[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < _MORE:
+            return value, at
+        shift += 7
+    raise DamagedError("it holds a number that is too long")

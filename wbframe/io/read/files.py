@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -15,13 +14,12 @@ from wbframe.core.decode.footer import (
     EMPTY_BYTES,
     MAGIC_BYTES,
     TAIL_BYTES,
-    check_nesting,
     chunks_needed,
     footer_bytes,
     groups_in_window,
     memory_of_footer,
     ranges_needed,
-    rows_of,
+    read_footer,
 )
 from wbframe.core.decode.pages import sizes_of
 from wbframe.core.decode.parquet import as_json, leaf_columns, leaves, types_in
@@ -35,7 +33,7 @@ from wbframe.report import shortened
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from wbframe.core.decode.footer import Chunk
+    from wbframe.core.decode.footer import Chunk, Footer
     from wbframe.core.decode.pages import Sizes
     from wbframe.io.read.storage import SignedFile
 
@@ -43,8 +41,6 @@ __all__ = ["read_file"]
 
 # A file that is replaced while it is read is read anew, so many times in all.
 _MOST_READS = 3
-# Smaller footers cannot be nested deeply enough to end the process.
-_SHALLOW_BYTES = 4 * 1024
 # Rows that are decoded at once where it cannot be told what they take: no more, and not for fewer.
 _BATCH_ROWS, _FEWEST_ROWS = 65_536, 128
 _LESS = "read fewer keys or a window of steps"
@@ -157,6 +153,7 @@ class _Reading:
 
     file: SignedFile
     source: _Sparse
+    footer: Footer
     parquet: pq.ParquetFile
 
     @classmethod
@@ -170,31 +167,31 @@ class _Reading:
             part = file.get(ByteRange(size - length, size))
         footer = part.content[-length:-MAGIC_BYTES]
         _check_footer(file, length, footer)
-        if length > _SHALLOW_BYTES and not _arrow_bounds_nesting():
-            check_nesting(footer)
+        read = read_footer(footer)
         source = _Sparse(size, [(part.start, part.content)])
         # Lists are made room for by their told length, before what is in them is read.
         longest = max(min(len(footer), 1_000_000), 1)
         # Without `pre_buffer`, which joins ranges that are near: what lies between them may not be here.
         opened = pq.ParquetFile(source, pre_buffer=False, thrift_container_size_limit=longest)
-        return cls(file, source, opened)
+        return cls(file, source, read, opened)
 
     def columns(
         self, columns: Sequence[str] | None, min_step: int | None, max_step: int | None
     ) -> pa.Table:
         """Read columns of the row groups that may hold a window."""
-        metadata, schema = self.parquet.metadata, self.parquet.schema_arrow
+        footer, schema = self.footer, self.parquet.schema_arrow
         there = leaves(schema)
         self.file.types = types_in(schema, there)
         wanted = (STEP, *(there if columns is None else columns))
         paths = {name: there[name] for name in dict.fromkeys(wanted) if name in there}
         names = list(dict.fromkeys(path[0] for path in paths.values()))
         self._check_names(schema, names)
-        if STEP not in there and metadata.num_rows:
+        if STEP not in there and footer.rows:
             raise AnswerError(f"the exported file {self.file.name} has rows without {STEP!r}")
-        groups = groups_in_window(metadata, min_step, max_step)
-        self._check_rows(rows_of(metadata, groups))
-        chunks = chunks_needed(metadata, names, self.source.size, groups)
+        spelled = self.parquet.schema
+        groups = groups_in_window(footer, spelled, min_step, max_step)
+        self._check_rows(sum(footer.groups[i].rows for i in groups))
+        chunks = chunks_needed(footer, spelled, names, self.source.size, groups)
         self._fetch(chunks)
         sizes = sizes_of((chunk, self.source.view(chunk.start, chunk.end)) for chunk in chunks)
         if self._is_safe(sizes):
@@ -294,16 +291,3 @@ def _plain(table: pa.Table) -> pa.Table:
                 i, column.name, pa.chunked_array([pa.array(cells, pa.binary())])
             )
     return table
-
-
-@lru_cache(maxsize=1)
-def _arrow_bounds_nesting() -> bool:
-    """Tell whether Arrow itself refuses schemas that are nested deeply, as it does since 2025."""
-    group, leaf = b"\x35\x00\x18\x01x\x15\x02\x00", b"\x15\x02\x25\x00\x18\x01x\x00"
-    footer = b"\x15\x02\x19\xfc\x7f" + group * 126 + leaf + b"\x16\x00\x19\x0c\x00"
-    content = b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1"
-    try:
-        pq.ParquetFile(io.BytesIO(content))
-    except OSError:
-        return True
-    return False

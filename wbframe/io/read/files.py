@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,8 +42,9 @@ __all__ = ["read_file"]
 
 # A file that is replaced while it is read is read anew, so many times in all.
 _MOST_READS = 3
-# Rows that are decoded at once where it cannot be told what they take: no more, and not for fewer.
-_BATCH_ROWS, _FEWEST_ROWS = 65_536, 128
+# Where it cannot be told what rows take: so many at once at the most, of as much as a share of what may be taken;
+# and not where these are so few that it would take for ever.
+_BATCH_ROWS, _SHARE, _FEWEST_ROWS = 65_536, 8, 16
 _LESS = "read fewer keys or a window of steps"
 # What a file that is no Parquet file, or one made to hurt, makes Arrow and its Python side raise.
 _DAMAGE = (
@@ -181,11 +183,13 @@ class _Reading:
         """Read columns of the row groups that may hold a window."""
         footer, schema = self.footer, self.parquet.schema_arrow
         there = leaves(schema)
-        self.file.types = types_in(schema, there)
         wanted = (STEP, *(there if columns is None else columns))
         paths = {name: there[name] for name in dict.fromkeys(wanted) if name in there}
         names = list(dict.fromkeys(path[0] for path in paths.values()))
-        self._check_names(schema, names)
+        once = self._single(schema.names, names)
+        self.file.types = types_in(
+            schema, {k: path for k, path in there.items() if path[0] in once}
+        )
         if STEP not in there and footer.rows:
             raise AnswerError(f"the exported file {self.file.name} has rows without {STEP!r}")
         spelled = self.parquet.schema
@@ -211,15 +215,17 @@ class _Reading:
 
     # ------------------------------------------------------------ how much it is
 
-    def _check_names(self, schema: pa.Schema, names: Sequence[str]) -> None:
-        """Refuse a column that is there twice."""
-        twice = [name for name in names if len(schema.get_all_field_indices(name)) > 1]
-        if twice:
+    def _single(self, there: Sequence[str], names: Sequence[str]) -> set[str]:
+        """Give the columns that are there once; refuse others among those that are wanted."""
+        counts = Counter(there)
+        twice = next((name for name in names if counts[name] > 1), None)
+        if twice is not None:
             error = SchemaMismatchError(
-                f"the exported file {self.file.name} has several columns {twice[0]!r}"
+                f"the exported file {self.file.name} has several columns {twice!r}: leave that key out"
             )
-            error.key = twice[0]
+            error.key = twice
             raise error
+        return {name for name, count in counts.items() if count == 1}
 
     def _check_rows(self, rows: int) -> None:
         """Refuse more rows than the client takes."""
@@ -238,7 +244,7 @@ class _Reading:
         sizes.look_closer()
         if sizes.least > most:
             raise _too_large(self.file, f"its columns take {sizes.least:,} bytes")
-        if sizes.most > most and sizes.longest_row * _FEWEST_ROWS > most:
+        if sizes.most > most and sizes.longest_row * _SHARE * _FEWEST_ROWS > most:
             raise _too_large(self.file, f"its columns may take {sizes.most:,} bytes")
         return sizes.most <= most
 
@@ -251,7 +257,7 @@ class _Reading:
     ) -> pa.Table:
         """Decode so few rows at once that these take no more than the client does, and stop where all do."""
         most = self.file.storage.client.largest_answer
-        rows = min(most // max(sizes.longest_row, 1), _BATCH_ROWS)
+        rows = min(most // _SHARE // max(sizes.longest_row, 1), _BATCH_ROWS)
         found = []
         taken = 0
         for batch in self.parquet.iter_batches(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
+import pickle
 
 import numpy as np
 import pyarrow as pa
@@ -192,6 +194,12 @@ def test_rows_are_counted_before_they_are_decoded():
     assert read_file(at_hand(content, largest_rows=500), None).num_rows == 500
     window = read_file(at_hand(content, largest_rows=100), None, min_step=150, max_step=160)
     assert window["_step"].to_pylist() == list(range(100, 200))
+
+
+def test_a_client_that_is_copied_or_pickled_has_the_same_limits():
+    client = wbframe.Client("http://127.0.0.1:1", largest_rows=7)
+    assert pickle.loads(pickle.dumps(client)).largest_rows == 7
+    assert copy.copy(client).largest_rows == 7
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 1.5, "many", None])

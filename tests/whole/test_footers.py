@@ -80,6 +80,17 @@ def test_files_that_are_whole_are_read(name):
     assert table["o.n"].to_pylist() == [str(i) for i in range(60)]
 
 
+@pytest.mark.parametrize("groups", [0, 1])
+def test_files_of_no_rows_are_read(groups):
+    sink = io.BytesIO()
+    batch = pa.record_batch([pa.array([], pa.int64()), pa.array([], pa.string())], ["_step", "x"])
+    with pq.ParquetWriter(sink, batch.schema) as writer:
+        for _ in range(groups):
+            writer.write_batch(batch)
+    assert read(sink.getvalue()).schema.names == ["_step", "x"]
+    assert read(sink.getvalue(), [], min_step=3).num_rows == 0
+
+
 # ---------------------------------------------------------------- bytes that are changed
 
 changes = st.lists(

@@ -31,7 +31,7 @@ def file_of(version, *, rows=ROWS, compression="none"):
     rng = np.random.default_rng(version)
     columns = {f"m{i}": rng.normal(size=rows) for i in range(KEYS)}
     sink = io.BytesIO()
-    table = pa.table({"_step": np.arange(rows), **columns})
+    table = pa.table({"_step": np.arange(rows) * version, **columns})
     pq.write_table(table, sink, compression=compression, use_dictionary=False)
     return sink.getvalue()
 
@@ -41,7 +41,8 @@ KEY = "m4"
 
 
 def cells(content):
-    return pq.read_table(io.BytesIO(content), columns=[KEY])[KEY].to_pylist()
+    table = pq.read_table(io.BytesIO(content), columns=["_step", KEY])
+    return list(zip(table["_step"].to_pylist(), table[KEY].to_pylist(), strict=True))
 
 
 TRUTH = {1: cells(ONE), 2: cells(TWO)}
@@ -58,10 +59,9 @@ def reading(answer, **options):
         server.engine.links.base = address
         with wbframe.Client(server.url, server.api_key, **options) as client:
 
-            def read(keys=(KEY,)):
-                return pl.read_wandb_histories(PATH, keys=list(keys), samples=None, client=client)[
-                    keys[0]
-                ].to_list()
+            def read():
+                frame = pl.read_wandb_histories(PATH, keys=[KEY], samples=None, client=client)
+                return frame.select("_step", KEY).rows()
 
             yield read, asked, client
 
@@ -88,19 +88,37 @@ def test_a_key_is_read_by_ranges_of_the_version_that_was_begun():
     assert client.last_report.bytes_received < len(ONE)
 
 
-@pytest.mark.parametrize(
-    "told",
-    [{"ETag": 'W/"1"'}, {"Last-Modified": "Tue, 01 Sep 2026 10:00:00 GMT"}, {"ETag": "bare"}],
-)
-def test_what_is_no_strong_etag_is_compared_and_not_sent(told):
-    with reading(lambda asked: honest(ONE, asked, told)) as (read, asked, _):
+AGO = {"Last-Modified": "Tue, 01 Sep 2026 10:00:00 GMT"}
+
+
+def test_a_date_is_compared_where_there_is_no_etag():
+    with reading(lambda asked: honest(ONE, asked, AGO)) as (read, asked, _):
         assert read() == TRUTH[1]
     assert [each.match for each in asked] == [None] * 3
 
 
-def test_where_nothing_tells_versions_apart_the_file_is_read_at_once():
-    with reading(lambda asked: honest((ONE, ONE, TWO)[asked.number], asked)) as (read, asked, _):
-        assert read() == TRUTH[1]
+JUST_NOW = {"Last-Modified": "Tue, 01 Sep 2099 10:00:00 GMT"}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {},
+        {"ETag": 'W/"1"'},
+        {"ETag": "bare"},
+        {"ETag": '""'},
+        {"Last-Modified": "lately"},
+        JUST_NOW,
+    ],
+)
+def test_where_nothing_is_sure_to_tell_versions_apart_the_file_is_read_at_once(told):
+    """A weak ETag may stay while bytes change, and a date while a second lasts."""
+
+    def answer(asked):
+        return honest((ONE, TWO, ONE)[asked.number], asked, told)
+
+    with reading(answer) as (read, asked, _):
+        assert read() == TRUTH[2]
     assert [each.range for each in asked] == ["bytes=-131072", None]
 
 
@@ -119,11 +137,11 @@ def replaced_at(number, before=ONE, after=TWO, told=ETAGS):
     "told",
     [
         ETAGS,
-        ({"ETag": 'W/"1"'}, {"ETag": 'W/"2"'}),
-        ({"Last-Modified": "Tue, 01 Sep 2026 10:00:00 GMT"}, {"Last-Modified": "Tue, 01 Sep 2026 10:00:09 GMT"}),
+        (AGO, {"Last-Modified": "Tue, 01 Sep 2026 10:00:09 GMT"}),
         ({"ETag": '"1"'}, {}),
         ({"ETag": '"1"'}, {"ETag": 'W/"1"'}),
-        ({"Last-Modified": "Tue, 01 Sep 2026 10:00:00 GMT"}, {"ETag": '"2"'}),
+        (AGO, {"ETag": '"2"'}),
+        (AGO, {}),
     ],
 )  # fmt: skip
 def test_a_file_that_is_replaced_is_read_anew(number, told):
@@ -407,3 +425,9 @@ def serving_once():
             asked.clear()
 
         yield read, become
+
+
+def test_a_file_of_no_bytes_is_an_error():
+    with reading(lambda asked: honest(b"", asked, ETAGS[0])) as (read, asked, _):
+        refused(read, "is no Parquet file: it is empty")
+    assert [each.range for each in asked] == ["bytes=-131072", "bytes=0-0"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from wbframe.errors import AnswerError
@@ -68,11 +69,14 @@ class Version:
         Bytes of the whole file.
     etag, modified
         Its ``ETag`` and ``Last-Modified``, as they came; None without.
+    settled
+        Whether that was long enough ago for a later change to be of another second.
     """
 
     size: int
     etag: str | None = None
     modified: str | None = None
+    settled: bool = False
 
     @property
     def strong(self) -> str | None:
@@ -81,8 +85,8 @@ class Version:
 
     @property
     def is_told(self) -> bool:
-        """Whether there is more than the size to tell it by."""
-        return bool(self.etag or self.modified)
+        """Whether another version would be told by something else than its size."""
+        return self.strong is not None or self.settled
 
     def same(self, other: Version) -> bool:
         """Tell whether both are one version; not where one says less than the other.
@@ -119,7 +123,7 @@ class Head:
         Where the body begins in the file.
     length, size
         Of the body and of the file; None for a whole file, which is as long as it turns out to be.
-    etag, modified
+    etag, modified, settled
         As of a `Version`.
     """
 
@@ -128,6 +132,7 @@ class Head:
     size: int | None = None
     etag: str | None = None
     modified: str | None = None
+    settled: bool = False
 
     def part(self, content: bytes) -> Part:
         """Give the part of the file that a body is.
@@ -140,7 +145,7 @@ class Head:
         if self.length is not None and len(content) != self.length:
             raise AnswerError(f"{len(content):,} bytes came of a range of {self.length:,}")
         size = len(content) if self.size is None else self.size
-        version = Version(size=size, etag=self.etag, modified=self.modified)
+        version = Version(size=size, etag=self.etag, modified=self.modified, settled=self.settled)
         return Part(content=content, start=self.start, version=version, whole=self.size is None)
 
 
@@ -175,9 +180,10 @@ def read_head(asked: ByteRange | None, status: int, headers: Mapping[str, str]) 
         If it is not what was asked for: another range, in another unit, packed, or of a file of no told size.
     """
     etag, modified = headers.get("ETag"), headers.get("Last-Modified")
+    whole = Head(start=0, etag=etag, modified=modified, settled=_is_settled(headers))
     if status == _OK:
         # A server may ignore the range: https://www.rfc-editor.org/rfc/rfc9110#section-14.2
-        return Head(start=0, etag=etag, modified=modified)
+        return whole
     if status != _PARTIAL:
         raise AnswerError(f"HTTP {status} gives no part of a file")
     if asked is None:
@@ -196,4 +202,16 @@ def read_head(asked: ByteRange | None, status: int, headers: Mapping[str, str]) 
     length = headers.get("Content-Length", "").strip()
     if length and length != str(end - start):
         raise AnswerError(f"a range of {end - start:,} bytes came with {length[:20]!r} bytes")
-    return Head(start=start, length=end - start, size=size, etag=etag, modified=modified)
+    return replace(whole, start=start, length=end - start, size=size)
+
+
+def _is_settled(headers: Mapping[str, str]) -> bool:
+    """Tell whether the last change was a second or more before the answer."""
+    # https://www.rfc-editor.org/rfc/rfc9110#section-8.8.2.2
+    try:
+        changed, now = (
+            parsedate_to_datetime(headers[name]).timestamp() for name in ("Last-Modified", "Date")
+        )
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return False
+    return now - changed >= 1

@@ -90,6 +90,8 @@ class _Sparse(io.RawIOBase):
 
     def view(self, start: int, end: int) -> memoryview:
         """Give the bytes of a range."""
+        if start == end:
+            return memoryview(b"")
         for begin, content in self.parts:
             if begin <= start <= end <= begin + len(content):
                 return memoryview(content)[start - begin : end - begin]
@@ -209,7 +211,7 @@ class _Reading:
         if here == 0:
             return
         for low, high in ranges_needed(chunks, self.source.size):
-            if low < here:
+            if low < min(high, here):
                 part = self.file.get(ByteRange(low, high))
                 self.source.parts.append((part.start, part.content))
 

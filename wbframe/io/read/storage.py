@@ -222,7 +222,7 @@ class SignedFile:
         """
         part = self._tail()
         if part.start > 0 and not part.version.is_told:
-            # Two ranges might be of two versions, so that what is read is read at once.
+            # Two ranges might be of two versions, and so all is read at once.
             self._begun = None
             part = self.get(None)
         return part

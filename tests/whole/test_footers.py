@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import tracemalloc
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -293,6 +294,26 @@ def test_statistics_that_are_none_cut_no_rows(ends):
     assert read(content, ["x"], min_step=25, max_step=26)["_step"].to_pylist()[20:40] == list(
         range(20, 40)
     )
+
+
+KINDS = {
+    pa.int8(): 100, pa.uint8(): 128, pa.int16(): 20_000, pa.uint16(): 2**15, pa.int32(): 2**30, pa.uint32(): 2**31,
+    pa.int64(): 2**62, pa.uint64(): 2**63, pa.float32(): 0, pa.float64(): 0, pa.decimal128(12, 2): 0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_a_window_has_its_rows_whatever_steps_are_made_of(kind):
+    """Of which the sign, or the point, may stand elsewhere in what is stored."""
+    steps = [KINDS[kind] - 20 + i for i in range(40)]
+    values = list(map(Decimal, steps)) if pa.types.is_decimal(kind) else steps
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"_step": pa.array(values, kind)}), sink, row_group_size=10)
+    low, high = steps[18], steps[22]
+    got = read(sink.getvalue(), [], min_step=low, max_step=high)["_step"].to_pylist()
+    assert set(range(low, high)) <= {int(each) for each in got}
+    if kind in {pa.int8(), pa.int64(), pa.float64()}:
+        assert len(got) == 20
 
 
 def test_a_part_with_fewer_columns_is_an_error():

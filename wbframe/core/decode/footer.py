@@ -232,11 +232,12 @@ def groups_in_window(
     if min_step is None and max_step is None:
         return every
     leaf = next((i for i, path in enumerate(_leaves(schema)) if path == STEP), None)
-    if leaf is None:
+    form = None if leaf is None else _form_of(schema.column(leaf))
+    if leaf is None or form is None:
         return every
     chosen = []
     for i, group in enumerate(footer.groups):
-        span = _step_span(footer, group, leaf, schema.column(leaf).physical_type)
+        span = _step_span(footer, group, leaf, form)
         if span is None or (
             (max_step is None or span[0] < max_step) and (min_step is None or span[1] >= min_step)
         ):
@@ -244,11 +245,17 @@ def groups_in_window(
     return chosen
 
 
-def _step_span(footer: Footer, group: Group, leaf: int, kind: str) -> tuple[float, float] | None:
+def _form_of(column: pq.ColumnSchema) -> str | None:
+    """Say how statistics spell the numbers of a column; None for what stands for other numbers than it stores."""
+    meant = column.logical_type.type
+    plain = meant in {"NONE", "INT"} and not column.converted_type.startswith("UINT")
+    return _FORMS.get(column.physical_type) if plain else None
+
+
+def _step_span(footer: Footer, group: Group, leaf: int, form: str) -> tuple[float, float] | None:
     """Give the least and the greatest step of a row group, if its statistics have them."""
     # Statistics are optional in Parquet, and what W&B's exporter writes is not documented.
-    form = _FORMS.get(kind)
-    if form is None or leaf >= len(group.columns):
+    if leaf >= len(group.columns):
         return None
     statistics: dict[int, bytes] = _told(footer, group.columns[leaf]).get(_STATISTICS, {})
     # The first two of what it has are from before their order was said.

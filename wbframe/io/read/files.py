@@ -45,6 +45,7 @@ _MOST_READS = 3
 # Where it cannot be told what rows take: so many at once at the most, of as much as a share of what may be taken;
 # and not where these are so few that it would take for ever.
 _BATCH_ROWS, _SHARE, _FEWEST_ROWS = 65_536, 8, 16
+_MAPS = 1_000
 _LESS = "read fewer keys or a window of steps"
 # What a file that is no Parquet file, or one made to hurt, makes Arrow and its Python side raise.
 _DAMAGE = (
@@ -294,7 +295,13 @@ def _plain(table: pa.Table) -> pa.Table:
         if is_dictionary(column.type):
             table = table.set_column(i, column.name, table[i].cast(column.type.value_type))
         elif is_map(column.type):
-            cells = [None if each is None else as_json(dict(each)) for each in table[i].to_pylist()]
+            # As Python objects they take many times the memory, so these are made of few rows at once.
+            parts = (table[i].slice(at, _MAPS) for at in range(0, table.num_rows, _MAPS))
+            cells = [
+                None if each is None else as_json(dict(each))
+                for part in parts
+                for each in part.to_pylist()
+            ]
             table = table.set_column(
                 i, column.name, pa.chunked_array([pa.array(cells, pa.binary())])
             )

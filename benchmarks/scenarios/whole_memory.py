@@ -21,7 +21,7 @@ from benchmarks.options import Options, Scenario
 from benchmarks.readers.own import client_of, memory
 from wbframe.core.paths import parse_path
 from wbframe.core.protocol.exports import exports_answer, exports_request
-from wbframe.io.read.exports import Storage
+from wbframe.io.read.storage import Storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -67,7 +67,8 @@ def test_the_grid_of_buckets_is_an_option(run):
 
 
 CLIENT = {
-    "base_url", "entity", "timeout", "retry_seconds", "requests_per_minute", "concurrency", "largest_answer", "verbose",
+    "base_url", "entity", "timeout", "retry_seconds", "requests_per_minute", "concurrency", "largest_answer",
+    "largest_read", "largest_rows", "verbose",
 }  # fmt: skip
 
 
@@ -175,11 +176,12 @@ def test_options_of_the_client_reach_it(run, monkeypatch):
     code, out, _ = run(
         "runs", "demo", "-c", "run_id", "--entity", "wbframe", "--timeout", "7", "--retry-seconds",
         "3600", "--requests-per-minute", "9000", "--concurrency", "2", "--largest-answer", "1000000",
-        "-f", "csv",
+        "--largest-read", "2000000", "--largest-rows", "5000", "-f", "csv",
     )  # fmt: skip
     assert (code, out.count(b"\n")) == (0, 25)
     (client,) = made
     assert (client.timeout, client.concurrency, client.largest_answer) == (7.0, 2, 1_000_000)
+    assert (client.largest_read, client.largest_rows) == (2_000_000, 5000)
     assert client._rate == 9000
     # As many tries as the seconds may take, else the default would end them after minutes.
     assert (client.retry.seconds, client.retry.tries) == (3600.0, 120)

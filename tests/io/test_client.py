@@ -384,7 +384,7 @@ def test_neither_repr_nor_vars_tell_the_key(client, server):
         ({"timeout": "5"}, "`timeout` must be above 0"),
         ({"timeout": True}, "`timeout` must be above 0"),
         ({"requests_per_minute": 0}, "`requests_per_minute` must be above 0; got 0"),
-        ({"largest_answer": 0}, "`largest_answer` must be in bytes"),
+        ({"largest_answer": 0}, "`largest_answer` must be a whole number of bytes"),
         ({"timeout": float("nan")}, "`timeout` must be above 0"),
         ({"concurrency": 0}, "`concurrency` must be a whole number from 1 on"),
         ({"concurrency": "3"}, "`concurrency` must be a whole number"),

@@ -71,8 +71,7 @@ def test_the_first_page_does_not_wait_for_the_index(client, server, monkeypatch)
 def test_named_columns_do_not_wait_for_the_index(client, server, monkeypatch, read):
     requests_meet(client, monkeypatch, 2)
     assert read("wbframe/ragged", limit=5, client=client).height
-    asked = [each.operation for each in server.requests]
-    assert sorted(asked[:2]) == ["Fields", "Runs"]
+    assert {each.operation for each in server.requests} >= {"Fields", "Runs"}
     # The page that was asked for ahead is that of the read.
     pages = [each.variables for each in server.requests if each.operation == "Runs"]
     # Where no run has what is asked for, one is asked for all it has.

@@ -191,7 +191,7 @@ def test_the_budget_of_a_read_is_in_proportion_to_that_of_an_answer():
     assert wbframe.Client("http://127.0.0.1:9", "k" * 40, largest_answer=10).largest_read == 160
     assert wbframe.Client("http://127.0.0.1:9", "k" * 40, largest_read=7).largest_read == 7
     for wrong in (0, -1, 1.5, "1"):
-        with pytest.raises(UsageError, match="`largest_read` must be in bytes"):
+        with pytest.raises(UsageError, match="`largest_read` must be a whole number of bytes"):
             wbframe.Client("http://127.0.0.1:9", "k" * 40, largest_read=wrong)
 
 

@@ -322,6 +322,16 @@ CLIENT = options(
     click.option(
         "--largest-answer", type=click.IntRange(min=1), help="Bytes of an answer. Default: 1 GiB."
     ),
+    click.option(
+        "--largest-read",
+        type=click.IntRange(min=1),
+        help="Bytes of all answers, and of the cells, of a read. Default: 16 times that.",
+    ),
+    click.option(
+        "--largest-rows",
+        type=click.IntRange(min=1),
+        help="Rows of an exported file. Default: 50 million.",
+    ),
     click.option("-v", "--verbose", is_flag=True, help="Log what is done to stderr."),
 )
 OUTPUT = options(
@@ -357,6 +367,8 @@ _CLIENT_NAMES = (
     "requests_per_minute",
     "concurrency",
     "largest_answer",
+    "largest_read",
+    "largest_rows",
 )
 # Of a patient policy, seconds between two tries on average.
 _BETWEEN = 30.0

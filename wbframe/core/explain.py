@@ -9,7 +9,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Literal
 
 from wbframe.core import filters as flt
-from wbframe.core.decode.parquet import NEAR_BYTES, TAIL_BYTES, WHOLE_SHARE
+from wbframe.core.decode.footer import NEAR_BYTES, TAIL_BYTES, WHOLE_SHARE
 from wbframe.core.histories.tasks import POINTS_PER_REQUEST, RUNS_PER_REQUEST
 from wbframe.core.model import HistoryScan
 from wbframe.core.protocol.exports import Export

@@ -9,7 +9,9 @@ from pyarrow.types import is_struct
 
 from wbframe.core.decode.parquet import alternatives
 from wbframe.core.model import STEP
-from wbframe.io.read.exports import Storage, read_exports, read_file, signed_file
+from wbframe.io.read.exports import read_exports, signed_file
+from wbframe.io.read.files import read_file
+from wbframe.io.read.storage import Storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -14,13 +14,10 @@ import pyarrow.types as pat
 from wbframe.core.decode.exact import fits_float, narrow
 from wbframe.core.decode.rows import decode_rows
 from wbframe.core.decode.spelling import without_nulls
-from wbframe.core.model import STEP
 from wbframe.errors import SchemaMismatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-
-    import pyarrow.parquet as pq
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 
 _NON_FINITE_JSON = {"NaN": '"NaN"', "inf": '"Infinity"', "-inf": '"-Infinity"'}
@@ -286,96 +283,3 @@ def _type_of(kind: pa.DataType) -> frozenset[str]:
     if pat.is_null(kind):
         return frozenset({"nil"})
     return frozenset({"string" if pat.is_string(kind) or pat.is_large_string(kind) else "json"})
-
-
-# Read at once from the end of a file: its footer, and all of it if it is small.
-TAIL_BYTES = 128 * 1024
-# Chunks of columns nearer than this are read as one range: a request costs more than so many bytes.
-NEAR_BYTES = 64 * 1024
-# A share of the file from which on it is read whole, in one request.
-WHOLE_SHARE = 0.6
-
-
-# ---------------------------------------------------------------- which bytes
-
-
-def ranges_needed(
-    metadata: pq.FileMetaData,
-    columns: Iterable[str],
-    size: int,
-    groups: Sequence[int],
-) -> list[tuple[int, int]]:
-    """Choose the ranges of bytes that hold some columns of some row groups.
-
-    Parameters
-    ----------
-    metadata
-        The file's footer.
-    columns
-        Top-level columns; all leaves of a nested one are needed.
-    size
-        The file's size.
-    groups
-        Row groups to read.
-
-    Returns
-    -------
-    list of (start, end)
-        Half-open, in order; near ones are joined, and if most of the file is needed it is one range.
-    """
-    wanted = set(columns)
-    found = []
-    for group in groups:
-        row_group = metadata.row_group(group)
-        for i in range(row_group.num_columns):
-            chunk = row_group.column(i)
-            if _root(chunk.path_in_schema, wanted):
-                # A dictionary comes before the data pages, and is part of the chunk's size:
-                # https://github.com/apache/parquet-format
-                start = chunk.data_page_offset
-                if chunk.has_dictionary_page and chunk.dictionary_page_offset is not None:
-                    start = min(start, chunk.dictionary_page_offset)
-                found.append((start, start + chunk.total_compressed_size))
-    joined: list[tuple[int, int]] = []
-    for start, end in sorted(found):
-        if joined and start - joined[-1][1] <= NEAR_BYTES:
-            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
-        else:
-            joined.append((start, end))
-    if sum(end - start for start, end in joined) >= WHOLE_SHARE * size:
-        return [(0, size)]
-    return joined
-
-
-def _root(path: str, wanted: set[str]) -> bool:
-    """Tell whether a leaf belongs to a wanted column; names may hold dots themselves."""
-    if path in wanted:
-        return True
-    parts = path.split(".")
-    return any(".".join(parts[:i]) in wanted for i in range(1, len(parts)))
-
-
-def groups_in_window(
-    metadata: pq.FileMetaData, min_step: int | None, max_step: int | None
-) -> list[int]:
-    """Choose the row groups that may hold steps of a half-open window; all where statistics do not say."""
-    chosen = []
-    for group in range(metadata.num_row_groups):
-        span = _step_span(metadata, group)
-        if span is None or (
-            (max_step is None or span[0] < max_step) and (min_step is None or span[1] >= min_step)
-        ):
-            chosen.append(group)
-    return chosen
-
-
-def _step_span(metadata: pq.FileMetaData, group: int) -> tuple[float, float] | None:
-    """Give the least and the greatest step of a row group, if its statistics have them."""
-    row_group = metadata.row_group(group)
-    for i in range(row_group.num_columns):
-        chunk = row_group.column(i)
-        if chunk.path_in_schema == STEP:
-            # Statistics are optional in Parquet, and what W&B's exporter writes is not documented.
-            stats = chunk.statistics
-            return (stats.min, stats.max) if stats is not None and stats.has_min_max else None
-    return None

@@ -17,7 +17,13 @@ from wbframe.core.protocol.project import VIEWER, viewer_entity
 from wbframe.errors import CredentialsError, UsageError
 from wbframe.io import threads
 from wbframe.io.client.connections import Exchange, Near, exchanging, is_near
-from wbframe.io.client.credentials import above_0, find_base_url, find_default, named_by_folder
+from wbframe.io.client.credentials import (
+    above_0,
+    check_whole,
+    find_base_url,
+    find_default,
+    named_by_folder,
+)
 from wbframe.io.client.failures import is_no_answer, of_no_answer, on_file, retry_after_seconds
 from wbframe.io.client.learned import Learned
 from wbframe.io.client.login import Login
@@ -48,6 +54,7 @@ _RETRY_SECONDS = 300.0
 _LARGEST_ANSWER = 1 << 30
 # A frame takes about a third of the text that it is made of.
 _ANSWERS_A_READ = 16
+_LARGEST_ROWS = 50_000_000
 # Each has a default client of its own.
 _NAMES = ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_ENTITY", "WANDB_PROJECT")
 # As the SDK calls itself, which some hosts ask for.
@@ -82,9 +89,12 @@ class Client(Learned):
         ``WBFRAME_REQUESTS_PER_MINUTE``, else as many as the server takes.
     largest_answer
         Bytes of one answer at the most, decompressed; what is larger is an error, and is not held in memory.
+        Of an exported file it is the columns that are read of it, as they are in memory.
     largest_read
         Bytes of all answers to one read that gives a frame, decompressed, and of the cells of that frame. What
         streams is bounded by what it holds. Default: 16 times `largest_answer`.
+    largest_rows
+        Rows that are read of one exported file at the most; more are an error before they are decoded.
     verify
         Whether TLS certificates are checked, or the path of a CA bundle.
     proxies
@@ -136,6 +146,7 @@ class Client(Learned):
         requests_per_minute: float | None = None,
         largest_answer: int = _LARGEST_ANSWER,
         largest_read: int | None = None,
+        largest_rows: int = _LARGEST_ROWS,
         verify: bool | str = True,
         proxies: Mapping[str, str] | None = None,
         transport: RequestsHTTPTransport | None = None,
@@ -144,15 +155,9 @@ class Client(Learned):
         timeout = above_0("timeout", timeout, "WBFRAME_TIMEOUT") or _TIMEOUT
         rate = above_0("requests_per_minute", requests_per_minute, "WBFRAME_REQUESTS_PER_MINUTE")
         patience = above_0("seconds", None, "WBFRAME_RETRY_SECONDS") or _RETRY_SECONDS
-        sizes = {
-            "largest_answer": largest_answer,
-            "largest_read": 1 if largest_read is None else largest_read,
-        }
-        for name, size in sizes.items():
-            if not isinstance(size, int) or size < 1:
-                raise UsageError(f"`{name}` must be in bytes, at least 1; got {size!r}")
-        if not isinstance(concurrency, int) or concurrency < 1:
-            raise UsageError(f"`concurrency` must be a whole number from 1 on; got {concurrency!r}")
+        sizes = {"largest_answer": largest_answer, "largest_rows": largest_rows}
+        read = {} if largest_read is None else {"largest_read": largest_read}
+        check_whole(concurrency=concurrency, **sizes, **read)
         if retry is not None and not isinstance(retry, RetryPolicy):
             raise UsageError(
                 f"`retry` must be a wbframe.RetryPolicy, as in RetryPolicy(tries=5); got {retry!r}"
@@ -171,6 +176,7 @@ class Client(Learned):
         self.clock = clock or Clock()
         self.largest_answer = largest_answer
         self._largest_read = largest_read
+        self.largest_rows = largest_rows
         self.reports = Reports()
         self._near = Near(is_near(host_of(self.base_url)))
         self._entity = entity
@@ -213,6 +219,7 @@ class Client(Learned):
             "requests_per_minute": self._rate,
             "largest_answer": self.largest_answer,
             "largest_read": self._largest_read,
+            "largest_rows": self.largest_rows,
             "verify": self._verify,
             "proxies": self._proxies,
         }

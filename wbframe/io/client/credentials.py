@@ -17,6 +17,7 @@ __all__ = [
     "above_0",
     "app_places",
     "app_url",
+    "check_whole",
     "find_base_url",
     "find_default",
     "find_key",
@@ -240,3 +241,17 @@ def above_0(name: str, given: float | None, variable: str) -> float | None:
         unit = "" if "minute" in name.lower() else " seconds"
         raise UsageError(f"`{name}` must be above 0{unit}; got {value!r}")
     return float(value)
+
+
+def check_whole(**given: object) -> None:
+    """Check arguments that are counts, or sizes in bytes.
+
+    Raises
+    ------
+    UsageError
+        If one is no whole number from 1 on.
+    """
+    for name, value in given.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            unit = " of bytes" if name in {"largest_answer", "largest_read"} else ""
+            raise UsageError(f"`{name}` must be a whole number{unit} from 1 on; got {value!r}")

@@ -36,6 +36,7 @@ from wbframe.core.paths import name_of, parse_path
 from wbframe.core.protocol.answers import found_project
 from wbframe.core.protocol.exports import exports_request
 from wbframe.core.protocol.project import FIELDS_PER_PAGE, fields_page, fields_request
+from wbframe.core.protocol.ranges import ByteRange
 from wbframe.core.protocol.request import (
     BUCKETS,
     EXPORTS,
@@ -57,11 +58,11 @@ from wbframe.errors import (
 from wbframe.io.client.client import Client, client_or_default
 from wbframe.io.client.retry import RetryPolicy, Try
 from wbframe.io.client.secrets import without_locals
-from wbframe.io.read.exports import Storage
 from wbframe.io.read.histories import read_histories
 from wbframe.io.read.outcome import silent
 from wbframe.io.read.paging import resolved
 from wbframe.io.read.runs import read_runs
+from wbframe.io.read.storage import Storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -81,7 +82,7 @@ _TRIES, _PATIENCE = 2, 30.0
 # Runs of a typical read.
 _READ_RUNS = 20
 _FILE = Request(document="query File {}", variables={}, asked="an exported file")
-_FIRST_BYTES = "0-3"
+_FIRST_BYTES = ByteRange(0, 4)
 # A run of so many rows can be read whole in one answer.
 _FEW_ROWS = ask.WHOLE - 1
 

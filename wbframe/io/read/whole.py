@@ -34,8 +34,10 @@ from wbframe.core.protocol.rows import RowsOf, row_lists, rows_answer
 from wbframe.core.schema.types import merge_index
 from wbframe.errors import IncompleteHistoryError
 from wbframe.io import threads
-from wbframe.io.read.exports import CONCURRENCY, Storage, read_exports, read_file, signed_file
+from wbframe.io.read.exports import read_exports, signed_file
+from wbframe.io.read.files import read_file
 from wbframe.io.read.parts import SKIPPED, read_or_leave_out, send_in_parts
+from wbframe.io.read.storage import CONCURRENCY, Storage
 from wbframe.io.threads import side_by_side
 
 if TYPE_CHECKING:

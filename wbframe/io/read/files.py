@@ -1,0 +1,308 @@
+"""Columns of exported files, by ranges of bytes: none is decoded before it is known what that takes."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow.types import is_dictionary, is_map
+
+from wbframe.core.decode.footer import (
+    EMPTY_BYTES,
+    MAGIC_BYTES,
+    TAIL_BYTES,
+    chunks_needed,
+    footer_bytes,
+    groups_in_window,
+    memory_of_footer,
+    ranges_needed,
+    read_footer,
+)
+from wbframe.core.decode.pages import sizes_of
+from wbframe.core.decode.parquet import as_json, leaf_columns, leaves, types_in
+from wbframe.core.decode.thrift import DamagedError
+from wbframe.core.model import STEP
+from wbframe.core.protocol.ranges import ByteRange
+from wbframe.errors import AnswerError, SchemaMismatchError, WbframeError
+from wbframe.io.read.storage import ReplacedError
+from wbframe.text import shortened
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wbframe.core.decode.footer import Chunk, Footer
+    from wbframe.core.decode.pages import Sizes
+    from wbframe.io.read.storage import SignedFile
+
+__all__ = ["read_file"]
+
+# A file that is replaced while it is read is read anew, so many times in all.
+_MOST_READS = 3
+# Where it cannot be told what rows take: so many at once at the most, of as much as a share of what may be taken;
+# and not where these are so few that it would take for ever.
+_BATCH_ROWS, _SHARE, _FEWEST_ROWS = 65_536, 8, 16
+_MAPS = 1_000
+_LESS = "read fewer keys or a window of steps"
+# What a file that is no Parquet file, or one made to hurt, makes Arrow and its Python side raise.
+_DAMAGE = (
+    DamagedError,
+    pa.ArrowException,
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    NotImplementedError,
+    RecursionError,
+)
+
+
+@dataclass(slots=True)
+class _Sparse(io.RawIOBase):
+    """A file of which only some ranges are here."""
+
+    size: int
+    parts: list[tuple[int, bytes]]
+    at: int = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self.at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.at, io.SEEK_END: self.size}[whence]
+        self.at = base + offset
+        return self.at
+
+    def read(self, size: int = -1) -> bytes:
+        end = self.size if size < 0 else min(self.at + size, self.size)
+        found = bytes(self.view(self.at, end))
+        self.at = end
+        return found
+
+    def view(self, start: int, end: int) -> memoryview:
+        """Give the bytes of a range."""
+        if start == end:
+            return memoryview(b"")
+        for begin, content in self.parts:
+            if begin <= start <= end <= begin + len(content):
+                return memoryview(content)[start - begin : end - begin]
+        raise DamagedError(f"bytes {start} to {end} are needed and were not read")
+
+
+def read_file(
+    file: SignedFile,
+    columns: Sequence[str] | None,
+    *,
+    min_step: int | None = None,
+    max_step: int | None = None,
+) -> pa.Table:
+    """Read some columns of an exported file, and of these the row groups that may hold a window of steps.
+
+    A small file takes one request, others one for the footer and one for each range of columns that lie
+    together, or one for the whole where most of it is needed. All are of one version of the file.
+
+    Parameters
+    ----------
+    file
+        Which.
+    columns
+        Columns wanted besides `_step`, with dots where they nest; those that the file lacks are left out. None
+        for all.
+    min_step, max_step
+        The window, half-open; rows outside of it may come too.
+
+    Returns
+    -------
+    pyarrow.Table
+        With `_step`; no dictionaries, and JSON in binary for maps.
+
+    Raises
+    ------
+    AnswerError
+        If it is no Parquet file, or one of rows without steps; if it holds more than the client takes; if it is
+        replaced each time that it is read.
+    """
+    for _ in range(_MOST_READS):
+        try:
+            return _Reading.begun(file).columns(columns, min_step, max_step)
+        except ReplacedError:
+            file.begin_anew()
+        except WbframeError:
+            raise
+        except MemoryError as error:
+            raise AnswerError(
+                f"the exported file {file.name} is too large for memory: {_LESS}"
+            ) from error
+        except _DAMAGE as error:
+            said = shortened(str(error)) or type(error).__name__
+            raise AnswerError(
+                f"the exported file {file.name} is no Parquet file: {said}"
+            ) from error
+    msg = f"the exported file {file.name} was replaced while it was read, {_MOST_READS} times; read again later"
+    raise AnswerError(msg)
+
+
+@dataclass(slots=True)
+class _Reading:
+    """The read of one version of a file."""
+
+    file: SignedFile
+    source: _Sparse
+    footer: Footer
+    parquet: pq.ParquetFile
+
+    @classmethod
+    def begun(cls, file: SignedFile) -> _Reading:
+        """Read the footer."""
+        part = file.end()
+        size = part.version.size
+        length = footer_bytes(part.content, size)
+        if length > len(part.content):
+            _check_footer(file, length, b"")
+            part = file.get(ByteRange(size - length, size))
+        footer = part.content[-length:-MAGIC_BYTES]
+        _check_footer(file, length, footer)
+        read = read_footer(footer)
+        source = _Sparse(size, [(part.start, part.content)])
+        # Lists are made room for by their told length, before what is in them is read.
+        longest = max(min(len(footer), 1_000_000), 1)
+        # Without `pre_buffer`, which joins ranges that are near: what lies between them may not be here.
+        opened = pq.ParquetFile(source, pre_buffer=False, thrift_container_size_limit=longest)
+        return cls(file, source, read, opened)
+
+    def columns(
+        self, columns: Sequence[str] | None, min_step: int | None, max_step: int | None
+    ) -> pa.Table:
+        """Read columns of the row groups that may hold a window."""
+        footer, schema = self.footer, self.parquet.schema_arrow
+        there = leaves(schema)
+        wanted = (STEP, *(there if columns is None else columns))
+        paths = {name: there[name] for name in dict.fromkeys(wanted) if name in there}
+        names = list(dict.fromkeys(path[0] for path in paths.values()))
+        once = self._single(schema.names, names)
+        self.file.types = types_in(
+            schema, {k: path for k, path in there.items() if path[0] in once}
+        )
+        if STEP not in there and footer.rows:
+            raise AnswerError(f"the exported file {self.file.name} has rows without {STEP!r}")
+        spelled = self.parquet.schema
+        groups = groups_in_window(footer, spelled, min_step, max_step)
+        self._check_rows(sum(footer.groups[i].rows for i in groups))
+        chunks = chunks_needed(footer, spelled, names, self.source.size, groups)
+        self._fetch(chunks)
+        sizes = sizes_of((chunk, self.source.view(chunk.start, chunk.end)) for chunk in chunks)
+        if self._is_safe(sizes):
+            table = self.parquet.read_row_groups(groups, columns=names, use_threads=False)
+            return _plain(leaf_columns(table, paths))
+        return self._in_batches(groups, names, paths, sizes)
+
+    def _fetch(self, chunks: Sequence[Chunk]) -> None:
+        """Get the ranges of chunks that are not here."""
+        [(here, _)] = self.source.parts
+        if here == 0:
+            return
+        for low, high in ranges_needed(chunks, self.source.size):
+            if low < min(high, here):
+                part = self.file.get(ByteRange(low, high))
+                self.source.parts.append((part.start, part.content))
+
+    # ------------------------------------------------------------ how much it is
+
+    def _single(self, there: Sequence[str], names: Sequence[str]) -> set[str]:
+        """Give the columns that are there once; refuse others among those that are wanted."""
+        counts = Counter(there)
+        twice = next((name for name in names if counts[name] > 1), None)
+        if twice is not None:
+            error = SchemaMismatchError(
+                f"the exported file {self.file.name} has several columns {twice!r}: leave that key out"
+            )
+            error.key = twice
+            raise error
+        return {name for name, count in counts.items() if count == 1}
+
+    def _check_rows(self, rows: int) -> None:
+        """Refuse more rows than the client takes."""
+        most = self.file.storage.client.largest_rows
+        if rows > most:
+            raise AnswerError(
+                f"the exported file {self.file.name} has {rows:,} rows to read, more than `largest_rows`"
+                f" ({most:,}): read a window of steps, or pass wbframe.Client(largest_rows={rows})"
+            )
+
+    def _is_safe(self, sizes: Sizes) -> bool:
+        """Tell whether decoding surely takes no more than the client does; refuse what surely takes more."""
+        most = self.file.storage.client.largest_answer
+        if sizes.most <= most:
+            return True
+        sizes.look_closer()
+        if sizes.least > most:
+            raise _too_large(self.file, f"its columns take {sizes.least:,} bytes")
+        if sizes.most > most and sizes.longest_row * _SHARE * _FEWEST_ROWS > most:
+            raise _too_large(self.file, f"its columns may take {sizes.most:,} bytes")
+        return sizes.most <= most
+
+    def _in_batches(
+        self,
+        groups: list[int],
+        names: list[str],
+        paths: dict[str, tuple[str, ...]],
+        sizes: Sizes,
+    ) -> pa.Table:
+        """Decode so few rows at once that these take no more than the client does, and stop where all do."""
+        most = self.file.storage.client.largest_answer
+        rows = min(most // _SHARE // max(sizes.longest_row, 1), _BATCH_ROWS)
+        found = []
+        taken = 0
+        for batch in self.parquet.iter_batches(
+            batch_size=rows, row_groups=groups, columns=names, use_threads=False
+        ):
+            found.append(_plain(leaf_columns(pa.Table.from_batches([batch]), paths)))
+            taken += found[-1].nbytes
+            if taken > most:
+                raise _too_large(self.file, f"some of its rows take {taken:,} bytes")
+        return pa.concat_tables(found)
+
+
+def _check_footer(file: SignedFile, length: int, footer: bytes) -> None:
+    """Refuse a long footer that may take more memory than the client allows."""
+    least = max(length * EMPTY_BYTES, memory_of_footer(footer))
+    if length > TAIL_BYTES and least > file.storage.client.largest_answer:
+        raise _too_large(file, f"its footer alone may take {least:,} bytes")
+
+
+def _too_large(file: SignedFile, said: str) -> AnswerError:
+    """Say that something of a file takes more memory than the client allows."""
+    most = file.storage.client.largest_answer
+    return AnswerError(
+        f"the exported file {file.name} is larger than `largest_answer` ({most:,} bytes): {said} in memory;"
+        f" {_LESS}, or pass wbframe.Client(largest_answer=...)"
+    )
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Spell out dictionaries, which may be of anything, and maps, as the JSON that they stand for."""
+    for i, column in enumerate(table.schema):
+        if is_dictionary(column.type):
+            table = table.set_column(i, column.name, table[i].cast(column.type.value_type))
+        elif is_map(column.type):
+            # As Python objects they take many times the memory, so these are made of few rows at once.
+            parts = (table[i].slice(at, _MAPS) for at in range(0, table.num_rows, _MAPS))
+            cells = [
+                None if each is None else as_json(dict(each))
+                for part in parts
+                for each in part.to_pylist()
+            ]
+            table = table.set_column(
+                i, column.name, pa.chunked_array([pa.array(cells, pa.binary())])
+            )
+    return table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import polars as pl
 
 from wbframe.core.runs.listing import read_as_numbers
 from wbframe.errors import FilterError, unwrap
+from wbframe.io import forks
 from wbframe.warn import line_of_program
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     from wbframe.warn import Line
 
-__all__ = ["ScanFrame", "as_ours", "line_inside"]
+__all__ = ["ScanFrame", "as_ours", "line_inside", "pass_on"]
 
 # What runs a query, or asks for its schema, in one polars or another.
 _RUNS = (
@@ -33,19 +35,51 @@ _KEYS = re.compile(r'col\("((?:config|summary)\.[^"]+)"\)')
 _inside: list[Line | None] = []
 
 
+# What was raised into polars, and is none of our errors: Ctrl-C, an exit, whatever a handler of signals raises.
+_passing: deque[BaseException] = deque(maxlen=8)
+
+
 def line_inside() -> Line | None:
     """Give the line of the program that runs one of our frames, on whatever thread; the last one of several."""
     return _inside[-1] if _inside else None
 
 
+def pass_on(error: BaseException) -> None:
+    """Keep what is about to be raised into polars, which makes an error of its own even of Ctrl-C."""
+    if not isinstance(error, pl.exceptions.PolarsError):
+        _passing.append(error)
+
+
+def _passed(error: pl.exceptions.PolarsError) -> BaseException | None:
+    """Give what an error of polars was made of, once."""
+    said = str(error)
+    for each in reversed(_passing):
+        if type(each).__name__ in said:
+            _passing.remove(each)
+            return each
+    return None
+
+
 @contextmanager
 def as_ours() -> Iterator[None]:
-    """Raise the error of wbframe that an error of polars stands for."""
+    """Raise what an error of polars stands for: an error of wbframe, or what has interrupted the query.
+
+    Raises
+    ------
+    ForkedError
+        If polars would hang in this process.
+    """
+    forks.check()
     line = line_of_program()
+    if not _inside:
+        _passing.clear()
     _inside.append(line)
     try:
         yield
     except pl.exceptions.PolarsError as error:
+        passed = _passed(error)
+        if passed is not None:
+            raise passed from None
         ours = unwrap(error) or _of_text(error)
         if ours is None:
             raise

@@ -7,7 +7,6 @@ where a query takes rows before it filters them, so the limit comes first here, 
 from __future__ import annotations
 
 import inspect
-import threading
 from contextlib import closing, contextmanager
 from copy import copy
 from dataclasses import replace
@@ -23,9 +22,11 @@ from wbframe.core.paths import paths_of
 from wbframe.core.pushdown.query import Wanted, narrow_histories, narrow_runs
 from wbframe.core.pushdown.reader import without_dynamic
 from wbframe.errors import WbframeError, WbframeWarning, remember
+from wbframe.io import forks
 from wbframe.io.client.client import client_or_default
 from wbframe.io.client.reports import ScanName
-from wbframe.scans.frames import ScanFrame, as_ours, line_inside
+from wbframe.io.forks import Guard
+from wbframe.scans.frames import ScanFrame, as_ours, line_inside, pass_on
 from wbframe.scans.probe import probe_of
 from wbframe.scans.stream import promise_histories, promise_runs, stream_histories, stream_runs
 from wbframe.warn import given_at, line_of_program
@@ -75,7 +76,7 @@ class Source(Generic[_Promise]):
         self.on_new_key = on_new_key
         self.infer_schema_runs = infer_schema_runs
         self._promise: _Promise | None = None
-        self._lock = threading.Lock()
+        self._guard = Guard()
         self._number = next(_numbers)
         # Of threads of polars nobody knows for which line of a program they work.
         self._line = line_of_program()
@@ -105,7 +106,7 @@ class Source(Generic[_Promise]):
     def promise(self) -> _Promise:
         """Find what the schema takes; asks the server once, however many threads ask."""
         # polars asks for the schema at each collect, collect_schema and explain.
-        with self._lock:
+        with self._guard.lock:
             if self._promise is None:
                 self._promise = self.make_promise()
             return self._promise
@@ -142,6 +143,9 @@ class Source(Generic[_Promise]):
             except (WbframeError, WbframeWarning) as error:
                 # polars makes its own error of what is raised while it finds the schema.
                 remember(error)
+                raise
+            except BaseException as error:
+                pass_on(error)
                 raise
 
     def __call__(
@@ -284,7 +288,14 @@ class LeftSource(Source["Source[Any]"]):
 
 
 def registered(source: Source[Any]) -> ScanFrame:
-    """Hand a source to polars; plans name it where polars lets them."""
+    """Hand a source to polars; plans name it where polars lets them.
+
+    Raises
+    ------
+    ForkedError
+        If polars would hang in this process.
+    """
+    forks.check()
     # polars 2 has these: https://github.com/pola-rs/polars/pull/23978
     labels: dict[str, Any] = {}
     if "explain_name" in inspect.signature(register_io_source).parameters:

@@ -13,7 +13,6 @@ import logging
 import math
 import os
 import tempfile
-import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -25,6 +24,7 @@ import requests
 from wbframe.errors import CredentialsError
 from wbframe.io.client.failures import Failure, is_retried, of_status
 from wbframe.io.client.secrets import Secret
+from wbframe.io.forks import Guard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +64,7 @@ class Identity:
         self.file = Path(file)
         self.cache = Path(os.environ.get("WANDB_CREDENTIALS_FILE") or _FILE).expanduser()
         self._base_url = base_url
-        self._lock = threading.Lock()
+        self._guard = Guard()
         self._access: _Access | None = None
         self._refused: str | None = None
 
@@ -87,14 +87,14 @@ class Identity:
         CredentialsError
             If the file of the identity token cannot be read, or the server does not take it.
         """
-        with self._lock:
+        with self._guard.lock:
             if self._access is None or _now() >= self._access.until:
                 self._access = None
                 self._access = self._kept() or self._exchanged(exchange)
 
     def refuse(self) -> bool:
         """Forget a token that the server refused; tells whether another may be taken."""
-        with self._lock:
+        with self._guard.lock:
             again, self._refused = self._refused is None, None
             if again and self._access is not None:
                 self._refused = self._access.token.reveal()

@@ -42,6 +42,7 @@ from wbframe.errors import (
     ColumnError,
     did_you_mean,
 )
+from wbframe.io import forks
 from wbframe.io.client.credentials import app_url
 from wbframe.io.read.filtered import tell_of_filters
 from wbframe.io.read.outcome import (
@@ -52,7 +53,7 @@ from wbframe.io.read.outcome import (
     warn_imprecise,
     warn_new_keys,
 )
-from wbframe.io.read.paging import fresh_runs, list_runs, read_pages, resolved
+from wbframe.io.read.paging import Listed, fresh_runs, list_runs, read_pages, resolved
 from wbframe.io.read.parts import ABSENT
 from wbframe.io.read.project import read_index
 from wbframe.io.threads import begun
@@ -62,13 +63,11 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
     from wbframe.core.model import OnNewKey, RunPath
-    from wbframe.core.protocol.runs import Listing, Page, RunNode
+    from wbframe.core.protocol.runs import RunNode
     from wbframe.core.schema.types import Index
     from wbframe.io.client.client import Client
     from wbframe.io.read.outcome import Hook
     from wbframe.report import ScanReport
-
-    Listed = Iterator[tuple[Listing, Page]]
 
 
 __all__ = ["collect_runs", "iter_pages", "plan_runs", "read_runs", "try_pushed"]
@@ -95,6 +94,7 @@ def plan_runs(client: Client, scan: RunsScan, *, most: int | None = None) -> Run
     ColumnError
         If a column exists in no run of the projects.
     """
+    forks.check()
     paths = resolved(client, scan.selection.paths)
     scan = replace(scan, selection=replace(scan.selection, paths=paths))
     order = scan.selection.order
@@ -212,6 +212,7 @@ def read_runs(
     WbframeError
         Whatever kept it from being whole.
     """
+    forks.check()
     outcome = Outcome(client, scan.selection, "runs", progress)
     with outcome, _listed_ahead(outcome.read, scan) as listed:
         plan = plan_runs(client, scan)

@@ -15,9 +15,12 @@ from wbframe.dropin.sdk import as_sdk
 from wbframe.errors import IncompleteHistoryError, WbframeError
 from wbframe.io.read.outcome import Outcome
 from wbframe.io.read.parts import SKIPPED
+from wbframe.io.threads import Items
 from wbframe.report import LeftOut
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from wbframe.core.model import Match, OnError
 
 __all__ = ["HistoryScan"]
@@ -61,14 +64,14 @@ class HistoryScan(Iterator[dict[str, Any]]):
         self._expected: int | None = None
         self._came = 0
         self._ended_by: Exception | None = None
-        self._rows = self._read()
+        self._rows = Items(self._read())
 
     def expect(self, rows: int | None) -> None:
         """Make it an error to end with fewer rows than so many."""
         self._expected = rows
 
     def __iter__(self) -> HistoryScan:
-        self._rows, self._ended_by = self._read(), None
+        self._rows, self._ended_by = Items(self._read()), None
         return self
 
     def __next__(self) -> dict[str, Any]:
@@ -86,7 +89,7 @@ class HistoryScan(Iterator[dict[str, Any]]):
 
     next = __next__
 
-    def _read(self) -> Iterator[dict[str, Any]]:
+    def _read(self) -> Generator[dict[str, Any]]:
         with Outcome.of_rows(self.run.client, self._path, None) as outcome:
             outcome.runs, self._came = 1, 0
             try:

@@ -102,8 +102,8 @@ def check() -> None:
         _process.works = _has_threads() and _answers()
     if not _process.works:
         raise ForkedError(
-            "cannot read into frames: this process was forked from one that had used polars, and the threads"
-            f" of polars stayed there; {_INSTEAD}"
+            "cannot read into frames: this process was forked from one that had used polars, whose threads"
+            f" stayed there; {_INSTEAD}"
         )
 
 

@@ -12,21 +12,23 @@ import math
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import WeakSet, ref
 
-from wbframe.errors import ForkedError
+from wbframe.errors import ForkedError, UsageError
 from wbframe.io.scopes import PIECE, Scope, StoppedError, check, current, use, wait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable
 
 
 __all__ = [
     "PIECE",
+    "Items",
     "Scope",
     "StoppedError",
     "Task",
@@ -273,6 +275,43 @@ def apart(work: Callable[[], _Out]) -> _Out:
         return work()
     with pool(1, "wbframe-send") as workers:
         return workers.submit(work).result()
+
+
+class Items(Iterator[_Out]):
+    """What a generator gives, for whoever takes it: two threads at once are told so.
+
+    Parameters
+    ----------
+    items
+        The generator.
+    """
+
+    def __init__(self, items: Generator[_Out]) -> None:
+        self._items = items
+
+    def __next__(self) -> _Out:
+        try:
+            return next(self._items)
+        except ValueError as error:
+            _refuse_two(error)
+            raise
+
+    def close(self) -> None:
+        """End the read; not while another thread waits for an item."""
+        try:
+            self._items.close()
+        except ValueError as error:
+            _refuse_two(error)
+            raise
+
+
+def _refuse_two(error: ValueError) -> None:
+    """Raise our error where a generator was at work for another thread."""
+    inside = error.__traceback__ and error.__traceback__.tb_next
+    if inside is None and str(error) == "generator already executing":
+        raise UsageError(
+            "another thread is reading from this iterator: close it, or go on, on that thread"
+        ) from None
 
 
 @contextmanager

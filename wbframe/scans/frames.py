@@ -13,10 +13,11 @@ import polars as pl
 from wbframe.core.runs.listing import read_as_numbers
 from wbframe.errors import FilterError, unwrap
 from wbframe.io import forks
+from wbframe.io.threads import Items
 from wbframe.warn import line_of_program
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Generator, Iterator
 
     from wbframe.warn import Line
 
@@ -111,10 +112,10 @@ class ScanFrame(pl.LazyFrame):
         """Collect as ever."""
         with as_ours():
             batches = super().collect_batches(*args, **kwargs)
-        return _taken(batches)
+        return Items(_taken(batches))
 
 
-def _taken(batches: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+def _taken(batches: Iterator[pl.DataFrame]) -> Generator[pl.DataFrame]:
     """Give batches."""
     with as_ours():
         yield from batches

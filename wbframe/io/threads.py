@@ -110,13 +110,14 @@ class Task(Generic[_Out]):
         BaseException
             What it raised.
         """
+        if not self._scope.is_here:
+            raise ForkedError(
+                "this read was begun before the process was forked, and goes on there: begin another one here"
+            )
         end = time.monotonic() + seconds
         while not self.done:
             if time.monotonic() > end:
                 raise TimeoutError
-            if not self._scope.is_here:
-                msg = "this read was begun before the process was forked; begin another one here"
-                raise ForkedError(msg)
             check()
             # Taken by one of those who wait; others see that it is done when the piece has passed.
             self._latch.acquire(timeout=PIECE)

@@ -21,7 +21,8 @@ import polars as pl
 import wbframe, wbframe.arrow, wbframe.pandas
 from wbframe.errors import ForkedError
 
-client = wbframe.Client({url!r}, {key!r})
+key = {key!r}
+client = wbframe.Client({url!r}, key)
 path = {path!r}
 
 def forked(work, seconds=20):
@@ -174,14 +175,13 @@ def test_the_drop_in_needs_no_polars(server):
     said = run(
         server,
         """
-        api = wbframe.Api(overrides={"base_url": client.base_url}, api_key=%r)
+        api = wbframe.Api(overrides={"base_url": client.base_url}, api_key=key)
         wbframe.read_histories(path, client=client)
         run = api.run(path + "/r0")
         def work():
             print(len(api.runs(path)), run.config["lr"], len(run.history()), len(list(run.scan_history())), flush=True)
         print(forked(work))
-        """
-        % server.api_key,
+        """,
     )
     assert said == ["9 0.0 20 20", "0"]
 
@@ -190,7 +190,7 @@ def test_pools_of_processes(server):
     said = run(
         server,
         """
-        os.environ["WANDB_API_KEY"] = %r
+        os.environ["WANDB_API_KEY"] = key
         wanted = wbframe.read_runs(path, client=client)
         fork, spawn = map(multiprocessing.get_context, ("fork", "spawn"))
         with fork.Pool(1) as pool:
@@ -201,8 +201,7 @@ def test_pools_of_processes(server):
                 print("spawn" in str(error))
         with spawn.Pool(1) as pool:
             print(pool.apply(wbframe.read_runs, (path,), {"client": client}).equals(wanted))
-        """
-        % server.api_key,
+        """,
     )
     assert said == ["True", "True"]
 
@@ -281,15 +280,14 @@ def test_no_lock_stays_held(server):
         held = threading.Event()
         threading.Thread(target=hold, daemon=True).start()
         held.wait()
-        os.environ.update(WANDB_BASE_URL=client.base_url, WANDB_API_KEY=%r)
+        os.environ.update(WANDB_BASE_URL=client.base_url, WANDB_API_KEY=key)
         def work():
             frames = lazy.collect(), wbframe.read_histories(path, client=client), wbframe.read_runs(path)
             runs = wbframe.Runs(client, "e", "p")
             print(*(frame.height for frame in frames), len(runs), len(inner.promise().columns) > 0, flush=True)
         print(forked(work))
         os._exit(0)
-        """
-        % server.api_key,
+        """,
     )
     assert said == ["9 180 9 9 True", "0"]
 

@@ -34,6 +34,7 @@ __all__ = [
     "Task",
     "Threads",
     "apart",
+    "awaited",
     "begun",
     "check",
     "current",
@@ -253,6 +254,7 @@ class _Exit:
     def __init__(self) -> None:
         self.has_come = False
         self.open: WeakSet[Threads] = WeakSet()
+        self.awaited: set[object] = set()
 
     def __call__(self) -> None:
         """Stop all threads: they must be out of polars before the interpreter goes."""
@@ -263,11 +265,24 @@ class _Exit:
         end = time.monotonic() + _PATIENCE
         for each in left:
             each.end(max(0.0, end - time.monotonic()))
+        while self.awaited and time.monotonic() < end:
+            time.sleep(PIECE / 10)
 
 
 # Threads of the program that are no daemons have ended by then.
 _exit = _Exit()
 atexit.register(_exit)
+
+
+@contextmanager
+def awaited() -> Iterator[None]:
+    """Let the end of the program wait until a daemon's thread is out of polars, which would abort it else."""
+    block = object()
+    _exit.awaited.add(block)
+    try:
+        yield
+    finally:
+        _exit.awaited.discard(block)
 
 
 def apart(work: Callable[[], _Out]) -> _Out:

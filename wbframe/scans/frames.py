@@ -13,7 +13,7 @@ import polars as pl
 from wbframe.core.runs.listing import read_as_numbers
 from wbframe.errors import FilterError, unwrap
 from wbframe.io import forks
-from wbframe.io.threads import Items
+from wbframe.io.threads import Items, awaited
 from wbframe.warn import line_of_program
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ def as_ours() -> Iterator[None]:
         _passing.clear()
     _inside.append(line)
     try:
-        yield
+        with awaited():
+            yield
     except pl.exceptions.PolarsError as error:
         passed = _passed(error)
         if passed is not None:

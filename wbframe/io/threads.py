@@ -218,9 +218,9 @@ class Threads:
     def _join(self, patience: float) -> None:
         """Wait for the threads; stop those that work."""
         end = time.monotonic() + patience
-        while (left := [each for each in self._threads if each.is_alive()]) and (
-            time.monotonic() < end
-        ):
+        # A generator may be dropped by whatever thread lets go of it last, one of its own too.
+        others = [each for each in self._threads if each is not threading.current_thread()]
+        while (left := [each for each in others if each.is_alive()]) and time.monotonic() < end:
             if self._tasks:
                 # Again each time: a connection may have been opened since.
                 self.scope.stop()

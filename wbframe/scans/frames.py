@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import re
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from wbframe.core.runs.listing import read_as_numbers
-from wbframe.errors import FilterError, unwrap
+from wbframe.errors import FilterError, WbframeError, WbframeWarning, unwrap
 from wbframe.io import forks
 from wbframe.io.threads import Items, awaited
 from wbframe.warn import line_of_program
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from wbframe.warn import Line
 
-__all__ = ["ScanFrame", "as_ours", "line_inside", "pass_on"]
+__all__ = ["ScanFrame", "as_ours", "line_inside", "passing_on"]
 
 # What runs a query, or asks for its schema, in one polars or another.
 _RUNS = (
@@ -45,20 +45,33 @@ def line_inside() -> Line | None:
     return _inside[-1] if _inside else None
 
 
-def pass_on(error: BaseException) -> None:
-    """Keep what is about to be raised into polars, which makes an error of its own even of Ctrl-C."""
-    if not isinstance(error, pl.exceptions.PolarsError):
+@contextmanager
+def passing_on() -> Iterator[None]:
+    """Keep what is raised into polars, which makes an error of its own even of Ctrl-C, or loses it."""
+    try:
+        yield
+    except (GeneratorExit, WbframeError, WbframeWarning, pl.exceptions.PolarsError):
+        raise
+    except BaseException as error:
         _passing.append(error)
+        raise
 
 
 def _passed(error: pl.exceptions.PolarsError) -> BaseException | None:
-    """Give what an error of polars was made of, once."""
+    """Give what an error of polars was made of."""
     said = str(error)
     for each in reversed(_passing):
-        if type(each).__name__ in said:
-            _passing.remove(each)
+        if f"{type(each).__name__}: {each}" in said:
             return each
     return None
+
+
+def _raise_lost(before: list[BaseException]) -> None:
+    """Raise the Ctrl-C that polars has lost, and some rows with it."""
+    for each in _passing:
+        if not isinstance(each, Exception) and each not in before:
+            _passing.remove(each)
+            raise each
 
 
 @contextmanager
@@ -72,21 +85,26 @@ def as_ours() -> Iterator[None]:
     """
     forks.check()
     line = line_of_program()
-    if not _inside:
-        _passing.clear()
     _inside.append(line)
+    before = list(_passing)
     try:
         with awaited():
             yield
+        _raise_lost(before)
     except pl.exceptions.PolarsError as error:
-        passed = _passed(error)
-        if passed is not None:
+        if (passed := _passed(error)) is not None:
+            _passing.remove(passed)
             raise passed from None
         ours = unwrap(error) or _of_text(error)
         if ours is None:
             raise
         # polars says the same once more, and of what kind it was, in words.
         raise ours from ours.__cause__ or error
+    except BaseException as error:
+        # It came through as it was, as newer releases have it.
+        with suppress(ValueError):
+            _passing.remove(error)
+        raise
     finally:
         _inside.remove(line)
 

@@ -26,7 +26,7 @@ from wbframe.io import forks
 from wbframe.io.client.client import client_or_default
 from wbframe.io.client.reports import ScanName
 from wbframe.io.forks import Guard
-from wbframe.scans.frames import ScanFrame, as_ours, line_inside, pass_on
+from wbframe.scans.frames import ScanFrame, as_ours, line_inside, passing_on
 from wbframe.scans.probe import probe_of
 from wbframe.scans.stream import promise_histories, promise_runs, stream_histories, stream_runs
 from wbframe.warn import given_at, line_of_program
@@ -128,7 +128,8 @@ class Source(Generic[_Promise]):
         self._line = line_of_program() or self._line
         with self._for_program():
             self.connection().reports.begin()
-            return self.schema()
+            with passing_on():
+                return self.schema()
 
     def frames(self, wanted: Wanted) -> Generator[pl.DataFrame]:
         """Read what is wanted, or more."""
@@ -144,9 +145,6 @@ class Source(Generic[_Promise]):
                 # polars makes its own error of what is raised while it finds the schema.
                 remember(error)
                 raise
-            except BaseException as error:
-                pass_on(error)
-                raise
 
     def __call__(
         self,
@@ -156,6 +154,17 @@ class Source(Generic[_Promise]):
         batch_size: int | None,
     ) -> Iterator[pl.DataFrame]:
         """Read what a query wants."""
+        with passing_on():
+            yield from self._called(with_columns, predicate, n_rows, batch_size)
+
+    def _called(
+        self,
+        with_columns: list[str] | None,
+        predicate: pl.Expr | None,
+        n_rows: int | None,
+        batch_size: int | None,
+    ) -> Iterator[pl.DataFrame]:
+        """Read it, each batch for the program's line."""
         # In a self-join polars 2.1 calls a source twice, `is_pure` or not: nothing may be used up.
         if with_columns == []:
             # polars 1.41 to 1.44 count the rows of what comes, and a frame without columns has none.

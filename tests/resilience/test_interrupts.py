@@ -79,10 +79,14 @@ for read in reads:
     took.append(time.perf_counter() - started)
 
 def own():
-    left = [each for each in threading.enumerate() if each.name.startswith("wbframe")]
-    for each in left:
-        each.join(10.0)
-    return [each.name for each in left if each.is_alive()]
+    end = time.monotonic() + 10.0
+    while left := [each for each in threading.enumerate() if each.name.startswith("wbframe")]:
+        if time.monotonic() > end:
+            break
+        # What polars lets go of on a thread of its own, it lets go of in Python when it is called again.
+        pl.Series([1])
+        left[0].join(0.1)
+    return [each.name for each in left]
 
 interrupted = 0
 for i in range({times}):
@@ -131,7 +135,7 @@ WAYS = {
     "batches": lambda lazy: list(lazy.collect_batches()),
     "file": lambda lazy: lazy.sink_parquet("/dev/null"),
     "behind": lambda lazy: lazy.filter(pl.col("run_id") != "").select("run_id").collect(),
-    "explained": lambda lazy: wbframe.explain(lazy),
+    "explained": wbframe.explain,
     "joined": lambda lazy: lazy.join(lazy, on="run_id", how="semi").collect(),
 }
 ENDS = [KeyboardInterrupt(), SystemExit(3), Ended("of a signal"), TimeoutError("of a signal")]
@@ -146,7 +150,7 @@ def test_what_ends_a_query_is_not_made_an_error_of_polars(monkeypatch, scan, end
     lazy = scan("e/p", client=reader)
     with pytest.raises(type(end)) as caught:
         way(lazy)
-    assert caught.value is end
+    assert caught.value.args == end.args
     monkeypatch.setattr(reader, "send", real)
     assert lazy.select("run_id").collect().height >= 9
     assert own() == []
@@ -198,10 +202,14 @@ def test_an_exception_where_the_program_is_asked(reader):
     tired = wbframe.Client(
         reader.base_url, wbframe.server.API_KEY, clock=Tired(), requests_per_minute=60
     )
+
+    def reads(read):
+        for _ in range(3):
+            read("e/p", client=tired)
+
     for read in (read_runs, read_histories):
         with pytest.raises(RuntimeError, match="enough"):
-            for _ in range(3):
-                read("e/p", client=tired)
+            reads(read)
         assert tired.pace._active == 0
     assert own() == []
 
@@ -247,9 +255,13 @@ def test_what_is_left_half_way_ends(face, reader):
     gc.collect()
     for _ in parts_of(face, reader):
         break
-    with pytest.raises(LookupError):
+
+    def fails():
         for _ in parts_of(face, reader):
             raise LookupError("of the program")
+
+    with pytest.raises(LookupError):
+        fails()
     held = [iter(parts_of(face, reader))]
     next(held[0])
     dropping = threading.Thread(target=held.clear)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections import deque
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -36,6 +36,8 @@ _KEYS = re.compile(r'col\("((?:config|summary)\.[^"]+)"\)')
 _inside: list[Line | None] = []
 
 
+# What polars says of each schema while whose entries it takes Ctrl-C comes: it asks no more what was raised.
+_LOST = "expected a polars.Schema; got "
 # What was raised into polars, and is none of our errors: Ctrl-C, an exit, whatever a handler of signals raises.
 _passing: deque[BaseException] = deque(maxlen=8)
 
@@ -53,17 +55,30 @@ def passing_on() -> Iterator[None]:
     except (GeneratorExit, WbframeError, WbframeWarning, pl.exceptions.PolarsError):
         raise
     except BaseException as error:
-        _passing.append(error)
+        # Its traceback would hold a read that was dropped, with its threads.
+        kept = type(error).__new__(type(error), *error.args)
+        kept.args, kept.__dict__ = error.args, dict(vars(error))
+        _passing.append(kept)
         raise
 
 
 def _passed(error: pl.exceptions.PolarsError) -> BaseException | None:
     """Give what an error of polars was made of."""
     said = str(error)
+    if _LOST in said:
+        return KeyboardInterrupt()
     for each in reversed(_passing):
         if f"{type(each).__name__}: {each}" in said:
             return each
     return None
+
+
+def _forget(error: BaseException) -> None:
+    """Let go of what has come through."""
+    for each in _passing:
+        if type(each) is type(error) and each.args == error.args:
+            _passing.remove(each)
+            return
 
 
 def _raise_lost(before: list[BaseException]) -> None:
@@ -93,7 +108,7 @@ def as_ours() -> Iterator[None]:
         _raise_lost(before)
     except pl.exceptions.PolarsError as error:
         if (passed := _passed(error)) is not None:
-            _passing.remove(passed)
+            _forget(passed)
             raise passed from None
         ours = unwrap(error) or _of_text(error)
         if ours is None:
@@ -102,8 +117,7 @@ def as_ours() -> Iterator[None]:
         raise ours from ours.__cause__ or error
     except BaseException as error:
         # It came through as it was, as newer releases have it.
-        with suppress(ValueError):
-            _passing.remove(error)
+        _forget(error)
         raise
     finally:
         _inside.remove(line)

@@ -52,7 +52,8 @@ _AGENT = f"W&B Public Client (wbframe {__version__})"
 class Client(Learned):
     """A connection to a W&B server, found and authorised as the official SDK does it.
 
-    Safe to share between threads. Making one sends nothing; the key is looked up at the first request.
+    Safe to share between threads; a forked process begins anew with it, though polars may not (`ForkedError`).
+    Making one sends nothing; the key is looked up at the first request.
 
     Parameters
     ----------

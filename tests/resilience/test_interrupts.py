@@ -127,6 +127,13 @@ class Ended(BaseException):
     """What a handler of a signal may raise."""
 
 
+class Odd(Exception):
+    """Of a class that cannot be made of what it says."""
+
+    def __init__(self, first, second):
+        super().__init__(f"{first} {second}")
+
+
 WAYS = {
     "in memory": lambda lazy: lazy.collect(engine="in-memory"),
     "streaming": lambda lazy: lazy.collect(engine="streaming"),
@@ -138,7 +145,13 @@ WAYS = {
     "explained": wbframe.explain,
     "joined": lambda lazy: lazy.join(lazy, on="run_id", how="semi").collect(),
 }
-ENDS = [KeyboardInterrupt(), SystemExit(3), Ended("of a signal"), TimeoutError("of a signal")]
+ENDS = [
+    KeyboardInterrupt(),
+    SystemExit(3),
+    Ended("of a signal"),
+    TimeoutError("of a signal"),
+    Odd("of a", "signal"),
+]
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
@@ -151,6 +164,7 @@ def test_what_ends_a_query_is_not_made_an_error_of_polars(monkeypatch, scan, end
     with pytest.raises(type(end)) as caught:
         way(lazy)
     assert caught.value.args == end.args
+    assert getattr(caught.value, "code", None) == getattr(end, "code", None)
     monkeypatch.setattr(reader, "send", real)
     assert lazy.select("run_id").collect().height >= 9
     assert own() == []

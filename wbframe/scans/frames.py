@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import re
 from collections import deque
@@ -55,11 +56,19 @@ def passing_on() -> Iterator[None]:
     except (GeneratorExit, WbframeError, WbframeWarning, pl.exceptions.PolarsError):
         raise
     except BaseException as error:
-        # Its traceback would hold a read that was dropped, with its threads.
+        _passing.append(_without_traceback(error))
+        raise
+
+
+def _without_traceback(error: BaseException) -> BaseException:
+    """Copy what is raised: its traceback would hold a read that was dropped, with its threads."""
+    try:
+        return copy.copy(error)
+    except TypeError:
+        # Its class is not made of what it says.
         kept = type(error).__new__(type(error), *error.args)
         kept.args, kept.__dict__ = error.args, dict(vars(error))
-        _passing.append(kept)
-        raise
+        return kept
 
 
 def _passed(error: pl.exceptions.PolarsError) -> BaseException | None:

@@ -127,7 +127,7 @@ class Ended(BaseException):
     """What a handler of a signal may raise."""
 
 
-class Odd(Exception):
+class OddError(Exception):
     """Of a class that cannot be made of what it says."""
 
     def __init__(self, first, second):
@@ -150,7 +150,7 @@ ENDS = [
     SystemExit(3),
     Ended("of a signal"),
     TimeoutError("of a signal"),
-    Odd("of a", "signal"),
+    OddError("of a", "signal"),
 ]
 
 

@@ -28,6 +28,8 @@ ROOMS = [
     {"core.pushdown", "core.histories"},
     {"core.runs", "core.arguments"},
     {"core.explain", "core.doctor"},
+    {"io.forks"},
+    {"io.scopes"},
     {"io.threads"},
     {"io.client"},
     {"io.read"},

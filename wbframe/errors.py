@@ -24,8 +24,9 @@
     ├── QueryError                       the server answered with GraphQL errors
     ├── AnswerError                      the answer is not what the protocol says
     │   └── SchemaMismatchError          a value does not fit the promised column
-    └── IncompleteError                  fewer rows or runs came than the server says exist
-        └── IncompleteHistoryError       of one run's history
+    ├── IncompleteError                  fewer rows or runs came than the server says exist
+    │   └── IncompleteHistoryError       of one run's history
+    └── ForkedError (RuntimeError)       a forked process has not the threads that would read
 
     WbframeWarning (UserWarning)
     ├── CountWarning                     the server counts more runs than it gives in any listing
@@ -73,6 +74,7 @@ __all__ = [
     "CredentialsError",
     "FilterError",
     "FilterWarning",
+    "ForkedError",
     "IncompleteError",
     "IncompleteHistoryError",
     "IncompleteHistoryWarning",
@@ -248,6 +250,10 @@ class IncompleteError(WbframeError):
 
 class IncompleteHistoryError(IncompleteError):
     """Fewer rows of a run came than the server says it has."""
+
+
+class ForkedError(WbframeError, RuntimeError):
+    """A forked process would read, and the threads that it needs are in the one before it."""
 
 
 class WbframeWarning(UserWarning):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pyarrow as pa
 
+from wbframe.io.threads import Items
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -54,4 +56,4 @@ def reader_of(
     # By way of a frame, so that schema and batches have gone through the same conversion.
     schema = to_arrow(pl.DataFrame(schema=dict(columns))).schema
     batches = (batch for frame in frames for batch in to_arrow(frame).to_batches())
-    return pa.RecordBatchReader.from_batches(schema, batches)
+    return pa.RecordBatchReader.from_batches(schema, Items(batches))

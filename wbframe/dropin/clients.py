@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 from wbframe.errors import UsageError
 from wbframe.io.client.client import Client, client_or_default
 from wbframe.io.client.secrets import Secret, without_locals
+from wbframe.io.forks import Guard
 
 __all__ = ["client_of"]
 
 _made: dict[tuple[str, Secret[str | None]], Client] = {}
-_made_lock = threading.Lock()
+_made_guard = Guard()
 
 
 @without_locals
@@ -53,7 +53,7 @@ def client_of(given: object, *, service_api: object = None, api_key: str | None 
 def _made_for(base_url: str, api_key: str | None) -> Client:
     """Give the client of a server and a key, made once."""
     at = (base_url, Secret(api_key))
-    with _made_lock:
+    with _made_guard.lock:
         if at not in _made:
             _made[at] = Client(base_url, api_key)
         return _made[at]

@@ -27,7 +27,6 @@ from wbframe.warn import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from concurrent.futures import Future
 
     from wbframe.core.model import Match, RunPath
     from wbframe.core.protocol.request import Request
@@ -149,13 +148,13 @@ def _read_tasks(
     # Python objects are made under the interpreter's lock, so that further threads would only take turns.
     with threads.pool(1, "wbframe-rows") as reading:
 
-        def begin(part: RowsTask, content: bytes, request: Request) -> Future[_Read]:
+        def begin(part: RowsTask, content: bytes, request: Request) -> threads.Task[_Read]:
             return reading.submit(read, part, content, request)
 
-        def send(task: RowsTask) -> list[Future[_Read]]:
+        def send(task: RowsTask) -> list[threads.Task[_Read]]:
             return list(send_in_parts(client, task, RowsTask.halves, RowsTask.request, begin))
 
-        def work(task: RowsTask) -> list[Future[_Read] | LeftOut]:
+        def work(task: RowsTask) -> list[threads.Task[_Read] | LeftOut]:
             return [*send(task)] if losses is None else _or_left_out(task, send)
 
         with closing(side_by_side(client.concurrency, work, tasks, ahead=ahead)) as results:
@@ -168,17 +167,17 @@ def _read_tasks(
 
 
 def _or_left_out(
-    task: RowsTask, send: Callable[[RowsTask], list[Future[_Read]]]
-) -> list[Future[_Read] | LeftOut]:
+    task: RowsTask, send: Callable[[RowsTask], list[threads.Task[_Read]]]
+) -> list[threads.Task[_Read] | LeftOut]:
     """Ask for the rows of a task's runs, and read them; of one that cannot be read, say why."""
 
-    def some(runs: tuple[str, ...]) -> list[Future[_Read]]:
+    def some(runs: tuple[str, ...]) -> list[threads.Task[_Read]]:
         found = send(replace(task, runs=runs))
         for each in found:
             threads.result_of(each)
         return found
 
-    done: list[Future[_Read] | LeftOut] = []
+    done: list[threads.Task[_Read] | LeftOut] = []
     for runs, found in in_parts(some, task.runs, "skip"):
         if isinstance(found, list):
             done += found

@@ -15,10 +15,13 @@ from wbframe.dropin.sdk import as_sdk
 from wbframe.errors import IncompleteHistoryError, IncompleteHistoryWarning, WbframeError
 from wbframe.io.read.outcome import Outcome
 from wbframe.io.read.parts import SKIPPED
+from wbframe.io.threads import Items
 from wbframe.report import LeftOut
 from wbframe.warn import warn
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from wbframe.core.model import Match, OnError
 
 __all__ = ["HistoryScan"]
@@ -62,14 +65,14 @@ class HistoryScan(Iterator[dict[str, Any]]):
         self._expected, self._exactly = 0, True
         self._came = 0
         self._ended_by: Exception | None = None
-        self._rows = self._read()
+        self._rows = Items(self._read())
 
     def expect(self, rows: int, *, exactly: bool = True) -> None:
         """Tell of an end with fewer rows than so many: by an error if that is their number, else a warning."""
         self._expected, self._exactly = rows, exactly
 
     def __iter__(self) -> HistoryScan:
-        self._rows, self._ended_by = self._read(), None
+        self._rows, self._ended_by = Items(self._read()), None
         return self
 
     def __next__(self) -> dict[str, Any]:
@@ -87,7 +90,7 @@ class HistoryScan(Iterator[dict[str, Any]]):
 
     next = __next__
 
-    def _read(self) -> Iterator[dict[str, Any]]:
+    def _read(self) -> Generator[dict[str, Any]]:
         with Outcome.of_rows(self.run.client, self._path, None) as outcome:
             outcome.runs, self._came = 1, 0
             try:

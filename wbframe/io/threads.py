@@ -1,34 +1,40 @@
-"""Ending reads that nobody waits for: their waits end, and their connections are cut.
+"""Threads that work for one read, and are gone when it ends, however it ends.
 
-Each group of threads that works for one read has a `Scope`. A thread that is blocked on a socket hears of no
-event, so stopping a scope also shuts the sockets that its threads are using.
+What threads of several reads share is changed on such threads only (`apart`): Ctrl-C comes to the main thread,
+between any two steps of Python's own conditions and semaphores too, which are then held for ever.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
-import socket
+import math
 import threading
 import time
 from collections import deque
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor
-from concurrent.futures import wait as wait_for
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from weakref import WeakSet, ref
 
-import polars as pl
-
-from wbframe.warn import given_at, line_of_program
+from wbframe.errors import ForkedError, UsageError
+from wbframe.io.scopes import PIECE, Scope, StoppedError, check, current, use, wait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable
 
 
 __all__ = [
+    "PIECE",
+    "Items",
     "Scope",
     "StoppedError",
+    "Task",
     "Threads",
+    "apart",
+    "awaited",
     "begun",
     "check",
     "current",
@@ -41,120 +47,96 @@ __all__ = [
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
-# Waits are cut into pieces of this many seconds: some hosts, polars among them, handle SIGINT in a way that
-# starts waits anew, so that Ctrl-C is heard only when one has ended.
-# https://github.com/pola-rs/polars/pull/20961
-PIECE = 0.1
 # Seconds that stopped threads get before they are left to end by themselves.
 _PATIENCE = 2.0
-_local = threading.local()
+# Seconds after which a thread without work looks whether anybody is left to give it some.
+_IDLE = 1.0
 
 
-class StoppedError(Exception):
-    """The read that this thread works for was stopped; nobody waits for what it would give."""
+class Task(Generic[_Out]):
+    """Some work that is done on another thread, and what came of it.
 
+    Attributes
+    ----------
+    done
+        Whether it is done, be it in vain.
+    """
 
-class Scope:
-    """The threads that work for one read."""
+    # No future of `concurrent.futures`: each has a condition, which Ctrl-C may leave held.
+    __slots__ = ("_error", "_latch", "_scope", "_value", "_work", "done")
 
-    def __init__(self) -> None:
-        self.parent = current()
-        # Its threads are in no program themselves.
-        self.line = line_of_program()
-        self._event = threading.Event()
-        self._using: dict[int, Any] = {}
-        self._lock = threading.Lock()
+    def __init__(self, scope: Scope, work: Callable[[], _Out]) -> None:
+        self._scope, self._work = scope, work
+        self._value: _Out
+        self._error: BaseException | None = None
+        self._latch = threading.Lock()
+        self._latch.acquire()
+        self.done = False
 
-    @property
-    def stopped(self) -> bool:
-        """Whether this read, or the one that it is part of, was stopped."""
-        return self._event.is_set() or (self.parent is not None and self.parent.stopped)
+    def run(self) -> None:
+        """Do it."""
+        work = self._work
+        del self._work
+        try:
+            self._value = work()
+        except BaseException as error:  # noqa: BLE001 -- for who asks for the result
+            self._end(error)
+        else:
+            self._end()
 
-    def stop(self) -> None:
-        """Wake whoever waits, and cut the connections in use; may be called again."""
-        self._event.set()
-        with self._lock:
-            using = list(self._using.values())
-        for connection in using:
-            open_socket = getattr(connection, "sock", None)
-            if isinstance(open_socket, socket.socket):
-                with contextlib.suppress(OSError):
-                    # Not the method of a TLS socket, which takes apart what its thread is reading with.
-                    socket.socket.shutdown(open_socket, socket.SHUT_RDWR)
+    def drop(self) -> None:
+        """End what was not begun."""
+        self._end(StoppedError())
 
-    def use(self, connection: object) -> None:
-        """Take note of the connection that this thread uses; None when it is done."""
-        with self._lock:
-            if connection is None:
-                self._using.pop(threading.get_ident(), None)
-            else:
-                self._using[threading.get_ident()] = connection
-        if connection is not None and self.stopped:
-            raise StoppedError
+    def _end(self, error: BaseException | None = None) -> None:
+        """Let who waits go on."""
+        self._error, self.done = error, True
+        with contextlib.suppress(RuntimeError):
+            self._latch.release()
 
-    def wait(self, seconds: float) -> None:
-        """Wait so long; raises `StoppedError` as soon as the read is stopped."""
+    def result(self, seconds: float = math.inf) -> _Out:
+        """Wait for it, interruptibly, and give what came of it.
+
+        Parameters
+        ----------
+        seconds
+            To wait at the most.
+
+        Raises
+        ------
+        TimeoutError
+            If it is not done by then.
+        ForkedError
+            If it is done in the process that this one was forked from.
+        BaseException
+            What it raised.
+        """
+        if not self._scope.is_here:
+            raise ForkedError(
+                "this read was begun before the process was forked, and goes on there: begin another one here"
+            )
         end = time.monotonic() + seconds
-        while not self.stopped and (left := end - time.monotonic()) > 0:
-            self._event.wait(min(left, PIECE))
-        if self.stopped:
-            raise StoppedError
-
-    def bound(self, work: Callable[..., _Out]) -> Callable[..., _Out]:
-        """Give the same work, done in this scope."""
-
-        def done(*items: Any) -> _Out:
-            before, _local.scope = current(), self
-            try:
-                check()
-                with given_at(self.line):
-                    return work(*items)
-            finally:
-                _local.scope = before
-
-        return done
+        while not self.done:
+            if time.monotonic() > end:
+                raise TimeoutError
+            check()
+            # Taken by one of those who wait; others see that it is done when the piece has passed.
+            self._latch.acquire(timeout=PIECE)
+        try:
+            if _exit.has_come and current() is None and isinstance(self._error, StoppedError):
+                # On a daemon's thread, which ends with the program and without a word.
+                raise SystemExit
+            if self._error is not None:
+                raise self._error
+            return self._value
+        finally:
+            # An error holds its frames, and these would hold the task that holds the error.
+            del self
 
 
-def current() -> Scope | None:
-    """Give the scope in which this thread works; None outside of any."""
-    return getattr(_local, "scope", None)
-
-
-def check() -> None:
-    """Raise `StoppedError` if the read that this thread works for was stopped, KeyboardInterrupt after Ctrl-C."""
-    scope = current()
-    if scope is None:
-        # polars' streaming engine keeps Ctrl-C to itself until a query inside of it, be it of nothing, asks.
-        pl.LazyFrame().collect(engine="in-memory")
-    elif scope.stopped:
-        raise StoppedError
-
-
-def use(connection: object) -> None:
-    """Take note of the connection that this thread uses; None when it is done."""
-    scope = current()
-    if scope is not None:
-        scope.use(connection)
-
-
-def wait(seconds: float) -> None:
-    """Wait so long, or until the read that this thread works for is stopped."""
-    scope = current()
-    if scope is not None:
-        scope.wait(seconds)
-        return
-    end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0:
-        time.sleep(min(left, PIECE))
-        check()
-
-
-def result_of(future: Future[_Out]) -> _Out:
-    """Give the result of a future; a wait that Ctrl-C, or the end of the read, interrupts."""
-    while not future.done():
-        check()
-        wait_for([future], timeout=PIECE)
-    return future.result()
+def result_of(task: Task[_Out]) -> _Out:
+    """Give the result of a task; a wait that Ctrl-C, or the end of the read, interrupts."""
+    return task.result()
 
 
 class Threads:
@@ -166,29 +148,186 @@ class Threads:
         What stops them.
     """
 
+    # Not those of `concurrent.futures`, for which the interpreter waits when it ends, whatever they wait for.
+
     def __init__(self, threads: int, name: str) -> None:
         self.scope = Scope()
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
-        self._begun: set[Future[Any]] = set()
+        self._most, self._name = threads, name
+        self._waiting: SimpleQueue[Task[Any] | None] = SimpleQueue()
+        self._tasks: set[Task[Any]] = set()
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        self._ended = False
+        _exit.open.add(self)
 
-    def submit(self, work: Callable[..., _Out], *items: Any) -> Future[_Out]:
+    def submit(self, work: Callable[..., _Out], *items: Any) -> Task[_Out]:
         """Begin some work as soon as a thread is free."""
-        future = self._executor.submit(self.scope.bound(work), *items)
-        self._begun.add(future)
-        future.add_done_callback(self._begun.discard)
-        return future
+        bound = self.scope.bound(work)
+        task = Task(self.scope, lambda: bound(*items))
+        with self._lock:
+            if self._ended:
+                raise StoppedError
+            self._tasks.add(task)
+            self._waiting.put(task)
+            if len(self._threads) < min(len(self._tasks), self._most):
+                self._begin_thread()
+        return task
 
-    def end(self) -> None:
+    def _begin_thread(self) -> None:
+        """Have one more thread."""
+        thread = threading.Thread(
+            target=_work_off,
+            args=(self._waiting, self._tasks, ref(self)),
+            name=f"{self._name}_{len(self._threads)}",
+            daemon=True,
+        )
+        self._threads.append(thread)
+        thread.start()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is begun."""
+        return self._ended
+
+    def end(self, patience: float = _PATIENCE) -> None:
         """Stop what still runs, and wait for its threads as long as that is sure to end."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
-        running = {each for each in self._begun.copy() if not each.done()}
-        end = time.monotonic() + _PATIENCE
-        while running and time.monotonic() < end:
-            # Again each time: a connection may have been opened since.
+        if not self.scope.is_here:
+            return
+        try:
+            self._drop()
+            self._join(patience)
+        except BaseException:
+            # Interrupted once more: not waited for, but ended all the same.
             self.scope.stop()
-            running = set(wait_for(running, timeout=PIECE, return_when=FIRST_COMPLETED).not_done)
-        if not running:
-            self._executor.shutdown(wait=True)
+            self._drop()
+            raise
+
+    def _drop(self) -> None:
+        """Take back what was not begun, and let the threads end that have no work."""
+        with self._lock:
+            self._ended = True
+        with contextlib.suppress(Empty):
+            while True:
+                task = self._waiting.get_nowait()
+                if task is not None:
+                    self._tasks.discard(task)
+                    task.drop()
+        for _ in self._threads:
+            self._waiting.put(None)
+
+    def _join(self, patience: float) -> None:
+        """Wait for the threads; stop those that work."""
+        end = time.monotonic() + patience
+        # A generator may be dropped by whatever thread lets go of it last, one of its own too.
+        others = [each for each in self._threads if each is not threading.current_thread()]
+        while (left := [each for each in others if each.is_alive()]) and time.monotonic() < end:
+            if self._tasks:
+                # Again each time: a connection may have been opened since.
+                self.scope.stop()
+            left[0].join(PIECE)
+
+
+def _work_off(
+    waiting: SimpleQueue[Task[Any] | None], tasks: set[Task[Any]], owner: ref[Threads]
+) -> None:
+    """Do tasks until there is one no more, or nobody who could give one."""
+    while True:
+        try:
+            task = waiting.get(timeout=_IDLE)
+        except Empty:
+            threads = owner()
+            if threads is None or threads.ended:
+                return
+            del threads
+            continue
+        if task is None:
+            return
+        task.run()
+        tasks.discard(task)
+        # A thread that waits for the next one must not keep what the last one gave.
+        del task
+
+
+class _Exit:
+    """The end of the program, which waits for no request."""
+
+    def __init__(self) -> None:
+        self.has_come = False
+        self.open: WeakSet[Threads] = WeakSet()
+        self.awaited: set[object] = set()
+
+    def __call__(self) -> None:
+        """Stop all threads: they must be out of polars before the interpreter goes."""
+        self.has_come = True
+        left = list(self.open)
+        for each in left:
+            each.scope.stop()
+        end = time.monotonic() + _PATIENCE
+        for each in left:
+            each.end(max(0.0, end - time.monotonic()))
+        while self.awaited and time.monotonic() < end:
+            time.sleep(PIECE / 10)
+
+
+# Threads of the program that are no daemons have ended by then.
+_exit = _Exit()
+atexit.register(_exit)
+
+
+@contextmanager
+def awaited() -> Iterator[None]:
+    """Let the end of the program wait until a daemon's thread is out of polars, which would abort it else."""
+    block = object()
+    _exit.awaited.add(block)
+    try:
+        yield
+    finally:
+        _exit.awaited.discard(block)
+
+
+def apart(work: Callable[[], _Out]) -> _Out:
+    """Do some work where Ctrl-C does not come: on a thread of ours, this one if it is one."""
+    if current() is not None:
+        return work()
+    with pool(1, "wbframe-send") as workers:
+        return workers.submit(work).result()
+
+
+class Items(Iterator[_Out]):
+    """What a generator gives, for whoever takes it: two threads at once are told so.
+
+    Parameters
+    ----------
+    items
+        The generator.
+    """
+
+    def __init__(self, items: Generator[_Out]) -> None:
+        self._items = items
+
+    def __next__(self) -> _Out:
+        try:
+            return next(self._items)
+        except ValueError as error:
+            _refuse_two(error)
+            raise
+
+    def close(self) -> None:
+        """End the read; not while another thread waits for an item."""
+        try:
+            self._items.close()
+        except ValueError as error:
+            _refuse_two(error)
+            raise
+
+
+def _refuse_two(error: ValueError) -> None:
+    """Raise our error where a generator was at work for another thread."""
+    inside = error.__traceback__ and error.__traceback__.tb_next
+    if inside is None and str(error) == "generator already executing":
+        raise UsageError(
+            "another thread is reading from this iterator: close it, or go on, on that thread"
+        ) from None
 
 
 @contextmanager
@@ -231,7 +370,7 @@ def _in_order(
     workers: Threads, work: Callable[[_In], _Out], items: Iterable[_In], ahead: int
 ) -> Iterator[_Out]:
     """Map with bounded look-ahead, in order."""
-    waiting: deque[Future[_Out]] = deque()
+    waiting: deque[Task[_Out]] = deque()
     for item in items:
         waiting.append(workers.submit(work, item))
         if len(waiting) >= ahead:

@@ -9,6 +9,7 @@ import pyarrow as pa
 from wbframe.arrow import buckets_reader, histories_reader
 from wbframe.core.arguments import call_with
 from wbframe.core.model import DEFAULT_BINS, DEFAULT_ORDER, DEFAULT_SAMPLES
+from wbframe.io.threads import Items
 from wbframe.pandas.frames import check_backend, to_pandas
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def iter_histories(
     """
     backend = check_backend(dtype_backend)
     reader = call_with(histories_reader, locals())
-    return (to_pandas(pa.Table.from_batches([batch]), backend) for batch in reader)
+    return Items(to_pandas(pa.Table.from_batches([batch]), backend) for batch in reader)
 
 
 def iter_buckets(
@@ -228,4 +229,4 @@ def iter_buckets(
     """
     backend = check_backend(dtype_backend)
     reader = call_with(buckets_reader, locals())
-    return (to_pandas(pa.Table.from_batches([batch]), backend) for batch in reader)
+    return Items(to_pandas(pa.Table.from_batches([batch]), backend) for batch in reader)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import re
+from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,15 +13,17 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from wbframe.core.runs.listing import type_hint
-from wbframe.errors import FilterError, unwrap
+from wbframe.errors import FilterError, WbframeError, WbframeWarning, unwrap
+from wbframe.io import forks
+from wbframe.io.threads import Items, awaited
 from wbframe.warn import line_of_program
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 
     from wbframe.warn import Line
 
-__all__ = ["ScanFrame", "as_ours", "line_inside"]
+__all__ = ["ScanFrame", "as_ours", "line_inside", "passing_on"]
 
 # What runs a query, or asks for its schema, in one polars or another.
 _RUNS = (
@@ -48,6 +52,12 @@ class _Inside:
 _inside: list[_Inside] = []
 
 
+# What polars says of each schema while whose entries it takes Ctrl-C comes: it asks no more what was raised.
+_LOST = "expected a polars.Schema; got "
+# What was raised into polars, and is none of our errors: Ctrl-C, an exit, whatever a handler of signals raises.
+_passing: deque[BaseException] = deque(maxlen=8)
+
+
 def line_inside() -> Line | None:
     """Give the line of the program that runs one of our frames, on whatever thread; the last one of several."""
     return _inside[-1].line if _inside else None
@@ -60,18 +70,85 @@ def meet_columns(schema: pl.Schema) -> None:
 
 
 @contextmanager
-def as_ours() -> Iterator[None]:
-    """Raise the error of wbframe that an error of polars stands for."""
-    inside = _Inside(line_of_program())
-    _inside.append(inside)
+def passing_on() -> Iterator[None]:
+    """Keep what is raised into polars, which makes an error of its own even of Ctrl-C, or loses it."""
     try:
         yield
+    except (GeneratorExit, WbframeError, WbframeWarning, pl.exceptions.PolarsError):
+        raise
+    except BaseException as error:
+        _passing.append(_without_traceback(error))
+        raise
+
+
+def _without_traceback(error: BaseException) -> BaseException:
+    """Copy what is raised: its traceback would hold a read that was dropped, with its threads."""
+    try:
+        return copy.copy(error)
+    except TypeError:
+        # Its class is not made of what it says.
+        kept = type(error).__new__(type(error), *error.args)
+        kept.args, kept.__dict__ = error.args, dict(vars(error))
+        return kept
+
+
+def _passed(error: pl.exceptions.PolarsError) -> BaseException | None:
+    """Give what an error of polars was made of."""
+    said = str(error)
+    if _LOST in said:
+        return KeyboardInterrupt()
+    for each in reversed(_passing):
+        if f"{type(each).__name__}: {each}" in said:
+            return each
+    return None
+
+
+def _forget(error: BaseException) -> None:
+    """Let go of what has come through."""
+    for each in _passing:
+        if type(each) is type(error) and each.args == error.args:
+            _passing.remove(each)
+            return
+
+
+def _raise_lost(before: list[BaseException]) -> None:
+    """Raise the Ctrl-C that polars has lost, and some rows with it."""
+    for each in _passing:
+        if not isinstance(each, Exception) and each not in before:
+            _passing.remove(each)
+            raise each
+
+
+@contextmanager
+def as_ours() -> Iterator[None]:
+    """Raise what an error of polars stands for: an error of wbframe, or what has interrupted the query.
+
+    Raises
+    ------
+    ForkedError
+        If polars would hang in this process.
+    """
+    forks.check()
+    inside = _Inside(line_of_program())
+    _inside.append(inside)
+    before = list(_passing)
+    try:
+        with awaited():
+            yield
+        _raise_lost(before)
     except pl.exceptions.PolarsError as error:
+        if (passed := _passed(error)) is not None:
+            _forget(passed)
+            raise passed from None
         ours = unwrap(error) or _of_types(error, inside.columns)
         if ours is None:
             raise
         # polars says the same once more, and of what kind it was, in words.
         raise ours from ours.__cause__ or error
+    except BaseException as error:
+        # It came through as it was, as newer releases have it.
+        _forget(error)
+        raise
     finally:
         _inside.remove(inside)
 
@@ -103,10 +180,10 @@ class ScanFrame(pl.LazyFrame):
         """Collect as ever."""
         with as_ours():
             batches = super().collect_batches(*args, **kwargs)
-        return _taken(batches)
+        return Items(_taken(batches))
 
 
-def _taken(batches: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+def _taken(batches: Iterator[pl.DataFrame]) -> Generator[pl.DataFrame]:
     """Give batches."""
     with as_ours():
         yield from batches

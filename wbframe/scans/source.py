@@ -7,7 +7,6 @@ where a query takes rows before it filters them, so the limit comes first here, 
 from __future__ import annotations
 
 import inspect
-import threading
 from contextlib import closing, contextmanager
 from copy import copy
 from dataclasses import replace
@@ -23,10 +22,12 @@ from wbframe.core.paths import paths_of
 from wbframe.core.pushdown.query import Wanted, narrow_histories, narrow_runs
 from wbframe.core.pushdown.reader import without_dynamic
 from wbframe.errors import WbframeError, WbframeWarning, remember
+from wbframe.io import forks
 from wbframe.io.client.client import client_or_default
 from wbframe.io.client.reports import ScanName
 from wbframe.io.client.secrets import forget
-from wbframe.scans.frames import ScanFrame, as_ours, line_inside, meet_columns
+from wbframe.io.forks import Guard
+from wbframe.scans.frames import ScanFrame, as_ours, line_inside, meet_columns, passing_on
 from wbframe.scans.probe import probe_of
 from wbframe.scans.stream import promise_histories, promise_runs, stream_histories, stream_runs
 from wbframe.warn import given_at, line_of_program
@@ -76,7 +77,7 @@ class Source(Generic[_Promise]):
         self.on_new_key = on_new_key
         self.infer_schema_runs = infer_schema_runs
         self._promise: _Promise | None = None
-        self._lock = threading.Lock()
+        self._guard = Guard()
         self._number = next(_numbers)
         # Of threads of polars nobody knows for which line of a program they work.
         self._line = line_of_program()
@@ -106,7 +107,7 @@ class Source(Generic[_Promise]):
     def promise(self) -> _Promise:
         """Find what the schema takes; asks the server once, however many threads ask."""
         # polars asks for the schema at each collect, collect_schema and explain.
-        with self._lock:
+        with self._guard.lock:
             if self._promise is None:
                 self._promise = self.make_promise()
             return self._promise
@@ -128,7 +129,8 @@ class Source(Generic[_Promise]):
         self._line = line_of_program() or self._line
         with self._for_program():
             self.connection().reports.begin()
-            schema = self.schema()
+            with passing_on():
+                schema = self.schema()
             meet_columns(schema)
             return schema
 
@@ -156,6 +158,17 @@ class Source(Generic[_Promise]):
         batch_size: int | None,
     ) -> Iterator[pl.DataFrame]:
         """Read what a query wants."""
+        with passing_on():
+            yield from self._called(with_columns, predicate, n_rows, batch_size)
+
+    def _called(
+        self,
+        with_columns: list[str] | None,
+        predicate: pl.Expr | None,
+        n_rows: int | None,
+        batch_size: int | None,
+    ) -> Iterator[pl.DataFrame]:
+        """Read it, each batch for the program's line."""
         # In a self-join polars 2.1 calls a source twice, `is_pure` or not: nothing may be used up.
         if with_columns == []:
             # polars 1.41 to 1.44 count the rows of what comes, and a frame without columns has none.
@@ -288,7 +301,14 @@ class LeftSource(Source["Source[Any]"]):
 
 
 def registered(source: Source[Any]) -> ScanFrame:
-    """Hand a source to polars; plans name it where polars lets them."""
+    """Hand a source to polars; plans name it where polars lets them.
+
+    Raises
+    ------
+    ForkedError
+        If polars would hang in this process.
+    """
+    forks.check()
     # polars 2 has these: https://github.com/pola-rs/polars/pull/23978
     labels: dict[str, Any] = {}
     if "explain_name" in inspect.signature(register_io_source).parameters:

@@ -6,7 +6,6 @@ import json
 import os
 import threading
 import time
-import weakref
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,7 +14,7 @@ import requests
 from wbframe._version import __version__
 from wbframe.core.protocol.project import VIEWER, viewer_entity
 from wbframe.errors import CredentialsError, UsageError
-from wbframe.io import threads
+from wbframe.io import forks, threads
 from wbframe.io.client.connections import Exchange, Near, exchanging, is_near
 from wbframe.io.client.credentials import (
     above_0,
@@ -64,7 +63,8 @@ _AGENT = f"W&B Public Client (wbframe {__version__})"
 class Client(Learned):
     """A connection to a W&B server, found and authorised as the official SDK does it.
 
-    Safe to share between threads. Making one sends nothing; the key is looked up at the first request.
+    Safe to share between threads; a forked process begins anew with it, though polars may not (`ForkedError`).
+    Making one sends nothing; the key is looked up at the first request.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ class Client(Learned):
         self.begin()
         self._traffic = Traffic()
         self._transport = None if transport is None else Secret(transport)
-        _clients.add(self)
+        forks.begins_anew(self)
 
     def __repr__(self) -> str:
         return f"<Client {self.base_url}{self._login.words}>"
@@ -382,8 +382,11 @@ class Client(Learned):
         WbframeError
             What the last failure was.
         """
-        return persist(
-            self._once, tried, policy=self.retry, clock=self.clock, on_wait=self.count_wait
+        # A thread that waits in a socket hears no Ctrl-C, and one that hears it may change no pace.
+        return threads.apart(
+            lambda: persist(
+                self._once, tried, policy=self.retry, clock=self.clock, on_wait=self.count_wait
+            )
         )
 
     def _once(self, tried: Try[_Got]) -> _Got:
@@ -401,10 +404,6 @@ class Client(Learned):
 
     def _exchange(self, tried: Try[Any]) -> tuple[requests.Response, bytes]:
         """Send, read the whole answer, and count both."""
-        if threads.current() is None:
-            # A thread that waits in a socket hears no Ctrl-C.
-            with threads.pool(1, "wbframe-send") as workers:
-                return threads.result_of(workers.submit(self._exchange, tried))
         threads.check()
         content = b""
         try:
@@ -476,27 +475,14 @@ def client_or_default(given: object) -> Client:
         raise UsageError(f"`client` must be a wbframe.Client or Api; got {type(given).__name__}")
     base_url = find_base_url(None)
     at = (base_url, named_by_folder(None), *(Secret(os.environ.get(name)) for name in _NAMES))
-    with _defaults_lock:
+    with _defaults_guard.lock:
         if at not in _defaults:
             _defaults[at] = Client()
         return _defaults[at]
 
 
-_clients: weakref.WeakSet[Client] = weakref.WeakSet()
 _defaults: dict[tuple[object, ...], Client] = {}
-_defaults_lock = threading.Lock()
-
-
-def _after_fork() -> None:
-    """Let all clients of a forked process begin anew, and the lock, which another thread may have held."""
-    global _defaults_lock  # noqa: PLW0603 -- as above
-    _defaults_lock = threading.Lock()
-    for client in list(_clients):
-        client.begin()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+_defaults_guard = forks.Guard()
 
 
 def _restore(options: dict[str, Any], login: tuple[Any, ...]) -> Client:

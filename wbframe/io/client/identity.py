@@ -12,7 +12,6 @@ import json
 import math
 import os
 import tempfile
-import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -26,6 +25,7 @@ from wbframe.io.client.credentials import is_sent
 from wbframe.io.client.failures import Failure, is_retried, of_status
 from wbframe.io.client.secrets import Hidden, Secret, without_locals
 from wbframe.io.client.settings import read_file, why
+from wbframe.io.forks import Guard
 from wbframe.log import log_of
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Identity:
         self.file = Path(file)
         self.cache = Path(os.environ.get("WANDB_CREDENTIALS_FILE") or _FILE).expanduser()
         self._base_url = base_url
-        self._lock = threading.Lock()
+        self._guard = Guard()
         self._access: _Access | None = None
         self._refused: Secret[str] | None = None
 
@@ -96,14 +96,14 @@ class Identity:
         CredentialsError
             If the file of the identity token cannot be read, or the server does not take it.
         """
-        with self._lock:
+        with self._guard.lock:
             if self._access is None or _now() >= self._access.until:
                 self._access = None
                 self._access = self._kept() or self._exchanged(exchange)
 
     def refuse(self) -> bool:
         """Forget a token that the server refused; tells whether another may be taken."""
-        with self._lock:
+        with self._guard.lock:
             again, self._refused = self._refused is None, None
             if again and self._access is not None:
                 self._refused = self._access.token

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import threading
 import time
 import warnings
 from contextlib import closing
@@ -58,6 +57,7 @@ from wbframe.errors import (
 from wbframe.io.client.client import Client, client_or_default
 from wbframe.io.client.retry import RetryPolicy, Try
 from wbframe.io.client.secrets import without_locals
+from wbframe.io.forks import Guard
 from wbframe.io.read.histories import read_histories
 from wbframe.io.read.outcome import silent
 from wbframe.io.read.paging import resolved
@@ -97,14 +97,14 @@ class _Counting(Client):
         self.statuses: list[int] = []
         self.limits: dict[str, str] = {}
         self._ends = self.clock.now() + _LONGEST
-        self._counting = threading.Lock()
+        self._counting = Guard()
 
     def read(self, tried: Try[_Got]) -> _Got:
         """Try as any client does, as long as requests are left."""
         self._check()
 
         def send() -> requests.Response:
-            with self._counting:
+            with self._counting.lock:
                 self._check()
                 self.sent += 1
             response = tried.send()

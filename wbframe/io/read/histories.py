@@ -46,6 +46,7 @@ from wbframe.core.schema.histories import (
 from wbframe.core.schema.order import needs_sort
 from wbframe.core.schema.types import is_mixed, merge_index
 from wbframe.errors import SchemaMismatchError
+from wbframe.io import forks
 from wbframe.io.read.filtered import tell_of_filters
 from wbframe.io.read.outcome import Outcome, Read, silent, tell_short
 from wbframe.io.read.paging import list_runs, resolved
@@ -121,6 +122,7 @@ def plan_histories(read: Read, scan: HistoryScan, *, most: int | None = None) ->
     ColumnError
         If no run has logged a key that is asked for.
     """
+    forks.check()
     selection = scan.selection if most is None else replace(scan.selection, limit=most)
     selection, entries, beside = _listed(read, replace(scan, selection=selection))
     scan = replace(scan, selection=selection)

@@ -24,6 +24,7 @@ from wbframe.errors import (
     WbframeError,
 )
 from wbframe.io.client.session import Turn
+from wbframe.io.threads import apart
 from wbframe.log import log_of
 
 if TYPE_CHECKING:
@@ -103,7 +104,8 @@ def send_in_parts(
         What `Client.send` raises, also of what cannot be cut any further.
     """
     parts, request = cut(asked), request_of(asked)
-    try:
+
+    def answered() -> _Out:
         with Turn(client.decoding) as turn:
             content = client.send(request, splittable=bool(parts), turn=turn)
             if content[:200].find(b'"errors"') >= 0:
@@ -111,8 +113,10 @@ def send_in_parts(
             if shrink is None:
                 client.budget.grow()
             turn.take()
-            found = read(asked, content, request)
-            del content
+            return read(asked, content, request)
+
+    try:
+        found = apart(answered)
     except WbframeError as error:
         # What uses features is asked without them first, unless its size is what the server speaks of.
         if request.features and not patient:

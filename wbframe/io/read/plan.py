@@ -18,6 +18,7 @@ from wbframe.core.schema.order import sort_of
 from wbframe.core.schema.runs import RUN_COLUMNS, RunsSchema, needs_index, settled, weighed
 from wbframe.core.schema.types import Index, is_glob, is_mixed, merge_index
 from wbframe.errors import ColumnError, did_you_mean
+from wbframe.io import forks
 from wbframe.io.client.credentials import app_url
 from wbframe.io.read.outcome import Read
 from wbframe.io.read.paging import list_runs, read_pages, resolved
@@ -49,6 +50,7 @@ def plan_runs(client: Client, scan: RunsScan, *, most: int | None = None) -> Run
     ColumnError
         If a column exists in no run of the projects.
     """
+    forks.check()
     paths = resolved(client, scan.selection.paths)
     scan = replace(scan, selection=replace(scan.selection, paths=paths))
     order = scan.selection.order

@@ -33,6 +33,7 @@ from wbframe.core.schema.types import is_glob
 from wbframe.errors import (
     AnswerError,
 )
+from wbframe.io import forks
 from wbframe.io.read.filtered import tell_of_filters
 from wbframe.io.read.outcome import (
     Outcome,
@@ -42,7 +43,7 @@ from wbframe.io.read.outcome import (
     warn_imprecise,
     warn_new_keys,
 )
-from wbframe.io.read.paging import fresh_runs, read_pages, resolved
+from wbframe.io.read.paging import Listed, fresh_runs, read_pages, resolved
 from wbframe.io.read.plan import plan_runs
 from wbframe.io.threads import begun
 from wbframe.report import LeftOut
@@ -53,12 +54,10 @@ if TYPE_CHECKING:
     import polars as pl
 
     from wbframe.core.model import OnNewKey, RunPath
-    from wbframe.core.protocol.runs import Listing, Page, RunNode
+    from wbframe.core.protocol.runs import NodeFields, RunNode
     from wbframe.io.client.client import Client
     from wbframe.io.read.outcome import Hook
     from wbframe.report import ScanReport
-
-    Listed = Iterator[tuple[Listing, Page]]
 
 
 __all__ = ["collect_runs", "iter_pages", "plan_and_collect", "read_runs", "try_pushed"]
@@ -77,6 +76,7 @@ def read_runs(
     WbframeError
         Whatever kept it from being whole.
     """
+    forks.check()
     outcome = Outcome(client, scan.selection, "runs", progress, holds=True)
     with outcome:
         plan, listed = plan_and_collect(outcome.read, scan)

@@ -33,7 +33,7 @@ from wbframe.core.model import STEP
 from wbframe.core.protocol.rows import RowsOf, row_lists, rows_answer
 from wbframe.core.schema.types import merge_index
 from wbframe.errors import IncompleteHistoryError
-from wbframe.io import threads
+from wbframe.io import forks, threads
 from wbframe.io.read.exports import read_exports, signed_file
 from wbframe.io.read.files import read_file
 from wbframe.io.read.parts import SKIPPED, read_or_leave_out, send_in_parts
@@ -42,7 +42,6 @@ from wbframe.io.threads import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
-    from concurrent.futures import Future
 
     import msgspec
 
@@ -69,6 +68,7 @@ def read_whole_tasks(
     client: Client, tasks: Iterable[HistoryTask], *, ahead: int | None = None
 ) -> Generator[TaskRows]:
     """Read tasks side by side, their files and windows besides, and hand out what they gave in their order."""
+    forks.check()
     storage = Storage(client)
     try:
         with (
@@ -164,7 +164,7 @@ class _WholeRead:
         return frame, new
 
     def _promised(
-        self, run: RunRead, files: Iterable[Future[tuple[pl.DataFrame, Index]]]
+        self, run: RunRead, files: Iterable[threads.Task[tuple[pl.DataFrame, Index]]]
     ) -> list[pl.DataFrame]:
         """Give the files of a run the promised dtypes; there is always one, be it empty."""
         columns = self.task.columns()

@@ -33,6 +33,7 @@ ROOMS = [
     {"io.threads"},
     {"io.client"},
     {"io.read"},
+    {"io.doctor"},
     {"scans", "dropin"},
     {"polars", "buckets"},
     {"arrow"},

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from wbframe.dropin.runs import Runs
     from wbframe.io.client.client import Client
     from wbframe.io.client.retry import Clock, RetryPolicy
-    from wbframe.io.read.doctor import doctor
+    from wbframe.io.doctor.visit import doctor
     from wbframe.scans.explain import Explanation, explain
 
 __all__ = [
@@ -76,7 +76,7 @@ _LAZY = {
     "Clock": "wbframe.io.client.retry",
     "DoctorReport": "wbframe.core.doctor.report",
     "Explanation": "wbframe.scans.explain",
-    "doctor": "wbframe.io.read.doctor",
+    "doctor": "wbframe.io.doctor.visit",
     "explain": "wbframe.scans.explain",
     "RetryPolicy": "wbframe.io.client.retry",
     "Run": "wbframe.dropin.run",

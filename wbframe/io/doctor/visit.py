@@ -8,7 +8,7 @@ import warnings
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import requests
@@ -55,9 +55,9 @@ from wbframe.errors import (
     WbframeWarning,
 )
 from wbframe.io.client.client import Client, client_or_default
-from wbframe.io.client.retry import RetryPolicy, Try
+from wbframe.io.client.retry import RetryPolicy
 from wbframe.io.client.secrets import without_locals
-from wbframe.io.forks import Guard
+from wbframe.io.doctor.counting import MOST_REQUESTS, Counting
 from wbframe.io.read.histories import read_histories
 from wbframe.io.read.outcome import silent
 from wbframe.io.read.paging import resolved
@@ -72,12 +72,11 @@ if TYPE_CHECKING:
 
 __all__ = ["doctor"]
 
-_Got = TypeVar("_Got")
-# Requests in all, and those that questions may take, so that the reads behind them have some left.
-_MOST, _MOST_QUESTIONS = 40, 31
+# Of all requests those that questions may take, so that the reads behind them have some left.
+_MOST_QUESTIONS = 31
 _INDEX_PAGES, _FEW_FIELDS = 3, 100
-# Seconds that one answer may take, and all of them.
-_TIMEOUT, _LONGEST = 30.0, 120.0
+# Seconds that one answer may take.
+_TIMEOUT = 30.0
 _TRIES, _PATIENCE = 2, 30.0
 # Runs of a typical read.
 _READ_RUNS = 20
@@ -85,43 +84,6 @@ _FILE = Request(document="query File {}", variables={}, asked="an exported file"
 _FIRST_BYTES = ByteRange(0, 4)
 # A run of so many rows can be read whole in one answer.
 _FEW_ROWS = ask.WHOLE - 1
-
-
-class _Counting(Client):
-    """A client that sends so many requests and no more, and takes note of what their answers say of limits."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.most = _MOST
-        self.sent = 0
-        self.statuses: list[int] = []
-        self.limits: dict[str, str] = {}
-        self._ends = self.clock.now() + _LONGEST
-        self._counting = Guard()
-
-    def read(self, tried: Try[_Got]) -> _Got:
-        """Try as any client does, as long as requests are left."""
-        self._check()
-
-        def send() -> requests.Response:
-            with self._counting.lock:
-                self._check()
-                self.sent += 1
-            response = tried.send()
-            self.statuses.append(response.status_code)
-            self.limits |= {
-                name.lower(): value
-                for name, value in response.headers.items()
-                if "ratelimit" in name.lower() or name.lower() == "retry-after"
-            }
-            return response
-
-        return super().read(replace(tried, send=send))
-
-    def _check(self) -> None:
-        """Refuse to send what is one too many."""
-        if self.sent >= self.most or self.clock.now() > self._ends:
-            raise SpentError("no more requests")
 
 
 @without_locals
@@ -170,7 +132,7 @@ def doctor(path: str | RunPath, *, client: Client | None = None) -> DoctorReport
     policy = RetryPolicy(
         tries=min(given.retry.tries, _TRIES), seconds=min(given.retry.seconds, _PATIENCE)
     )
-    asking = given.like(_Counting, retry=policy, timeout=min(given.timeout, _TIMEOUT))
+    asking = given.like(Counting, retry=policy, timeout=min(given.timeout, _TIMEOUT))
     with asking:
         visit = _Visit(asking, found)
         visit.look()
@@ -195,7 +157,7 @@ def doctor(path: str | RunPath, *, client: Client | None = None) -> DoctorReport
 class _Visit:
     """One look at a server: what was found, and what later questions need of earlier answers."""
 
-    client: _Counting
+    client: Counting
     path: RunPath
     findings: list[Finding] = field(default_factory=list)
     failures: list[Failed] = field(default_factory=list)
@@ -219,7 +181,7 @@ class _Visit:
         else:
             self._look_at_runs()
             self._look_at_rows(nodes)
-            self.client.most = _MOST
+            self.client.most = MOST_REQUESTS
             self._typical()
         self._limits()
 

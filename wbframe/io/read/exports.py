@@ -11,18 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import requests
 from pyarrow import ArrowInvalid
-from pyarrow.types import is_dictionary, is_map
 
 from wbframe.core.batches import halves_of
-from wbframe.core.decode.parquet import (
-    TAIL_BYTES,
-    as_json,
-    groups_in_window,
-    leaf_columns,
-    leaves,
-    ranges_needed,
-    types_in,
-)
+from wbframe.core.decode.leaves import columns_of, leaf_columns, leaves, types_in
+from wbframe.core.decode.parquet import TAIL_BYTES, groups_in_window, ranges_needed
 from wbframe.core.model import STEP
 from wbframe.core.protocol.exports import Export, exports_answer, exports_request, file_of
 from wbframe.core.protocol.request import EXPORTS, LIVE
@@ -241,7 +233,7 @@ def read_file(
     Returns
     -------
     pyarrow.Table
-        With `_step`; no dictionaries, and JSON in binary for maps.
+        With `_step`; numbers, booleans, text and lists of these, and JSON in binary for all else.
 
     Raises
     ------
@@ -254,10 +246,9 @@ def read_file(
         metadata = _metadata(file, size, parts)
         schema = metadata.schema.to_arrow_schema()
         there = leaves(schema)
-        file.types = types_in(schema, there)
+        file.types = types_in(schema)
         wanted = (STEP, *(there if columns is None else columns))
-        paths = {name: there[name] for name in dict.fromkeys(wanted) if name in there}
-        names = list(dict.fromkeys(path[0] for path in paths.values()))
+        names = columns_of(schema, wanted)
         if STEP not in there and metadata.num_rows:
             raise AnswerError(f"the exported file {file.name} has rows without {STEP!r}")
         groups = groups_in_window(metadata, min_step, max_step)
@@ -271,20 +262,7 @@ def read_file(
         table = opened.read_row_groups(groups, columns=names, use_threads=False)
     except (ArrowInvalid, OSError) as error:
         raise AnswerError(f"the exported file {file.name} is no Parquet file: {error}") from error
-    return _plain(leaf_columns(table, paths))
-
-
-def _plain(table: pa.Table) -> pa.Table:
-    """Spell out dictionaries, which may be of anything, and maps, as the JSON that they stand for."""
-    for i, column in enumerate(table.schema):
-        if is_dictionary(column.type):
-            table = table.set_column(i, column.name, table[i].cast(column.type.value_type))
-        elif is_map(column.type):
-            cells = [None if each is None else as_json(dict(each)) for each in table[i].to_pylist()]
-            table = table.set_column(
-                i, column.name, pa.chunked_array([pa.array(cells, pa.binary())])
-            )
-    return table
+    return leaf_columns(table, wanted, where=f"the exported file {file.name}")
 
 
 def _metadata(file: SignedFile, size: int, parts: list[tuple[int, bytes]]) -> pq.FileMetaData:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     import msgspec
+    import pyarrow as pa
 
     from wbframe.core.histories.live import Asked, Numbered
     from wbframe.core.histories.tasks import HistoryTask, RunRead
@@ -145,8 +146,8 @@ class _WholeRead:
             parts.clear()
         return frames, {run.ordinal: each for run, each in zip(task.runs, exports, strict=True)}
 
-    def _file(self, run: RunRead, url: str) -> tuple[pl.DataFrame, Index]:
-        """Read one file: its rows, and the keys that nobody told of."""
+    def _file(self, run: RunRead, url: str) -> tuple[pa.Table, Index, str]:
+        """Read one file: its rows, the keys that nobody told of, and what it is called."""
         task, means = self.task, self.means
         file = signed_file(means.client, means.storage, task.path, run.run_id, url)
         columns = list(task.columns())
@@ -155,23 +156,21 @@ class _WholeRead:
         if task.row_keys is None and not task.narrowed:
             there = {key: dict.fromkeys(types, 1) for key, types in file.types.items()}
             new = new_keys(there, task.columns(), system=False)
-        # Numbered, since polars gives a column without a name one of its own.
-        numbered = table.rename_columns([str(i) for i in range(table.num_columns)])
-        frame = pl.DataFrame(pl.from_arrow(numbered))
-        frame.columns = table.column_names
-        return frame, new
+        return table, new, file.name
 
     def _promised(
-        self, run: RunRead, files: Iterable[Future[tuple[pl.DataFrame, Index]]]
+        self, run: RunRead, files: Iterable[Future[tuple[pa.Table, Index, str]]]
     ) -> list[pl.DataFrame]:
         """Give the files of a run the promised dtypes; there is always one, be it empty."""
         columns = self.task.columns()
         parts = [pl.DataFrame(schema=columns)]
         for file in files:
-            frame, new = threads.result_of(file)
+            table, new, name = threads.result_of(file)
+            where = f"the exported file {name} of {self.task.where(run)}"
             part, imprecise = promised_frame(
-                frame, columns, where=self.task.where(run), lenient=self.task.schema.lenient
+                table, columns, where=where, lenient=self.task.schema.lenient
             )
+            must_have_steps(part, where)
             self.found.imprecise |= imprecise
             if new:
                 merge_index(self.found.new_keys.setdefault(run.ordinal, {}), new)

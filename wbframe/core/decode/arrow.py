@@ -22,6 +22,7 @@ import pyarrow.types as pat
 from wbframe.core.decode.cells import LISTS, RAW, MisfitError
 from wbframe.core.decode.json import decode_any, told
 from wbframe.core.decode.spelling import one_spelling
+from wbframe.core.decode.taken import told_of
 from wbframe.errors import AnswerError, SchemaMismatchError
 
 if TYPE_CHECKING:
@@ -118,12 +119,6 @@ def misfit(name: str, holds: str, where: str) -> SchemaMismatchError:
     )
     error.key = name
     return error
-
-
-def told_of(error: BaseException) -> str:
-    """Give what another library's error says, in short and on one line."""
-    text = " ".join(str(error).split())[:200]
-    return text or type(error).__name__
 
 
 def is_plain(kind: pa.DataType) -> bool:

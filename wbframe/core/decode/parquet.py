@@ -200,6 +200,42 @@ def ranges_needed(
     return joined
 
 
+def heights_wrong(
+    metadata: pq.FileMetaData, groups: Iterable[int], columns: Iterable[str]
+) -> tuple[str, str] | None:
+    """Find a column that has another number of values than its row group has rows.
+
+    Readers give as many as the row group says: more are cut off without a word.
+
+    Parameters
+    ----------
+    metadata
+        The file's footer.
+    groups, columns
+        Which are read, the columns by their top-level names.
+
+    Returns
+    -------
+    tuple or None
+        The column, and what is wrong with it.
+    """
+    wanted = set(columns)
+    flat = [
+        i
+        for i in range(metadata.num_columns)
+        if metadata.schema.column(i).max_repetition_level == 0
+        and _root(metadata.schema.column(i).path, wanted)
+    ]
+    for group in groups:
+        row_group = metadata.row_group(group)
+        for i in flat:
+            chunk = row_group.column(i)
+            if chunk.num_values != row_group.num_rows:
+                holds = f"{chunk.num_values} values for {row_group.num_rows} rows"
+                return chunk.path_in_schema, holds
+    return None
+
+
 def _root(path: str, wanted: set[str]) -> bool:
     """Tell whether a leaf belongs to a wanted column; names may hold dots themselves."""
     if path in wanted:
@@ -225,10 +261,15 @@ def groups_in_window(
 def _step_span(metadata: pq.FileMetaData, group: int) -> tuple[float, float] | None:
     """Give the least and the greatest step of a row group, if its statistics have them."""
     row_group = metadata.row_group(group)
-    for i in range(row_group.num_columns):
-        chunk = row_group.column(i)
-        if chunk.path_in_schema == STEP:
-            # Statistics are optional in Parquet, and what W&B's exporter writes is not documented.
-            stats = chunk.statistics
-            return (stats.min, stats.max) if stats is not None and stats.has_min_max else None
-    return None
+    found = [
+        row_group.column(i).statistics
+        for i in range(row_group.num_columns)
+        if row_group.column(i).path_in_schema == STEP
+    ]
+    # Statistics are optional in Parquet, and what W&B's exporter writes is not documented.
+    stats = found[0] if len(found) == 1 else None
+    if stats is None or not stats.has_min_max:
+        return None
+    # Steps that are text have another order.
+    span = stats.min, stats.max
+    return span if all(isinstance(each, int | float) for each in span) else None

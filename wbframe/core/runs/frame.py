@@ -12,6 +12,7 @@ import polars as pl
 from wbframe.core.decode.cells import UTC_TIME
 from wbframe.core.decode.nested import members, object_of
 from wbframe.core.decode.rows import decode_rows, infer_types
+from wbframe.core.decode.taken import taken_in
 from wbframe.core.hints import whole
 from wbframe.core.paths import name_of
 from wbframe.core.protocol.answers import RAW_NULL, json_object, json_texts
@@ -122,29 +123,37 @@ def run_leaves(
     unseen = {} if shown else HIDDEN
     if node.config != RAW_NULL:
         of_config = f"the config of {where}"
-        text = json_texts(node.config, where=of_config)
-        flat = None if shown else _flat_config(text)
-        if flat is not None:
-            into.found = flat
-        else:
-            config = json_object(msgspec.Raw(text), where=of_config)
-            for key, wrapped in sorted(config.items()):
-                if key not in unseen.get("config", ()):
-                    into.add(f"config.{key}", _unwrap(wrapped))
+        with taken_in(of_config):
+            text = json_texts(node.config, where=of_config)
+            flat = None if shown else _flat_config(text)
+            if flat is not None:
+                into.found = flat
+            else:
+                config = json_object(msgspec.Raw(text), where=of_config)
+                for key, wrapped in sorted(config.items()):
+                    if key not in unseen.get("config", ()):
+                        into.add(f"config.{key}", _unwrap(wrapped))
     if node.summary_metrics != RAW_NULL:
         of_summary = f"the summary of {where}"
-        text = json_texts(node.summary_metrics, where=of_summary)
-        summary = json_object(msgspec.Raw(text), where=of_summary)
-        hidden = [summary[key] for key in HIDDEN["summary"] & summary.keys()]
-        if not (shown and hidden) and text.count(b"{") == 1 + _braces(hidden):
-            into.found.update(
-                {f"summary.{k}": v for k, v in summary.items() if k not in HIDDEN["summary"]}
+        with taken_in(of_summary):
+            _add_summary(
+                into, json_texts(node.summary_metrics, where=of_summary), of_summary, shown=shown
             )
-        else:
-            for key, value in sorted(summary.items()):
-                if key not in unseen.get("summary", ()):
-                    into.add(f"summary.{key}", value)
     return into.found
+
+
+def _add_summary(into: _Leaves, text: bytes, where: str, *, shown: bool) -> None:
+    """Flatten a summary, in most of which nothing is nested."""
+    summary = json_object(msgspec.Raw(text), where=where)
+    hidden = [summary[key] for key in HIDDEN["summary"] & summary.keys()]
+    if not (shown and hidden) and text.count(b"{") == 1 + _braces(hidden):
+        into.found.update(
+            {f"summary.{k}": v for k, v in summary.items() if k not in HIDDEN["summary"]}
+        )
+        return
+    for key, value in sorted(summary.items()):
+        if shown or key not in HIDDEN["summary"]:
+            into.add(f"summary.{key}", value)
 
 
 def _flat_config(text: bytes) -> dict[str, msgspec.Raw] | None:
@@ -212,10 +221,11 @@ def runs_frame(buffer: RunsBuffer, schema: RunsSchema) -> tuple[pl.DataFrame, fr
     found: dict[str, pl.Series] = {}
     imprecise: frozenset[str] = frozenset()
     if leaves:
-        decoded = [
-            decode_rows(part, leaves, where="the runs", lenient=schema.lenient)
-            for part in buffer.joined()
-        ]
+        with taken_in("the runs"):
+            decoded = [
+                decode_rows(part, leaves, where="the runs", lenient=schema.lenient)
+                for part in buffer.joined()
+            ]
         whole = pl.concat([each.frame for each in decoded])
         found = {name: whole[name] for name in leaves}
         imprecise = frozenset().union(*(each.imprecise for each in decoded))

@@ -15,6 +15,7 @@ from pyarrow import ArrowInvalid
 from wbframe.core.batches import halves_of
 from wbframe.core.decode.leaves import columns_of, leaf_columns, leaves, types_in
 from wbframe.core.decode.parquet import TAIL_BYTES, groups_in_window, ranges_needed
+from wbframe.core.decode.taken import taken_in, told_of
 from wbframe.core.model import STEP
 from wbframe.core.protocol.exports import Export, exports_answer, exports_request, file_of
 from wbframe.core.protocol.request import EXPORTS, LIVE
@@ -22,6 +23,7 @@ from wbframe.errors import AnswerError, StatusError
 from wbframe.io.client.failures import Failure, of_file
 from wbframe.io.client.retry import Try
 from wbframe.io.client.session import Session, as_it_is
+from wbframe.io.read.columns import read_columns
 from wbframe.io.read.parts import optionally, send_in_parts
 
 if TYPE_CHECKING:
@@ -239,10 +241,13 @@ def read_file(
     ------
     AnswerError
         If it is no Parquet file, or one of rows without steps.
+    SchemaMismatchError
+        If a column cannot be read, or has several values for one key.
     """
+    where = f"the exported file {file.name}"
     size, tail = file.tail()
     parts = [tail]
-    try:
+    with taken_in(where):
         metadata = _metadata(file, size, parts)
         schema = metadata.schema.to_arrow_schema()
         there = leaves(schema)
@@ -250,7 +255,7 @@ def read_file(
         wanted = (STEP, *(there if columns is None else columns))
         names = columns_of(schema, wanted)
         if STEP not in there and metadata.num_rows:
-            raise AnswerError(f"the exported file {file.name} has rows without {STEP!r}")
+            raise AnswerError(f"{where} has rows without {STEP!r}")
         groups = groups_in_window(metadata, min_step, max_step)
         start = parts[0][0]
         if start > 0:
@@ -259,10 +264,8 @@ def read_file(
                     parts.append(file.part(low, high))
         # Without `pre_buffer`, which joins ranges that are near: what lies between them may not be here.
         opened = pq.ParquetFile(_Sparse(size, parts), metadata=metadata, pre_buffer=False)
-        table = opened.read_row_groups(groups, columns=names, use_threads=False)
-    except (ArrowInvalid, OSError) as error:
-        raise AnswerError(f"the exported file {file.name} is no Parquet file: {error}") from error
-    return leaf_columns(table, wanted, where=f"the exported file {file.name}")
+        table = read_columns(opened, groups, names, where=where)
+        return leaf_columns(table, wanted, where=where)
 
 
 def _metadata(file: SignedFile, size: int, parts: list[tuple[int, bytes]]) -> pq.FileMetaData:
@@ -272,7 +275,11 @@ def _metadata(file: SignedFile, size: int, parts: list[tuple[int, bytes]]) -> pq
     footer = int.from_bytes(content[-8:-4], "little") + 8
     if footer > len(content) and start > 0:
         parts[0] = file.part(max(size - footer, 0), size)
-    return pq.read_metadata(_Sparse(size, parts))
+    try:
+        return pq.read_metadata(_Sparse(size, parts))
+    except (ArrowInvalid, OSError) as error:
+        msg = f"the exported file {file.name} is no Parquet file: {told_of(error)}"
+        raise AnswerError(msg) from error
 
 
 def read_exports(client: Client, path: RunPath, run_ids: Sequence[str]) -> list[Export]:

@@ -12,6 +12,7 @@ from wbframe.core.batches import batches
 from wbframe.core.decode.nested import flat_rows
 from wbframe.core.decode.parquet import promised_frame
 from wbframe.core.decode.rows import decode_rows, infer_types, join_texts
+from wbframe.core.decode.taken import taken_in
 from wbframe.core.histories.live import (
     Answer,
     Ask,
@@ -167,9 +168,10 @@ class _WholeRead:
         for file in files:
             table, new, name = threads.result_of(file)
             where = f"the exported file {name} of {self.task.where(run)}"
-            part, imprecise = promised_frame(
-                table, columns, where=where, lenient=self.task.schema.lenient
-            )
+            with taken_in(where):
+                part, imprecise = promised_frame(
+                    table, columns, where=where, lenient=self.task.schema.lenient
+                )
             must_have_steps(part, where)
             self.found.imprecise |= imprecise
             if new:

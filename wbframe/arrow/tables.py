@@ -26,7 +26,9 @@ def to_arrow(frame: pl.DataFrame) -> pa.Table:
     plain = frame.with_columns(pl.lit(None, dtype=pl.Null).alias(name) for name in wide)
     # The newest has views of strings, which older readers do not know:
     # https://docs.pola.rs/api/python/stable/reference/dataframe/api/polars.DataFrame.to_arrow.html
-    table = plain.to_arrow(compat_level=pl.CompatLevel.oldest())
+    numbered = pl.DataFrame([each.alias(str(i)) for i, each in enumerate(plain)])
+    # Numbered on the way, where names end at a NUL.
+    table = numbered.to_arrow(compat_level=pl.CompatLevel.oldest()).rename_columns(plain.columns)
     for name in wide:
         digits = pa.array(frame[name].to_list(), pa.decimal256(39, 0))
         table = table.set_column(table.column_names.index(name), name, digits)

@@ -42,6 +42,7 @@ _SHOWN = 40  # characters of a value in a message
 # More digits than any decimal of Arrow has.
 _DIGITS = Context(prec=100)
 _spell = msgspec.json.Encoder().encode
+_raw = msgspec.json.Decoder(msgspec.Raw)
 
 
 def plain_column(name: str, column: pa.ChunkedArray, *, where: str) -> pa.ChunkedArray:
@@ -133,7 +134,7 @@ def is_plain(kind: pa.DataType) -> bool:
 
 def _is_text(kind: pa.DataType) -> bool:
     """Tell whether polars takes a type's values for text as they are."""
-    return kind in {pa.string(), pa.large_string()}
+    return bool(pat.is_string(kind) or pat.is_large_string(kind))
 
 
 def alternatives(names: Sequence[str]) -> list[str]:
@@ -183,7 +184,7 @@ def _of_chunks(column: pa.ChunkedArray) -> list[bytes]:
 
 
 def json_cells(array: pa.Array) -> list[bytes]:
-    """Spell each value as JSON; null for what is missing.
+    """Spell each value as JSON by Python's measure; null for what is missing.
 
     Raises
     ------
@@ -193,7 +194,7 @@ def json_cells(array: pa.Array) -> list[bytes]:
     Examples
     --------
     >>> json_cells(pa.array([{"a": 1.5, "b": None}, None, {"a": float("nan"), "b": "x"}]))
-    [b'{"a":1.5}', b'null', b'{"a":"NaN","b":"x"}']
+    [b'{"a":1.5}', b'null', b'{"a":NaN,"b":"x"}']
     """
     for is_kind, spell in _SPELLINGS:
         if is_kind(array.type):
@@ -211,10 +212,10 @@ def _each(spell: Callable[[Any], bytes]) -> Callable[[pa.Array], list[bytes]]:
 
 
 def _float(value: float) -> bytes:
-    """Spell a number, and what JSON has no number for as W&B does."""
+    """Spell a number, and what JSON has no number for as Python does: in quotes it would be text."""
     if math.isfinite(value):
         return repr(float(value)).encode()
-    return b'"NaN"' if math.isnan(value) else b'"Infinity"' if value > 0 else b'"-Infinity"'
+    return b"NaN" if math.isnan(value) else b"Infinity" if value > 0 else b"-Infinity"
 
 
 def _decimal(value: Decimal) -> bytes:
@@ -287,7 +288,12 @@ def _only(cells: Sequence[bytes]) -> bytes:
 
 def _equal(one: bytes, other: bytes) -> bool:
     """Tell whether two cells spell the same value."""
-    return one == other or one_spelling(b"[%b]" % one) == one_spelling(b"[%b]" % other)
+    return one == other or one_spelling(_strict(one)) == one_spelling(_strict(other))
+
+
+def _strict(cell: bytes) -> bytes:
+    """Give a cell as strict JSON, in a list."""
+    return bytes(decode_any(_raw, b"[%b]" % cell, where=""))
 
 
 def _map(array: pa.Array) -> list[bytes]:
@@ -322,21 +328,18 @@ def _json(array: pa.Array) -> list[bytes]:
     # Two broken ones might make up for one another.
     if found == cells:
         return cells
-    read: dict[bytes, bytes] = {}
-    for cell in cells:
-        if cell not in read:
-            read[cell] = _one_json(cell)
-    return [read[cell] for cell in cells]
+    for cell in set(cells):
+        _check_json(cell)
+    return [cell.strip() for cell in cells]
 
 
-def _one_json(cell: bytes) -> bytes:
+def _check_json(cell: bytes) -> None:
     """Read one cell by the rules of Python's `json`, as those of live rows are."""
     try:
-        [value] = decode_any(LISTS[RAW], b"[%b]" % cell, where="")
+        [_] = decode_any(LISTS[RAW], b"[%b]" % cell, where="")
     except (AnswerError, msgspec.ValidationError, ValueError):
         shown = cell if len(cell) <= _SHOWN else cell[:_SHOWN] + b"..."
         raise MisfitError(f"bytes that are no JSON, {shown!r}") from None
-    return bytes(value)
 
 
 # ---------------------------------------------------------------- times

@@ -200,12 +200,13 @@ def ranges_needed(
     return joined
 
 
-def heights_wrong(
+def untold(
     metadata: pq.FileMetaData, groups: Iterable[int], columns: Iterable[str]
 ) -> tuple[str, str] | None:
-    """Find a column that has another number of values than its row group has rows.
+    """Find a column that Arrow would read without a word, and not as it is.
 
-    Readers give as many as the row group says: more are cut off without a word.
+    Of more values than a row group has rows it cuts off the rest; times of 96 bits it counts in
+    nanoseconds, of which 64 bits hold 584 years, and gives others for those beyond.
 
     Parameters
     ----------
@@ -220,19 +221,18 @@ def heights_wrong(
         The column, and what is wrong with it.
     """
     wanted = set(columns)
-    flat = [
-        i
-        for i in range(metadata.num_columns)
-        if metadata.schema.column(i).max_repetition_level == 0
-        and _root(metadata.schema.column(i).path, wanted)
-    ]
+    leaves = [metadata.schema.column(i) for i in range(metadata.num_columns)]
+    places = [i for i, leaf in enumerate(leaves) if _root(leaf.path, wanted)]
+    for i in places:
+        if leaves[i].physical_type == "INT96":
+            return leaves[i].path, "times as INT96, which Parquet has given up"
+    flat = [i for i in places if leaves[i].max_repetition_level == 0]
     for group in groups:
         row_group = metadata.row_group(group)
         for i in flat:
-            chunk = row_group.column(i)
-            if chunk.num_values != row_group.num_rows:
-                holds = f"{chunk.num_values} values for {row_group.num_rows} rows"
-                return chunk.path_in_schema, holds
+            values = row_group.column(i).num_values
+            if values != row_group.num_rows:
+                return leaves[i].path, f"{values} values for {row_group.num_rows} rows"
     return None
 
 

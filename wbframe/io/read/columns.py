@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from wbframe.core.decode.arrow import misfit
-from wbframe.core.decode.parquet import heights_wrong
+from wbframe.core.decode.parquet import untold
 from wbframe.core.decode.taken import told_of
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def read_columns(
     SchemaMismatchError
         If a column cannot be read, or has another number of values than there are rows.
     """
-    wrong = heights_wrong(opened.metadata, groups, names)
+    wrong = untold(opened.metadata, groups, names)
     if wrong is not None:
         raise misfit(*wrong, where)
     rows = sum(opened.metadata.row_group(group).num_rows for group in groups)

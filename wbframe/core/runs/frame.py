@@ -56,14 +56,22 @@ class RunsBuffer:
     names: set[str] = field(default_factory=set)
     collided: dict[int, set[str]] = field(default_factory=dict)
 
-    def add(self, path: RunPath, nodes: Iterable[RunNode]) -> None:
-        """Add runs of one project; config and summary are taken out of them."""
+    def add(self, path: RunPath, nodes: Iterable[RunNode], *, skip: bool = False) -> None:
+        """Add runs of one project; config and summary are taken out of them.
+
+        Where `skip` says so, runs whose config or summary cannot be read are not added.
+        """
         for node in nodes:
             twice: set[str] = set()
             where = f"run {node.name!r} of {name_of(path)}"
-            leaves = run_leaves(
-                node, where=where, collided=twice, parents=self.parents, shown=self.shown
-            )
+            try:
+                leaves = run_leaves(
+                    node, where=where, collided=twice, parents=self.parents, shown=self.shown
+                )
+            except AnswerError:
+                if not skip:
+                    raise
+                continue
             if twice:
                 self.collided[len(self.nodes)] = twice
             self.entities.append(path.entity or "")

@@ -306,7 +306,7 @@ class _WholeRead:
     def _window(self, run: RunRead, raw: msgspec.Raw, window: Window) -> WindowRows:
         """Decode the rows of one window."""
         where, columns = self.task.where(run), self.task.columns()
-        texts = flat_rows(join_texts(raw, where=where))
+        texts = flat_rows(join_texts(raw, where=where), where=where)
         new: Index = {}
         if self.task.row_keys is None and not self.task.narrowed:
             new = new_keys(infer_types(texts), columns, system=False)

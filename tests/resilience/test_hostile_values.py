@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
+from base64 import b64encode
 from dataclasses import replace
 
 import polars as pl
@@ -12,11 +13,19 @@ import pytest
 
 import wbframe
 from tests.scripts import run_script
+from wbframe.core.batches import halves_of
+from wbframe.core.model import RunPath
+from wbframe.core.protocol.exports import exports_answer, exports_request
+from wbframe.core.protocol.runs import RunNode, one_earlier
+from wbframe.core.runs.frame import RunsBuffer, runs_frame
+from wbframe.core.schema.runs import RunsSchema
 from wbframe.errors import AnswerError, SchemaMismatchError, WbframeError
+from wbframe.io.read.parts import send_in_parts
 from wbframe.server import History, Project, RunRecord, serve
 from wbframe.server.differing.registry import DIFFERENCES, Difference
 
 PATH = "wbframe/p"
+RUNS = RunPath(entity="wbframe", project="p")
 MARK = b"in its place"
 PLACES = ["config", "summary", "history"]
 
@@ -231,7 +240,7 @@ def test_too_little_memory_is_an_error_of_ours():
     """In a process of its own, whose memory ends; the server, in this one, has enough."""
     run = RunRecord(name="r", history=History([{"x": MARK.decode()}]))
     made = Hostile(None)
-    made.put = b"[" + b"{}," * 8_000_000 + b"1]"
+    made.put = b"[" + b"{}," * 4_000_000 + b"1]"
     patch = pytest.MonkeyPatch()
     patch.setitem(DIFFERENCES, "_large", Difference(name="_large", says="", after=made.after))
     with serve(
@@ -244,7 +253,7 @@ client = wbframe.Client({server.url!r}, {server.api_key!r}, retry=wbframe.RetryP
 run = wbframe.Runs(client, "wbframe", "p")[0]
 with open("/proc/self/statm") as file:
     used = int(file.read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + 400_000_000,) * 2)
+resource.setrlimit(resource.RLIMIT_AS, (used + 230_000_000,) * 2)
 try:
     run.history(keys=["x"], pandas=False)
 except wbframe.errors.AnswerError as error:
@@ -254,3 +263,39 @@ except wbframe.errors.AnswerError as error:
     patch.undo()
     assert "there is not memory enough" in ended.stdout, ended.stderr
     assert ended.stdout.count("\n") == 1
+
+
+def test_what_there_is_no_memory_for_is_asked_for_in_halves():
+    """What a reader has no memory for is not made here: that it says so is all that counts."""
+    names = [f"r{i}" for i in range(4)]
+    project = Project(entity="wbframe", name="p", runs=[RunRecord(name=name) for name in names])
+    asked = []
+
+    def read(part, content, request):
+        asked.append(len(part))
+        if len(part) > 1:
+            raise MemoryError
+        return exports_answer(content, request, RUNS, part)
+
+    with (
+        serve(project) as server,
+        wbframe.Client(server.url, server.api_key) as client,
+    ):
+        parts = send_in_parts(
+            client, names, halves_of, lambda part: exports_request(RUNS, part), read, patient=True
+        )
+        assert sum(map(len, parts)) == 4
+    assert asked == [4, 2, 1, 1, 2, 1, 1]
+
+
+def test_tags_without_end_are_an_error_of_ours():
+    buffer = RunsBuffer()
+    buffer.add(RUNS, [RunNode(name="r", tags="[" * 100_000)])
+    with pytest.raises(AnswerError, match="could not read the runs: it is nested too deeply"):
+        runs_frame(buffer, RunsSchema(columns={"tags": pl.List(pl.String)}))
+
+
+@pytest.mark.parametrize("digits", [1, 18, 5000])
+def test_a_cursor_of_any_number_of_digits_is_no_raw_error(digits):
+    cursor = b64encode(b"arrayconnection:" + b"1" * digits).decode()
+    assert (one_earlier(cursor) == cursor) == (digits > 18)

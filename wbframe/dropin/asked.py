@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from operator import index
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from wbframe.core.arguments import check_one_of
 from wbframe.core.batches import batches, halves_of
 from wbframe.core.decode.rows import join_texts
+from wbframe.core.hints import whole
 from wbframe.core.histories.tasks import RUNS_PER_REQUEST
 from wbframe.core.model import STEP, Match, OnError
 from wbframe.core.paths import name_of
@@ -29,7 +30,7 @@ from wbframe.dropin.values import RowShape, objects, side_by_side, united
 from wbframe.errors import AnswerError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from wbframe.core.model import RunPath, Stream
     from wbframe.core.protocol.request import Request
@@ -291,7 +292,7 @@ def known_size(node: Mapping[str, Any]) -> tuple[int | None, int | None]:
     info = node.get("historyKeys")
     keys = info.get("keys") if isinstance(info, Mapping) else None
     return (
-        int(rows) if isinstance(rows, int | float) else None,
+        whole(rows),
         len(keys) if isinstance(keys, Mapping) else None,
     )
 
@@ -313,7 +314,10 @@ def rows_holding(keys: Sequence[str], node: Mapping[str, Any]) -> int | None:
     known = info.get("keys") if isinstance(info, Mapping) else None
     found = known.get(own[0]) if len(own) == 1 and isinstance(known, Mapping) else None
     counts = found.get("typeCounts") if isinstance(found, Mapping) else None
-    return sum(int(each.get("count", 0)) for each in counts) if counts else None
+    if not isinstance(counts, Sequence) or not counts:
+        return None
+    held = [whole(each.get("count", 0)) if isinstance(each, Mapping) else None for each in counts]
+    return sum(each or 0 for each in held) if None not in held else None
 
 
 # ---------------------------------------------------------------- all rows of one run

@@ -243,14 +243,14 @@ def last_step(node: Row) -> int | None:
     # wandb takes a missing index for a run without rows, which a line count may contradict.
     if found is None:
         return None if node.get("historyLineCount") else -1
-    return int(found)
+    return found if type(found) is int else whole(found)
 
 
 def find_last_step(client: Client, path: RunPath, name: str) -> int:
     """Find the last step of a run in its rows, for servers that have no index of keys."""
     [texts], where = read_run(client, path, name, RowsAsked())
     rows = objects(texts, where=where)
-    return max((int(row[STEP]) for row in rows if STEP in row), default=-1)
+    return max((_step(row, -1) for row in rows), default=-1)
 
 
 def scan_rows(

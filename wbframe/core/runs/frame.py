@@ -225,24 +225,30 @@ def runs_frame(buffer: RunsBuffer, schema: RunsSchema) -> tuple[pl.DataFrame, fr
     SchemaMismatchError
         If a config or summary value does not fit its column.
     """
+    with taken_in("the runs"):
+        found, imprecise = _leaf_columns(buffer, schema)
+        names = [name for name in schema.columns if name in RUN_COLUMNS]
+        found |= _meta_columns(names, buffer, schema.app)
+        for name, dtype in schema.columns.items():
+            if found[name].dtype != dtype:  # an override of metadata
+                found[name] = found[name].cast(dtype)
+        return pl.DataFrame([found[name] for name in schema.columns]), imprecise
+
+
+def _leaf_columns(
+    buffer: RunsBuffer, schema: RunsSchema
+) -> tuple[dict[str, pl.Series], frozenset[str]]:
+    """Build the columns of config and summary; tell in which Float64 lost digits."""
     leaves = schema.leaves()
-    found: dict[str, pl.Series] = {}
-    imprecise: frozenset[str] = frozenset()
-    if leaves:
-        with taken_in("the runs"):
-            decoded = [
-                decode_rows(part, leaves, where="the runs", lenient=schema.lenient)
-                for part in buffer.joined()
-            ]
-        whole = pl.concat([each.frame for each in decoded])
-        found = {name: whole[name] for name in leaves}
-        imprecise = frozenset().union(*(each.imprecise for each in decoded))
-    names = [name for name in schema.columns if name in RUN_COLUMNS]
-    found |= _meta_columns(names, buffer, schema.app)
-    for name, dtype in schema.columns.items():
-        if found[name].dtype != dtype:  # an override of metadata
-            found[name] = found[name].cast(dtype)
-    return pl.DataFrame([found[name] for name in schema.columns]), imprecise
+    if not leaves:
+        return {}, frozenset()
+    decoded = [
+        decode_rows(part, leaves, where="the runs", lenient=schema.lenient)
+        for part in buffer.joined()
+    ]
+    whole = pl.concat([each.frame for each in decoded])
+    imprecise = frozenset[str]().union(*(each.imprecise for each in decoded))
+    return {name: whole[name] for name in leaves}, imprecise
 
 
 def kept_columns(frame: pl.DataFrame, kept: ColumnsKept | None) -> pl.DataFrame:

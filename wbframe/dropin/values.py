@@ -77,7 +77,10 @@ def objects(raw: Texts, *, where: str = "") -> list[Row]:
 
 def _objects_slowly(raw: bytes, where: str) -> list[Row]:
     """Read what is JSON by Python's measure only."""
-    found = json.loads(raw, strict=False)
+    try:
+        found = json.loads(raw, strict=False)
+    except ValueError as error:
+        raise AnswerError(told(where, f"the rows are not JSON: {error}")) from error
     if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
         raise AnswerError(told(where, "the rows must be a list of objects"))
     return found

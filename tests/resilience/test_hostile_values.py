@@ -6,6 +6,7 @@ import json
 import math
 import warnings
 from base64 import b64encode
+from contextlib import contextmanager
 from dataclasses import replace
 
 import polars as pl
@@ -57,10 +58,6 @@ HOSTILE = {
 class Hostile:
     """A server that puts other bytes where the project has a mark; JSON in text is escaped twice."""
 
-    def __init__(self, server):
-        self.server = server
-        self.put = b"1"
-
     def after(self, value, asking, reply):
         escaped = json.dumps(self.put.decode("latin-1"), ensure_ascii=False)[1:-1]
         body = reply.body.replace(b'\\"%b\\"' % MARK, escaped.encode("latin-1"))
@@ -69,6 +66,19 @@ class Hostile:
     def client(self):
         patient = wbframe.RetryPolicy(tries=1)
         return wbframe.Client(self.server.url, self.server.api_key, retry=patient)
+
+
+@contextmanager
+def serving(put, *runs):
+    """Serve runs, with other bytes in the place of the mark."""
+    made = Hostile()
+    made.put = put
+    with pytest.MonkeyPatch.context() as patch:
+        kind = Difference(name="_hostile", says="", after=made.after)
+        patch.setitem(DIFFERENCES, kind.name, kind)
+        project = Project(entity="wbframe", name="p", runs=runs)
+        with serve(project, differing={kind.name: True}) as made.server:
+            yield made
 
 
 @pytest.fixture(scope="module", params=PLACES)
@@ -80,14 +90,9 @@ def hostile(request):
         summary={"b": mark if request.param == "summary" else 2},
         history=History([{"x": mark if request.param == "history" else 1.5}] * 3),
     )
-    made = Hostile(None)
-    name = "_hostile"
-    patch = pytest.MonkeyPatch()
-    patch.setitem(DIFFERENCES, name, Difference(name=name, says="", after=made.after))
-    with serve(Project(entity="wbframe", name="p", runs=[run]), differing={name: True}) as server:
-        made.server, made.place = server, request.param
+    with serving(b"1", run) as made:
+        made.place = request.param
         yield made
-    patch.undo()
 
 
 def one(client):
@@ -202,24 +207,16 @@ def test_what_cannot_be_read_says_what_it_is_of(hostile, name):
 
 
 def test_a_run_whose_config_is_too_deep_may_be_left_out():
-    deep = "[" * 5000 + "]" * 5000
     runs = [RunRecord(name=f"r{i}", config={"a": MARK.decode() if i == 1 else i}) for i in range(3)]
-    made = Hostile(None)
-    made.put = deep.encode()
-    patch = pytest.MonkeyPatch()
-    patch.setitem(DIFFERENCES, "_deep", Difference(name="_deep", says="", after=made.after))
-    with serve(Project(entity="wbframe", name="p", runs=runs), differing={"_deep": True}) as server:
-        made.server = server
-        with made.client() as client:
-            with pytest.warns(wbframe.errors.LeftOutWarning):
-                frame = pl.read_wandb_runs(
-                    PATH, columns=["run_id", "config.a"], on_error="skip", client=client
-                )
-            assert sorted(frame["run_id"]) == ["r0", "r2"]
-            assert [each.why for each in client.last_report.left_out] == [
-                "could not read the config of wbframe/p/r1: it is nested too deeply"
-            ]
-    patch.undo()
+    with serving(b"[" * 5000 + b"]" * 5000, *runs) as made, made.client() as client:
+        with pytest.warns(wbframe.errors.LeftOutWarning):
+            frame = pl.read_wandb_runs(
+                PATH, columns=["run_id", "config.a"], on_error="skip", client=client
+            )
+        assert sorted(frame["run_id"]) == ["r0", "r2"]
+        assert [each.why for each in client.last_report.left_out] == [
+            "could not read the config of wbframe/p/r1: it is nested too deeply"
+        ]
 
 
 def test_names_with_a_nul_are_kept_by_every_face():
@@ -239,13 +236,8 @@ def test_names_with_a_nul_are_kept_by_every_face():
 def test_too_little_memory_is_an_error_of_ours():
     """In a process of its own, whose memory ends; the server, in this one, has enough."""
     run = RunRecord(name="r", history=History([{"x": MARK.decode()}]))
-    made = Hostile(None)
-    made.put = b"[" + b"{}," * 4_000_000 + b"1]"
-    patch = pytest.MonkeyPatch()
-    patch.setitem(DIFFERENCES, "_large", Difference(name="_large", says="", after=made.after))
-    with serve(
-        Project(entity="wbframe", name="p", runs=[run]), differing={"_large": True}
-    ) as server:
+    with serving(b"[" + b"{}," * 4_000_000 + b"1]", run) as made:
+        server = made.server
         script = f"""
 import resource
 import wbframe
@@ -260,7 +252,6 @@ except wbframe.errors.AnswerError as error:
     print(type(error).__name__, str(error))
 """
         ended = run_script(script)
-    patch.undo()
     assert "there is not memory enough" in ended.stdout, ended.stderr
     assert ended.stdout.count("\n") == 1
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyarrow.types import is_large_binary
 
-from wbframe.core.decode.arrow import misfit
+from wbframe.core.decode.plain import misfit
 from wbframe.core.hints import whole
 from wbframe.core.model import STEP
 from wbframe.dropin.values import from_json

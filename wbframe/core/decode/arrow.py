@@ -1,9 +1,7 @@
-"""Columns of Arrow, whatever their types -> plain ones, or the JSON that they stand for.
+"""Values of Arrow, of any type -> the JSON that a live row would have in their place.
 
-Numbers, booleans, text, and lists of these are plain: polars holds them as they are. A value of any other type is
-spelled as the JSON that a live row would have in its place: a decimal as a number with all its digits, a time as
-ISO 8601 text, a struct or a map as an object, bytes as the JSON that they hold. What has no such spelling is an
-error, and so are bytes that are neither JSON nor UTF-8: it never reaches polars, which panics at some types.
+A decimal is a number with all its digits, a time ISO 8601 text, a struct or a map an object, bytes are the
+JSON that they hold. What has no such spelling does not fit.
 """
 
 from __future__ import annotations
@@ -20,17 +18,16 @@ import pyarrow.compute as pc
 import pyarrow.types as pat
 
 from wbframe.core.decode.cells import LISTS, RAW, MisfitError
-from wbframe.core.decode.json import decode_any, told
+from wbframe.core.decode.json import decode_any
 from wbframe.core.decode.spelling import one_spelling
-from wbframe.core.decode.taken import told_of
-from wbframe.errors import AnswerError, SchemaMismatchError
+from wbframe.errors import AnswerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["alternatives", "json_cells", "misfit", "one_column", "plain_column"]
+__all__ = ["NULL", "alternatives", "equal", "json_cells"]
 
-_NULL = b"null"
+NULL = b"null"
 # One value in one of several types: a member a type, or its value beside the name of its type.
 _ALTERNATIVE = "_type_"
 _VALUE = "_val"
@@ -45,98 +42,6 @@ _spell = msgspec.json.Encoder().encode
 _raw = msgspec.json.Decoder(msgspec.Raw)
 
 
-def plain_column(name: str, column: pa.ChunkedArray, *, where: str) -> pa.ChunkedArray:
-    """Give a column of a file as a plain one, or as JSON in binary.
-
-    Parameters
-    ----------
-    name
-        The key.
-    column
-        Its values, of any type.
-    where
-        The file, for messages.
-
-    Raises
-    ------
-    SchemaMismatchError
-        If values have no spelling in JSON, or are not what their type says.
-
-    Examples
-    --------
-    >>> from datetime import date
-    >>> days = pa.chunked_array([pa.array([date(2026, 1, 31), None])])
-    >>> plain_column("day", days, where="").to_pylist()
-    [b'"2026-01-31"', None]
-    """
-    try:
-        column = _without_dictionary(_wide(column))
-        if is_plain(column.type):
-            if _holds_text(column.type):
-                # Files promise UTF-8, and nothing that reads them holds them to it.
-                column.validate(full=True)
-            return column
-        cells = [cell for chunk in column.chunks for cell in json_cells(chunk)]
-    except MisfitError as error:
-        raise misfit(name, str(error), where) from None
-    except UnicodeDecodeError as error:
-        raise misfit(name, f"text that is not UTF-8 ({error.reason})", where) from error
-    except (ValueError, ArithmeticError, pa.ArrowException) as error:
-        raise misfit(name, f"values that cannot be read ({told_of(error)})", where) from error
-    return _binary(cells)
-
-
-def one_column(name: str, columns: Sequence[pa.ChunkedArray], *, where: str) -> pa.ChunkedArray:
-    """Make one plain column of all those that a file has for a key; usually there is one.
-
-    Raises
-    ------
-    SchemaMismatchError
-        As `plain_column`, and if two of them hold different values in one row.
-
-    Examples
-    --------
-    >>> parts = [pa.chunked_array([pa.array(each)]) for each in ([1, None], [None, 2.5])]
-    >>> one_column("x", parts, where="").to_pylist()
-    [b'1', b'2.5']
-    """
-    first, *others = (plain_column(name, each, where=where) for each in columns)
-    if not others:
-        return first
-    found = _of_chunks(first)
-    for other in others:
-        for row, cell in enumerate(_of_chunks(other)):
-            if found[row] != _NULL != cell and not _equal(found[row], cell):
-                raise misfit(name, f"two values in row {row}, in two columns of one name", where)
-            if cell != _NULL:
-                found[row] = cell
-    return _binary(found)
-
-
-def misfit(name: str, holds: str, where: str) -> SchemaMismatchError:
-    """Make the error of a key for which a file holds what cannot be told."""
-    error = SchemaMismatchError(
-        told(where, f"key {name!r} holds {holds}; name the `keys` to read without it")
-    )
-    error.key = name
-    return error
-
-
-def is_plain(kind: pa.DataType) -> bool:
-    """Tell whether polars, and Python, hold the values of a type as they are."""
-    if pat.is_list(kind) or pat.is_large_list(kind):
-        return not pat.is_null(kind.value_type) and is_plain(kind.value_type)
-    return any(
-        is_kind(kind)
-        for is_kind in (pat.is_integer, pat.is_float64, pat.is_boolean, pat.is_null, _is_text)
-    )
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    """Tell whether polars takes a type's values for text as they are."""
-    return bool(pat.is_string(kind) or pat.is_large_string(kind))
-
-
 def alternatives(names: Sequence[str]) -> list[str]:
     """Name the members of a struct that hold one value in one of several types; none for other structs.
 
@@ -148,36 +53,6 @@ def alternatives(names: Sequence[str]) -> list[str]:
     if set(names) == _TAGGED:
         return [_VALUE]
     return list(names) if all(name.startswith(_ALTERNATIVE) for name in names) else []
-
-
-def _wide(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Give short floats as Float64, which has each of them: spelled as they are, they would be other numbers."""
-    short = pat.is_float16(column.type) or pat.is_float32(column.type)
-    return column.cast(pa.float64()) if short else column
-
-
-def _without_dictionary(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Look up what stands in dictionaries, if it is plain."""
-    if pat.is_dictionary(column.type) and is_plain(column.type.value_type):
-        return column.cast(column.type.value_type)
-    return column
-
-
-def _holds_text(kind: pa.DataType) -> bool:
-    """Tell whether text is somewhere in a plain column."""
-    if pat.is_list(kind) or pat.is_large_list(kind):
-        return _holds_text(kind.value_type)
-    return _is_text(kind)
-
-
-def _binary(cells: Iterable[bytes]) -> pa.ChunkedArray:
-    """Make a column of cells."""
-    values = [None if cell == _NULL else cell for cell in cells]
-    return pa.chunked_array([pa.array(values, pa.large_binary())])
-
-
-def _of_chunks(column: pa.ChunkedArray) -> list[bytes]:
-    return [cell for chunk in column.chunks for cell in json_cells(chunk)]
 
 
 # ---------------------------------------------------------------- a spelling for each type
@@ -206,7 +81,7 @@ def _each(spell: Callable[[Any], bytes]) -> Callable[[pa.Array], list[bytes]]:
     """Spell values one by one."""
 
     def cells(array: pa.Array) -> list[bytes]:
-        return [_NULL if each is None else spell(each) for each in array.to_pylist()]
+        return [NULL if each is None else spell(each) for each in array.to_pylist()]
 
     return cells
 
@@ -229,7 +104,7 @@ def _extension(array: pa.Array) -> list[bytes]:
     """Spell what a type of somebody's is stored as; an identifier has a text of its own."""
     name = array.type.extension_name
     if name == "arrow.uuid":
-        return [_NULL if each is None else _spell(str(each)) for each in array.to_pylist()]
+        return [NULL if each is None else _spell(str(each)) for each in array.to_pylist()]
     if name == "arrow.json":
         return _json(array.storage)
     return json_cells(array.storage.cast(pa.bool_()) if name == "arrow.bool8" else array.storage)
@@ -237,13 +112,13 @@ def _extension(array: pa.Array) -> list[bytes]:
 
 def _dictionary(array: pa.Array) -> list[bytes]:
     words = json_cells(array.dictionary)
-    return [_NULL if at is None else words[at] for at in array.indices.to_pylist()]
+    return [NULL if at is None else words[at] for at in array.indices.to_pylist()]
 
 
 def _list(array: pa.Array) -> list[bytes]:
     items = iter(json_cells(array.flatten()))
     return [
-        _NULL if length is None else b"[%b]" % b",".join(islice(items, length))
+        NULL if length is None else b"[%b]" % b",".join(islice(items, length))
         for length in pc.list_value_length(array).to_pylist()
     ]
 
@@ -267,26 +142,26 @@ def _struct(array: pa.Array) -> list[bytes]:
     ]
     rows = zip(*merged, strict=True) if merged else ((),) * len(array)
     return [
-        _object(zip(quoted, row, strict=True)) if there else _NULL
+        _object(zip(quoted, row, strict=True)) if there else NULL
         for there, row in zip(array.is_valid().to_pylist(), rows, strict=True)
     ]
 
 
 def _object(members: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Make an object, without the members that are null: a struct has one for each that some other row holds."""
-    return b"{%b}" % b",".join(b"%b:%b" % each for each in members if each[1] != _NULL)
+    return b"{%b}" % b",".join(b"%b:%b" % each for each in members if each[1] != NULL)
 
 
 def _only(cells: Sequence[bytes]) -> bytes:
     """Give the one value of several places."""
-    held = [cell for cell in cells if cell != _NULL]
-    if len(held) > 1 and not all(_equal(held[0], cell) for cell in held[1:]):
+    held = [cell for cell in cells if cell != NULL]
+    if len(held) > 1 and not all(equal(held[0], cell) for cell in held[1:]):
         shown = " and ".join(cell.decode()[:_SHOWN] for cell in held[:2])
         raise MisfitError(f"two values where there should be one: {shown}")
-    return held[0] if held else _NULL
+    return held[0] if held else NULL
 
 
-def _equal(one: bytes, other: bytes) -> bool:
+def equal(one: bytes, other: bytes) -> bool:
     """Tell whether two cells spell the same value."""
     return one == other or one_spelling(_strict(one)) == one_spelling(_strict(other))
 
@@ -305,11 +180,11 @@ def _map(array: pa.Array) -> list[bytes]:
     for at, there in enumerate(array.is_valid().to_pylist()):
         members: dict[bytes, bytes] = {}
         for i in range(offsets[at], offsets[at + 1]) if there else ():
-            members[keys[i]] = _only((members.get(keys[i], _NULL), items[i]))
+            members[keys[i]] = _only((members.get(keys[i], NULL), items[i]))
         # A null of a map was put there, while that of a struct may only be another row's.
         found.append(b"{%b}" % b",".join(b"%b:%b" % each for each in members.items()))
         if not there:
-            found[-1] = _NULL
+            found[-1] = NULL
     return found
 
 
@@ -318,7 +193,7 @@ def _json(array: pa.Array) -> list[bytes]:
     # Exports keep JSON in bytes where a column has no one type, and W&B's own readers take it so.
     values = array.to_pylist()
     cells = [
-        _NULL if each is None else each.encode() if isinstance(each, str) else each
+        NULL if each is None else each.encode() if isinstance(each, str) else each
         for each in values
     ]
     try:
@@ -374,14 +249,14 @@ def _timestamp(array: pa.Array) -> list[bytes]:
         second, rest = _moment(value, digits)
         return _spell(f"{second.isoformat()}{rest}{zone}")
 
-    return [_NULL if each is None else spell(each) for each in _counts(array)]
+    return [NULL if each is None else spell(each) for each in _counts(array)]
 
 
 def _date(array: pa.Array) -> list[bytes]:
     days = array.cast(pa.date32()).cast(pa.int32()).to_pylist()
     try:
         return [
-            _NULL if each is None else _spell((_EPOCH + timedelta(days=each)).date().isoformat())
+            NULL if each is None else _spell((_EPOCH + timedelta(days=each)).date().isoformat())
             for each in days
         ]
     except OverflowError:
@@ -397,7 +272,7 @@ def _time(array: pa.Array) -> list[bytes]:
         second, rest = _moment(value, digits)
         return _spell(f"{second.time().isoformat()}{rest}")
 
-    return [_NULL if each is None else spell(each) for each in _counts(array)]
+    return [NULL if each is None else spell(each) for each in _counts(array)]
 
 
 def _duration(array: pa.Array) -> list[bytes]:
@@ -407,7 +282,7 @@ def _duration(array: pa.Array) -> list[bytes]:
         seconds, part = divmod(abs(value), 10**digits)
         return _spell(f"{'-' if value < 0 else ''}PT{seconds}{_fraction(part, digits)}S")
 
-    return [_NULL if each is None else spell(each) for each in _counts(array)]
+    return [NULL if each is None else spell(each) for each in _counts(array)]
 
 
 def _is_any(*names: str) -> Callable[[pa.DataType], bool]:
@@ -417,7 +292,7 @@ def _is_any(*names: str) -> Callable[[pa.DataType], bool]:
 
 
 def _nothing(array: pa.Array) -> list[bytes]:
-    return [_NULL] * len(array)
+    return [NULL] * len(array)
 
 
 _SPELLINGS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.Array], list[bytes]]], ...] = (

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pat
 
-from wbframe.core.decode.arrow import alternatives, misfit, one_column
+from wbframe.core.decode.arrow import alternatives
+from wbframe.core.decode.plain import misfit, one_column
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 import polars as pl
 
-from wbframe.core.decode.arrow import json_cells, misfit
+from wbframe.core.decode.arrow import json_cells
 from wbframe.core.decode.cells import MisfitError
 from wbframe.core.decode.exact import fits_float, narrow
+from wbframe.core.decode.plain import misfit
 from wbframe.core.decode.rows import decode_rows
 from wbframe.core.model import STEP
 from wbframe.errors import SchemaMismatchError

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from wbframe.core.decode.arrow import misfit
 from wbframe.core.decode.parquet import untold
+from wbframe.core.decode.plain import misfit
 from wbframe.core.decode.taken import told_of
 
 if TYPE_CHECKING:

@@ -13,7 +13,9 @@ from polars.testing import assert_frame_equal
 
 from wbframe import errors
 from wbframe.dropin import pandas_frame, polars_frame
+from wbframe.dropin.asked import known_size, rows_holding
 from wbframe.dropin.columns import MISSING, Columns, keys_of
+from wbframe.dropin.reading import last_step
 from wbframe.dropin.values import RowShape, objects, side_by_side, united
 
 NUMBERS = st.one_of(
@@ -164,3 +166,17 @@ def test_specs_side_by_side_are_their_rows_united(steps, same):
         ]
         assert rows == united(parts)
         assert found[0] == len(rows)
+
+
+@pytest.mark.parametrize("said", [[], {}, "many", "7", 7.5, True])
+def test_counts_and_steps_of_other_forms_are_unknown(said):
+    node = {
+        "historyLineCount": said,
+        "historyKeys": {"lastStep": said, "keys": {"a": {"typeCounts": said}}},
+    }
+    number = 7 if said in ("7", 7.5) else None
+    assert known_size(node) == (number, 1)
+    assert last_step(node) == number
+    assert rows_holding(["a"], node) == (0, False)
+    counted = {"historyKeys": {"keys": {"a": {"typeCounts": [{"count": said}]}}}}
+    assert rows_holding(["a"], counted) == ((0, False) if number is None else (number, True))

@@ -19,7 +19,7 @@ from wbframe.cli.files import check_file, is_kept, replacing
 from wbframe.cli.screen import TABLE_ROWS, renamed, show, stdout, table
 from wbframe.cli.stderr import say
 from wbframe.cli.words import as_options
-from wbframe.core.decode.parquet import spelled
+from wbframe.core.decode.spelling import spelled
 from wbframe.errors import IncompleteError, UsageError
 from wbframe.text import legible
 

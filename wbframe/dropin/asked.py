@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from operator import index
@@ -30,7 +30,7 @@ from wbframe.dropin.values import RowShape, objects, side_by_side, united
 from wbframe.errors import AnswerError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from wbframe.core.model import RunPath, Stream
     from wbframe.core.protocol.request import Request
@@ -356,7 +356,10 @@ def rows_holding(keys: Sequence[str], node: Mapping[str, Any]) -> tuple[int, boo
 def _count(key: Any) -> int | None:
     """Give the rows that hold a key, by its entry in the index; None if it does not tell."""
     counts = key.get("typeCounts") if isinstance(key, Mapping) else None
-    found = [whole(each.get("count", 0)) for each in counts] if counts else []
+    told = (
+        [each for each in counts if isinstance(each, Mapping)] if isinstance(counts, list) else []
+    )
+    found = [whole(each.get("count", 0)) for each in told]
     return None if not found or None in found else sum(filter(None, found))
 
 

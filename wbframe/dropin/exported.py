@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
-from pyarrow.types import is_struct
+from pyarrow.types import is_large_binary
 
-from wbframe.core.decode.parquet import alternatives
+from wbframe.core.decode.plain import misfit
+from wbframe.core.hints import whole
 from wbframe.core.model import STEP
+from wbframe.dropin.values import from_json
 from wbframe.io.read.exports import read_exports, signed_file
 from wbframe.io.read.files import read_file
 from wbframe.io.read.storage import Storage
@@ -61,7 +62,7 @@ def exported_rows(
             file = signed_file(client, storage, path, name, url)
             table = read_file(file, list(keys) or None, min_step=low, max_step=high)
             more: dict[int, list[Row]] = {}
-            for row in _rows(table):
+            for row in _rows(table, f"the exported file {file.name}"):
                 # Files are of all rows, while the server gives those that have all keys.
                 if low <= row[STEP] < high and holds(key in row for key in keys):
                     more.setdefault(row[STEP], []).append(row)
@@ -80,24 +81,22 @@ def merged(exported: Iterable[Row], others: Iterable[Row]) -> list[Row]:
     return sorted(found, key=lambda row: row[STEP])
 
 
-def _rows(table: pa.Table) -> Iterator[Row]:
+def _rows(table: pa.Table, where: str) -> Iterator[Row]:
     """Give rows with what they hold; a step is a whole number."""
-    columns = {}
-    for field in table.schema:
-        values = table[field.name].to_pylist()
-        members = alternatives([each.name for each in field.type]) if is_struct(field.type) else []
-        columns[field.name] = [_value(value, members) for value in values]
+    columns = {
+        field.name: _values(table[field.name], json=is_large_binary(field.type))
+        for field in table.schema
+    }
     for cells in zip(*columns.values(), strict=True):
         row = {name: value for name, value in zip(columns, cells, strict=True) if value is not None}
-        yield {**row, STEP: int(row[STEP])}
+        step = row.get(STEP)
+        found = step if type(step) is int else whole(step)
+        if found is None:
+            raise misfit(STEP, f"{step!r}, which is no step", where)
+        yield {**row, STEP: found}
 
 
-def _value(value: Any, members: Sequence[str]) -> Any:
-    """Take the value out of binary JSON, or of a struct of alternatives."""
-    if isinstance(value, bytes):
-        # Where a column has no one type, an export holds JSON in bytes.
-        return json.loads(value)
-    if members and isinstance(value, dict):
-        held = [value[each] for each in members if value[each] is not None]
-        return _value(held[0], ()) if held else None
-    return value
+def _values(column: pa.ChunkedArray, *, json: bool) -> list[Any]:
+    """Give a column of an exported file as Python objects."""
+    values: list[Any] = column.to_pylist()
+    return [None if each is None else from_json(each) for each in values] if json else values

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from wbframe.core.decode.taken import taken_in
 from wbframe.dropin.columns import (
     ABSENT,
     MISSING,
@@ -61,7 +62,8 @@ def pandas_frame(
     imprecise = set()
     chunks = columns.framed
     for name in sorted(chunks) if by_name else chunks:
-        found[name], lost = _joined(chunks[name], text=name in text)
+        with taken_in(f"the values of {name!r}"):
+            found[name], lost = _joined(chunks[name], text=name in text)
         if lost:
             imprecise.add(name)
     return pd.DataFrame(found), frozenset(imprecise)

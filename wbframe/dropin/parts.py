@@ -9,6 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from wbframe.core.decode.taken import taken_in
 from wbframe.dropin.sdk import WRITTEN, absent, read_only
 from wbframe.dropin.values import from_json
 from wbframe.errors import AnswerError, UsageError, did_you_mean
@@ -205,10 +206,8 @@ def open_object(value: object, name: str, run: object) -> dict[str, Any]:
         kind = type(value).__name__
         raise AnswerError(f"the {name} of {run} is no object: the server gave {value!r} of {kind}")
     if isinstance(value, str) and value.strip():
-        try:
+        with taken_in(f"the {name} of {run}"):
             value = from_json(value)
-        except ValueError as error:
-            raise AnswerError(f"the {name} of {run} is no JSON: {error}") from error
     return value if isinstance(value, dict) else {}
 
 

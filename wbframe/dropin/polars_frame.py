@@ -11,6 +11,7 @@ import polars as pl
 from wbframe.core.decode.cells import NON_FINITE
 from wbframe.core.decode.json import decode_any
 from wbframe.core.decode.spelling import one_spelling
+from wbframe.core.decode.taken import taken_in
 from wbframe.core.model import EXACT
 from wbframe.dropin.columns import (
     ABSENT,
@@ -66,7 +67,8 @@ def polars_frame(
     found = {}
     imprecise = set()
     for name, chunks in sorted(columns.framed.items()):
-        found[name], lost = joined(name, chunks, text=name in text)
+        with taken_in(f"the values of {name!r}"):
+            found[name], lost = joined(name, chunks, text=name in text)
         if lost:
             imprecise.add(name)
     return pl.DataFrame(found), frozenset(imprecise)

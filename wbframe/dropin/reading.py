@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from wbframe.core.decode.taken import taken_in
 from wbframe.core.hints import is_of_request, whole, widened
 from wbframe.core.model import STEP
 from wbframe.core.paths import name_of, run_of
@@ -20,7 +21,7 @@ from wbframe.dropin.columns import Columns
 from wbframe.dropin.values import from_json, objects, united
 from wbframe.errors import AnswerError, IncompleteHistoryWarning, WbframeError
 from wbframe.io import threads
-from wbframe.io.read.parts import in_parts, optionally, send_in_parts
+from wbframe.io.read.parts import in_parts, optionally, send_and_read, send_in_parts
 from wbframe.io.threads import side_by_side
 from wbframe.report import LeftOut
 from wbframe.warn import warn
@@ -64,7 +65,7 @@ def ask(client: Client, request: Request) -> dict[str, Any]:
     WbframeError
         As `Client.send`, and if the answer has errors or no data.
     """
-    return data_of(client.send(request), request)
+    return send_and_read(client, request, data_of)
 
 
 def data_of(content: bytes, request: Request) -> dict[str, Any]:
@@ -107,7 +108,9 @@ def read_run(
     """Ask for the rows of one run: its rows, a list a spec, none of them parsed, and what it is called."""
     task = RowsTask(path=path, runs=(name,), asked=asked)
     request = task.request()
-    [(_, lists, where)] = open_rows(client.send(request), request, path, [asked.of(name)])
+    [(_, lists, where)] = send_and_read(
+        client, request, lambda content, of: list(open_rows(content, of, path, [asked.of(name)]))
+    )
     return lists, where
 
 
@@ -148,8 +151,12 @@ def _read_tasks(
     # Python objects are made under the interpreter's lock, so that further threads would only take turns.
     with threads.pool(1, "wbframe-rows") as reading:
 
+        def take(part: RowsTask, content: bytes, request: Request) -> _Read:
+            with taken_in(request.asked):
+                return read(part, content, request)
+
         def begin(part: RowsTask, content: bytes, request: Request) -> threads.Task[_Read]:
-            return reading.submit(read, part, content, request)
+            return reading.submit(take, part, content, request)
 
         def send(task: RowsTask) -> list[threads.Task[_Read]]:
             return list(send_in_parts(client, task, RowsTask.halves, RowsTask.request, begin))
@@ -253,14 +260,14 @@ def last_step(node: Row) -> int | None:
     # wandb takes a missing index for a run without rows, which a line count may contradict.
     if found is None:
         return None if node.get("historyLineCount") else -1
-    return int(found)
+    return found if type(found) is int else whole(found)
 
 
 def find_last_step(client: Client, path: RunPath, name: str) -> int:
     """Find the last step of a run in its rows, for servers that have no index of keys."""
     [texts], where = read_run(client, path, name, RowsAsked())
     rows = objects(texts, where=where)
-    return max((int(row[STEP]) for row in rows if STEP in row), default=-1)
+    return max((_step(row, -1) for row in rows), default=-1)
 
 
 def scan_rows(
@@ -290,9 +297,12 @@ def scan_rows(
         request = rows_request(
             path, [asked], samples=windows.samples, min_step=bounds[0], max_step=bounds[1]
         )
-        content = client.send(request, splittable=windows.can_shrink)
-        [(_, lists, where)] = open_rows(content, request, path, [asked])
-        return [objects(texts, where=where) for texts in lists]
+
+        def read(content: bytes, request: Request) -> list[list[Row]]:
+            [(_, lists, where)] = open_rows(content, request, path, [asked])
+            return [objects(texts, where=where) for texts in lists]
+
+        return send_and_read(client, request, read, splittable=windows.can_shrink)
 
     while True:
         while (window := windows.window) is not None:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from wbframe.core.decode.json import told
 from wbframe.core.decode.rows import array_of
+from wbframe.core.decode.taken import taken_in
 from wbframe.core.model import STEP
 from wbframe.dropin.columns import MISSING, keys_of, lacking
 from wbframe.errors import AnswerError
@@ -90,22 +92,22 @@ def objects(raw: Texts, *, where: str = "") -> list[Row]:
     >>> objects(b'[{"a": NaN, "b": 1}]')
     [{'a': nan, 'b': 1}]
     """
-    try:
-        return list(map(_row.decode, raw)) if isinstance(raw, list) else _rows.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
-        array = array_of(raw, where=where) if isinstance(raw, list) else bytes(raw)
-        return _objects_slowly(array, where)
+    with taken_in(where or "the rows"):
+        try:
+            return list(map(_row.decode, raw)) if isinstance(raw, list) else _rows.decode(raw)
+        except (msgspec.DecodeError, RecursionError):
+            array = array_of(raw, where=where) if isinstance(raw, list) else bytes(raw)
+            return _objects_slowly(array, where)
 
 
 def _objects_slowly(raw: bytes, where: str) -> list[Row]:
     """Read what is JSON by Python's measure only."""
-    at = f"{where}: " if where else ""
     try:
         found = json.loads(raw, strict=False)
-    except (ValueError, RecursionError) as error:
-        raise AnswerError(f"{at}the rows are not JSON: {error}") from error
+    except ValueError as error:
+        raise AnswerError(told(where, f"the rows are not JSON: {error}")) from error
     if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
-        raise AnswerError(f"{at}the rows must be a list of objects")
+        raise AnswerError(told(where, "the rows must be a list of objects"))
     return found
 
 
@@ -136,6 +138,11 @@ class RowShape:
         AnswerError
             As `objects`.
         """
+        with taken_in(where or "the rows"):
+            return self._cells(raw, where)
+
+    def _cells(self, raw: Texts, where: str) -> Cells:
+        """Read rows at once if they hold no other keys than these before, else object by object."""
         if not self._keys and isinstance(raw, list) and raw:
             self._learn(list(objects(raw[:1], where=where)[0]))
         keys = self._keys

@@ -226,12 +226,13 @@ def _decimal_reader(dtype: pl.Decimal) -> Reader:
     unit = Decimal(1).scaleb(-dtype.scale)
 
     def read_decimal(cell: bytes) -> Decimal:
-        value = Decimal(_number(cell).decode())
-        if value and value.adjusted() >= whole_digits:
-            raise MisfitError
+        number = _number(cell).decode()
         try:
+            value = Decimal(number)
+            if value and value.adjusted() >= whole_digits:
+                raise MisfitError
             return value.quantize(unit, context=_DIGITS)
-        except ArithmeticError:
+        except ArithmeticError:  # also an exponent that no Decimal has
             raise MisfitError from None
 
     return read_decimal

@@ -6,6 +6,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from wbframe.core.decode.plain import misfit
 from wbframe.core.decode.thrift import (
     BINARY,
     I32,
@@ -278,6 +279,7 @@ def chunks_needed(
     columns: Iterable[str],
     size: int,
     groups: Sequence[int],
+    where: str = "",
 ) -> list[Chunk]:
     """Find the chunks of some columns in some row groups.
 
@@ -291,15 +293,24 @@ def chunks_needed(
         The file's size.
     groups
         Row groups to read.
+    where
+        The file, for messages.
 
     Raises
     ------
     DamagedError
         If one lies outside of the file, or if it cannot have the values that it is said to have.
+    SchemaMismatchError
+        If Arrow would read a column without a word, and not as it is: of more values than a row group has rows it
+        cuts off the rest; times of 96 bits it counts in nanoseconds, of which 64 bits hold 584 years, and gives
+        others for those beyond.
     """
     wanted = set(columns)
     paths = _leaves(schema)
     leaves = [(i, schema.column(i)) for i, path in enumerate(paths) if _root(path, wanted)]
+    for i, column in leaves:
+        if column.physical_type == "INT96":
+            raise misfit(paths[i], "times as INT96, which Parquet has given up", where)
     found = []
     for number in groups:
         group = footer.groups[number]
@@ -310,10 +321,10 @@ def chunks_needed(
         for i, column in leaves:
             chunk = _chunk(i, _told(footer, group.columns[i]), column)
             flat = column.max_repetition_level == 0
-            if chunk.values < 0 or (flat and chunk.values != group.rows):
-                raise DamagedError(
-                    f"{chunk.values:,} values of {paths[i]!r} stand in {group.rows:,} rows"
-                )
+            if chunk.values < 0:
+                raise DamagedError(f"{paths[i]!r} is said to have {chunk.values:,} values")
+            if flat and chunk.values != group.rows:
+                raise misfit(paths[i], f"{chunk.values:,} values for {group.rows:,} rows", where)
             if not 0 <= chunk.start <= chunk.end <= size:
                 raise DamagedError(
                     f"{paths[i]!r} is said to lie at {chunk.start:,} to {chunk.end:,} of {size:,} bytes"

@@ -66,10 +66,13 @@ def decode_any(decoder: msgspec.json.Decoder[_T], raw: bytes, *, where: str) -> 
     for spelled in _spellings(raw):
         try:
             return decoder.decode(spelled)
-        except (msgspec.DecodeError, RecursionError) as error:
-            if isinstance(error, msgspec.ValidationError):
-                raise
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError as error:
             problem = error
+        except RecursionError as error:
+            problem = error
+            break  # in any spelling
     raise AnswerError(told(where, f"the answer is not JSON: {problem}")) from problem
 
 

@@ -20,10 +20,10 @@ _NULL = b"null"
 _MOST_LEVELS = 32
 
 
-def flat_rows(raw: bytes | msgspec.Raw) -> bytes | msgspec.Raw:
+def flat_rows(raw: bytes | msgspec.Raw, *, where: str = "") -> bytes | msgspec.Raw:
     """Give rows with dots in place of nesting; rows without are given as they came, and are not parsed.
 
-    Media and histograms, which have a `_type`, and empty objects are values.
+    Media and histograms, which have a `_type`, and empty objects are values. Errors say `where` they are of.
 
     Examples
     --------
@@ -41,7 +41,7 @@ def flat_rows(raw: bytes | msgspec.Raw) -> bytes | msgspec.Raw:
     if objects <= values:
         return raw
     try:
-        rows = decode_any(_row_dicts, text, where="")
+        rows = decode_any(_row_dicts, text, where=where)
     except msgspec.ValidationError:
         return raw  # whoever decodes it says what is wrong
     flat = [_flat(row) for row in rows]

@@ -246,7 +246,7 @@ def join_texts(raw: bytes | memoryview | msgspec.Raw, *, where: str = "") -> byt
     try:
         texts = decode_any(_text_list, bytes(raw), where=where)
     except msgspec.ValidationError as error:
-        other = rows_in(raw)
+        other = rows_in(raw, where=where)
         if other is None:
             raise AnswerError(
                 told(where, f"the rows must be a list of JSON texts: {error}")
@@ -255,7 +255,9 @@ def join_texts(raw: bytes | memoryview | msgspec.Raw, *, where: str = "") -> byt
     return array_of(texts, where=where)
 
 
-def rows_in(raw: bytes | memoryview | msgspec.Raw, depth: int = 0) -> bytes | None:
+def rows_in(
+    raw: bytes | memoryview | msgspec.Raw, depth: int = 0, *, where: str = ""
+) -> bytes | None:
     r"""Give a JSON array of rows that came in another form: null, text of JSON, or a list of objects or of texts.
 
     Examples
@@ -273,13 +275,13 @@ def rows_in(raw: bytes | memoryview | msgspec.Raw, depth: int = 0) -> bytes | No
         if first != b'"':
             return None
         try:
-            texts: list[str] = decode_any(_text_list, text, where="")
+            texts: list[str] = decode_any(_text_list, text, where=where)
         except msgspec.ValidationError:
             return None
-        return array_of(texts)
+        return array_of(texts, where=where)
     if text[:1] != b'"' or depth > 1:
         return None
-    return rows_in(decode_any(_one_text, text, where="").encode(), depth + 1)
+    return rows_in(decode_any(_one_text, text, where=where).encode(), depth + 1, where=where)
 
 
 def array_of(texts: Sequence[str], *, where: str = "") -> bytes:

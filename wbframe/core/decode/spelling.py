@@ -6,11 +6,13 @@ Keys are sorted, text has the escapes that it needs and no others, and numbers a
 
 from __future__ import annotations
 
+import math
 import re
+from typing import Any
 
 import msgspec
 
-__all__ = ["one_spelling", "without_nulls"]
+__all__ = ["one_spelling", "spelled"]
 
 # What in most cells is not: numbers with an exponent, with zeros at the end, and zero with a sign. Each looks for
 # a literal first, which is far quicker than to read every number.
@@ -103,25 +105,18 @@ def _inner(value: msgspec.Raw, level: int) -> msgspec.Raw:
     return msgspec.Raw(_sorted(cell, level + 1)) if b"{" in cell else value
 
 
-def without_nulls(cell: bytes) -> bytes:
-    """Leave out the members of objects that are null, however deep they lie; items of lists stay.
+def spelled(value: Any) -> Any:
+    """Spell what is not finite in a nested value as W&B does, since JSON has no such numbers.
 
     Examples
     --------
-    >>> without_nulls(b'{"a":{"b":null,"c":[null,{"d":null}]}}')
-    b'{"a":{"c":[null,{}]}}'
+    >>> spelled({"a": [1.5, float("nan")]})
+    {'a': [1.5, 'NaN']}
     """
-    if b":null" not in cell:
-        return cell
-    if cell[:1] == b"{":
-        members = {key: bytes(each) for key, each in _members(cell).items()}
-        return _spell(
-            {
-                key: msgspec.Raw(without_nulls(each))
-                for key, each in members.items()
-                if each != b"null"
-            }
-        )
-    if cell[:1] == b"[":
-        return _spell([msgspec.Raw(without_nulls(bytes(each))) for each in _items(cell)])
-    return cell
+    if isinstance(value, dict):
+        return {key: spelled(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [spelled(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value

@@ -140,7 +140,10 @@ def _open_rows(
         if run.field == "sampledHistory" and len(arrays) != len(run.groups):
             msg = f"{len(run.groups)} specs were asked and {len(arrays)} answered"
             raise AnswerError(f"could not read {task.where(run)}: {msg}")
-    return [[flat_rows(each) for each in arrays] for arrays in found]
+    return [
+        [flat_rows(each, where=task.where(run)) for each in arrays]
+        for run, arrays in zip(task.runs, found, strict=True)
+    ]
 
 
 def _decode_together(

@@ -405,7 +405,7 @@ def _offset(cursor: str) -> tuple[str, int] | None:
         text = b64decode(cursor, validate=True).decode()
     except ValueError:
         return None
-    match = re.fullmatch(r"(.*?)(\d{1,18})", text)
+    match = re.fullmatch(r"(.*\D|)(\d{1,18})", text, re.DOTALL)
     if match is None or _cursor(match[1], int(match[2])) != cursor:
         return None
     return match[1], int(match[2])

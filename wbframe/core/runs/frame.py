@@ -12,6 +12,7 @@ import polars as pl
 from wbframe.core.decode.cells import UTC_TIME
 from wbframe.core.decode.nested import members, object_of
 from wbframe.core.decode.rows import decode_rows, infer_types
+from wbframe.core.decode.taken import taken_in
 from wbframe.core.hints import check_keys, whole
 from wbframe.core.paths import name_of
 from wbframe.core.protocol.answers import RAW_NULL, json_object, json_texts
@@ -55,14 +56,22 @@ class RunsBuffer:
     names: set[str] = field(default_factory=set)
     collided: dict[int, set[str]] = field(default_factory=dict)
 
-    def add(self, path: RunPath, nodes: Iterable[RunNode]) -> None:
-        """Add runs of one project; config and summary are taken out of them."""
+    def add(self, path: RunPath, nodes: Iterable[RunNode], *, skip: bool = False) -> None:
+        """Add runs of one project; config and summary are taken out of them.
+
+        Where `skip` says so, runs whose config or summary cannot be read are not added.
+        """
         for node in nodes:
             twice: set[str] = set()
             where = f"run {node.name!r} of {name_of(path)}"
-            leaves = run_leaves(
-                node, where=where, collided=twice, parents=self.parents, shown=self.shown
-            )
+            try:
+                leaves = run_leaves(
+                    node, where=where, collided=twice, parents=self.parents, shown=self.shown
+                )
+            except AnswerError:
+                if not skip:
+                    raise
+                continue
             if twice:
                 self.collided[len(self.nodes)] = twice
             self.entities.append(path.entity or "")
@@ -122,31 +131,39 @@ def run_leaves(
     unseen = {} if shown else HIDDEN
     if node.config != RAW_NULL:
         of_config = f"the config of {where}"
-        text = json_texts(node.config, where=of_config)
-        check_keys(text, of_config)
-        flat = None if shown else _flat_config(text)
-        if flat is not None:
-            into.found = flat
-        else:
-            config = json_object(msgspec.Raw(text), where=of_config)
-            for key, wrapped in sorted(config.items()):
-                if key not in unseen.get("config", ()):
-                    into.add(f"config.{key}", _unwrap(wrapped))
+        with taken_in(of_config):
+            text = json_texts(node.config, where=of_config)
+            check_keys(text, of_config)
+            flat = None if shown else _flat_config(text)
+            if flat is not None:
+                into.found = flat
+            else:
+                config = json_object(msgspec.Raw(text), where=of_config)
+                for key, wrapped in sorted(config.items()):
+                    if key not in unseen.get("config", ()):
+                        into.add(f"config.{key}", _unwrap(wrapped))
     if node.summary_metrics != RAW_NULL:
         of_summary = f"the summary of {where}"
-        text = json_texts(node.summary_metrics, where=of_summary)
-        check_keys(text, of_summary)
-        summary = json_object(msgspec.Raw(text), where=of_summary)
-        hidden = [summary[key] for key in HIDDEN["summary"] & summary.keys()]
-        if not (shown and hidden) and text.count(b"{") == 1 + _braces(hidden):
-            into.found.update(
-                {f"summary.{k}": v for k, v in summary.items() if k not in HIDDEN["summary"]}
+        with taken_in(of_summary):
+            _add_summary(
+                into, json_texts(node.summary_metrics, where=of_summary), of_summary, shown=shown
             )
-        else:
-            for key, value in sorted(summary.items()):
-                if key not in unseen.get("summary", ()):
-                    into.add(f"summary.{key}", value)
     return into.found
+
+
+def _add_summary(into: _Leaves, text: bytes, where: str, *, shown: bool) -> None:
+    """Flatten a summary, in most of which nothing is nested."""
+    check_keys(text, where)
+    summary = json_object(msgspec.Raw(text), where=where)
+    hidden = [summary[key] for key in HIDDEN["summary"] & summary.keys()]
+    if not (shown and hidden) and text.count(b"{") == 1 + _braces(hidden):
+        into.found.update(
+            {f"summary.{k}": v for k, v in summary.items() if k not in HIDDEN["summary"]}
+        )
+        return
+    for key, value in sorted(summary.items()):
+        if shown or key not in HIDDEN["summary"]:
+            into.add(f"summary.{key}", value)
 
 
 def _flat_config(text: bytes) -> dict[str, msgspec.Raw] | None:
@@ -210,23 +227,30 @@ def runs_frame(buffer: RunsBuffer, schema: RunsSchema) -> tuple[pl.DataFrame, fr
     SchemaMismatchError
         If a config or summary value does not fit its column.
     """
+    with taken_in("the runs"):
+        found, imprecise = _leaf_columns(buffer, schema)
+        names = [name for name in schema.columns if name in RUN_COLUMNS]
+        found |= _meta_columns(names, buffer, schema.app)
+        for name, dtype in schema.columns.items():
+            if found[name].dtype != dtype:  # an override of metadata
+                found[name] = found[name].cast(dtype)
+        return pl.DataFrame([found[name] for name in schema.columns]), imprecise
+
+
+def _leaf_columns(
+    buffer: RunsBuffer, schema: RunsSchema
+) -> tuple[dict[str, pl.Series], frozenset[str]]:
+    """Build the columns of config and summary; tell in which Float64 lost digits."""
     leaves = schema.leaves()
-    found: dict[str, pl.Series] = {}
-    imprecise: frozenset[str] = frozenset()
-    if leaves:
-        decoded = [
-            decode_rows(part, leaves, where="the runs", lenient=schema.lenient)
-            for part in buffer.joined()
-        ]
-        whole = pl.concat([each.frame for each in decoded])
-        found = {name: whole[name] for name in leaves}
-        imprecise = frozenset().union(*(each.imprecise for each in decoded))
-    names = [name for name in schema.columns if name in RUN_COLUMNS]
-    found |= _meta_columns(names, buffer, schema.app)
-    for name, dtype in schema.columns.items():
-        if found[name].dtype != dtype:  # an override of metadata
-            found[name] = found[name].cast(dtype)
-    return pl.DataFrame([found[name] for name in schema.columns]), imprecise
+    if not leaves:
+        return {}, frozenset()
+    decoded = [
+        decode_rows(part, leaves, where="the runs", lenient=schema.lenient)
+        for part in buffer.joined()
+    ]
+    whole = pl.concat([each.frame for each in decoded])
+    imprecise = frozenset[str]().union(*(each.imprecise for each in decoded))
+    return {name: whole[name] for name in leaves}, imprecise
 
 
 def kept_columns(frame: pl.DataFrame, kept: ColumnsKept | None) -> pl.DataFrame:

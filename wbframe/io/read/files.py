@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow.types import is_dictionary, is_map
 
 from wbframe.core.decode.footer import (
     EMPTY_BYTES,
@@ -22,12 +20,13 @@ from wbframe.core.decode.footer import (
     ranges_needed,
     read_footer,
 )
+from wbframe.core.decode.leaves import columns_of, leaf_columns, leaves, types_in
 from wbframe.core.decode.pages import sizes_of
-from wbframe.core.decode.parquet import as_json, leaf_columns, leaves, types_in
 from wbframe.core.decode.thrift import DamagedError
 from wbframe.core.model import STEP
 from wbframe.core.protocol.ranges import ByteRange
-from wbframe.errors import AnswerError, SchemaMismatchError, WbframeError
+from wbframe.errors import AnswerError, WbframeError
+from wbframe.io.read.columns import read_columns
 from wbframe.io.read.storage import ReplacedError
 from wbframe.text import shortened
 
@@ -45,7 +44,6 @@ _MOST_READS = 3
 # Where it cannot be told what rows take: so many at once at the most, of as much as a share of what may be taken;
 # and not where these are so few that it would take for ever.
 _BATCH_ROWS, _SHARE, _FEWEST_ROWS = 65_536, 8, 16
-_MAPS = 1_000
 _LESS = "read fewer keys or a window of steps"
 # What a file that is no Parquet file, or one made to hurt, makes Arrow and its Python side raise.
 _DAMAGE = (
@@ -124,13 +122,15 @@ def read_file(
     Returns
     -------
     pyarrow.Table
-        With `_step`; no dictionaries, and JSON in binary for maps.
+        With `_step`; numbers, booleans, text and lists of these, and JSON in binary for all else.
 
     Raises
     ------
     AnswerError
         If it is no Parquet file, or one of rows without steps; if it holds more than the client takes; if it is
         replaced each time that it is read.
+    SchemaMismatchError
+        If a column cannot be read, or has several values for one key.
     """
     for _ in range(_MOST_READS):
         try:
@@ -187,24 +187,26 @@ class _Reading:
         footer, schema = self.footer, self.parquet.schema_arrow
         there = leaves(schema)
         wanted = (STEP, *(there if columns is None else columns))
-        paths = {name: there[name] for name in dict.fromkeys(wanted) if name in there}
-        names = list(dict.fromkeys(path[0] for path in paths.values()))
-        once = self._single(schema.names, names)
-        self.file.types = types_in(
-            schema, {k: path for k, path in there.items() if path[0] in once}
-        )
+        names = columns_of(schema, wanted)
+        self.file.types = types_in(schema)
         if STEP not in there and footer.rows:
-            raise AnswerError(f"the exported file {self.file.name} has rows without {STEP!r}")
+            raise AnswerError(f"{self.where} has rows without {STEP!r}")
         spelled = self.parquet.schema
         groups = groups_in_window(footer, spelled, min_step, max_step)
-        self._check_rows(sum(footer.groups[i].rows for i in groups))
-        chunks = chunks_needed(footer, spelled, names, self.source.size, groups)
+        rows = sum(footer.groups[i].rows for i in groups)
+        self._check_rows(rows)
+        chunks = chunks_needed(footer, spelled, names, self.source.size, groups, self.where)
         self._fetch(chunks)
         sizes = sizes_of((chunk, self.source.view(chunk.start, chunk.end)) for chunk in chunks)
         if self._is_safe(sizes):
-            table = self.parquet.read_row_groups(groups, columns=names, use_threads=False)
-            return _plain(leaf_columns(table, paths))
-        return self._in_batches(groups, names, paths, sizes)
+            table = read_columns(self.parquet, groups, names, rows, where=self.where)
+            return leaf_columns(table, wanted, where=self.where)
+        return self._in_batches(groups, names, wanted, sizes)
+
+    @property
+    def where(self) -> str:
+        """The file, for messages."""
+        return f"the exported file {self.file.name}"
 
     def _fetch(self, chunks: Sequence[Chunk]) -> None:
         """Get the ranges of chunks that are not here."""
@@ -217,18 +219,6 @@ class _Reading:
                 self.source.parts.append((part.start, part.content))
 
     # ------------------------------------------------------------ how much it is
-
-    def _single(self, there: Sequence[str], names: Sequence[str]) -> set[str]:
-        """Give the columns that are there once; refuse others among those that are wanted."""
-        counts = Counter(there)
-        twice = next((name for name in names if counts[name] > 1), None)
-        if twice is not None:
-            error = SchemaMismatchError(
-                f"the exported file {self.file.name} has several columns {twice!r}: leave that key out"
-            )
-            error.key = twice
-            raise error
-        return {name for name, count in counts.items() if count == 1}
 
     def _check_rows(self, rows: int) -> None:
         """Refuse more rows than the client takes."""
@@ -255,7 +245,7 @@ class _Reading:
         self,
         groups: list[int],
         names: list[str],
-        paths: dict[str, tuple[str, ...]],
+        wanted: Sequence[str],
         sizes: Sizes,
     ) -> pa.Table:
         """Decode so few rows at once that these take no more than the client does, and stop where all do."""
@@ -266,7 +256,8 @@ class _Reading:
         for batch in self.parquet.iter_batches(
             batch_size=rows, row_groups=groups, columns=names, use_threads=False
         ):
-            found.append(_plain(leaf_columns(pa.Table.from_batches([batch]), paths)))
+            table = pa.Table.from_batches([batch])
+            found.append(leaf_columns(table, wanted, where=self.where))
             taken += found[-1].nbytes
             if taken > most:
                 raise _too_large(self.file, f"some of its rows take {taken:,} bytes")
@@ -287,22 +278,3 @@ def _too_large(file: SignedFile, said: str) -> AnswerError:
         f"the exported file {file.name} is larger than `largest_answer` ({most:,} bytes): {said} in memory;"
         f" {_LESS}, or pass wbframe.Client(largest_answer=...)"
     )
-
-
-def _plain(table: pa.Table) -> pa.Table:
-    """Spell out dictionaries, which may be of anything, and maps, as the JSON that they stand for."""
-    for i, column in enumerate(table.schema):
-        if is_dictionary(column.type):
-            table = table.set_column(i, column.name, table[i].cast(column.type.value_type))
-        elif is_map(column.type):
-            # As Python objects they take many times the memory, so these are made of few rows at once.
-            parts = (table[i].slice(at, _MAPS) for at in range(0, table.num_rows, _MAPS))
-            cells = [
-                None if each is None else as_json(dict(each))
-                for part in parts
-                for each in part.to_pylist()
-            ]
-            table = table.set_column(
-                i, column.name, pa.chunked_array([pa.array(cells, pa.binary())])
-            )
-    return table

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from wbframe.core.batches import halves_of
+from wbframe.core.decode.taken import taken_in
 from wbframe.core.hints import is_lasting, is_of_request, is_of_size
 from wbframe.core.histories.rows import TaskRows, merge_rows
 from wbframe.core.paths import run_of
@@ -43,6 +44,7 @@ __all__ = [
     "optionally",
     "past_absent",
     "read_or_leave_out",
+    "send_and_read",
     "send_in_parts",
     "send_page",
 ]
@@ -113,7 +115,8 @@ def send_in_parts(
             if shrink is None:
                 client.budget.grow()
             turn.take()
-            return read(asked, content, request)
+            with taken_in(request.asked):
+                return read(asked, content, request)
 
     try:
         found = apart(answered)
@@ -145,6 +148,19 @@ def send_in_parts(
             patient=patient,
             halvings=halvings - 1,
         )
+
+
+def send_and_read(
+    client: Client,
+    request: Request,
+    read: Callable[[bytes, Request], _Out],
+    *,
+    splittable: bool = False,
+) -> _Out:
+    """Ask for something that is not cut, and read the answer."""
+    content = client.send(request, splittable=splittable)
+    with taken_in(request.asked):
+        return read(content, request)
 
 
 def send_page(

@@ -100,7 +100,7 @@ def _looked_at(client: Client, plan: RunsPlan, most: int) -> RunsPlan:
                 for path, node in list_runs(
                     Read(client, looks=True), few, replace(fields, plain=("name",))
                 ):
-                    buffer.add(path, [node])
+                    buffer.add(path, [node], skip=plan.scan.selection.on_error == "skip")
             except ABSENT:
                 if plan.scan.selection.on_error == "raise":
                     raise
@@ -152,7 +152,7 @@ def _with_spelled_numbers(client: Client, plan: RunsPlan, index: Index) -> Index
     types: Index = {}
     for listing, page in read_pages(Read(client, looks=True), everything, texts.fields()):
         buffer = RunsBuffer(shown=texts.shown)
-        buffer.add(listing.path, page.nodes)
+        buffer.add(listing.path, page.nodes, skip=everything.on_error == "skip")
         merge_index(types, leaf_types(buffer))
     sure = {name: types[name] for name in mixed if types.get(name, index[name]) <= _NUMBERS}
     return {**index, **sure}

@@ -22,7 +22,7 @@ from wbframe.core.protocol.request import COUNT, FIELDS, KEYS, PAGES
 from wbframe.core.protocol.runs import SDK_PER_PAGE, server_filters
 from wbframe.core.schema.types import index_of_fields, merge_index
 from wbframe.errors import AnswerError
-from wbframe.io.read.parts import optionally, past_absent, send_page
+from wbframe.io.read.parts import optionally, past_absent, send_and_read, send_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -109,7 +109,9 @@ def read_keys(
         if KEYS in refused:
             return None
         request = keys_request(path, flt.to_json(server_filters(filters, path)))
-        return parse_keys(keys_answer(client.send(request), request, path))
+        return send_and_read(
+            client, request, lambda content, of: parse_keys(keys_answer(content, of, path))
+        )
 
     return optionally(client, [KEYS], ask)
 
@@ -121,6 +123,6 @@ def count_runs(client: Client, path: RunPath, filters: Filter) -> int | None:
         if COUNT in refused:
             return None
         request = count_request(path, flt.to_json(server_filters(filters, path)))
-        return count_answer(client.send(request), request, path)
+        return send_and_read(client, request, lambda content, of: count_answer(content, of, path))
 
     return optionally(client, [COUNT], ask)

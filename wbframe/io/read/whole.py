@@ -12,6 +12,7 @@ from wbframe.core.batches import batches
 from wbframe.core.decode.nested import flat_rows
 from wbframe.core.decode.parquet import promised_frame
 from wbframe.core.decode.rows import decode_rows, infer_types, join_texts
+from wbframe.core.decode.taken import taken_in
 from wbframe.core.histories.live import (
     Answer,
     Ask,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
 
     import msgspec
+    import pyarrow as pa
 
     from wbframe.core.histories.live import Asked, Numbered
     from wbframe.core.histories.tasks import HistoryTask, RunRead
@@ -147,8 +149,8 @@ class _WholeRead:
             parts.clear()
         return frames, {run.ordinal: each for run, each in zip(task.runs, exports, strict=True)}
 
-    def _file(self, run: RunRead, url: str) -> tuple[pl.DataFrame, Index]:
-        """Read one file: its rows, and the keys that nobody told of."""
+    def _file(self, run: RunRead, url: str) -> tuple[pa.Table, Index, str]:
+        """Read one file: its rows, the keys that nobody told of, and what it is called."""
         task, means = self.task, self.means
         file = signed_file(means.client, means.storage, task.path, run.run_id, url)
         columns = list(task.columns())
@@ -157,23 +159,22 @@ class _WholeRead:
         if task.row_keys is None and not task.narrowed:
             there = {key: dict.fromkeys(types, 1) for key, types in file.types.items()}
             new = new_keys(there, task.columns(), system=False)
-        # Numbered, since polars gives a column without a name one of its own.
-        numbered = table.rename_columns([str(i) for i in range(table.num_columns)])
-        frame = pl.DataFrame(pl.from_arrow(numbered))
-        frame.columns = table.column_names
-        return frame, new
+        return table, new, file.name
 
     def _promised(
-        self, run: RunRead, files: Iterable[threads.Task[tuple[pl.DataFrame, Index]]]
+        self, run: RunRead, files: Iterable[threads.Task[tuple[pa.Table, Index, str]]]
     ) -> list[pl.DataFrame]:
         """Give the files of a run the promised dtypes; there is always one, be it empty."""
         columns = self.task.columns()
         parts = [pl.DataFrame(schema=columns)]
         for file in files:
-            frame, new = threads.result_of(file)
-            part, imprecise = promised_frame(
-                frame, columns, where=self.task.where(run), lenient=self.task.schema.lenient
-            )
+            table, new, name = threads.result_of(file)
+            where = f"the exported file {name} of {self.task.where(run)}"
+            with taken_in(where):
+                part, imprecise = promised_frame(
+                    table, columns, where=where, lenient=self.task.schema.lenient
+                )
+            must_have_steps(part, where)
             self.found.imprecise |= imprecise
             if new:
                 merge_index(self.found.new_keys.setdefault(run.ordinal, {}), new)
@@ -307,7 +308,7 @@ class _WholeRead:
     def _window(self, run: RunRead, raw: msgspec.Raw, window: Window) -> WindowRows:
         """Decode the rows of one window."""
         where, columns = self.task.where(run), self.task.columns()
-        texts = flat_rows(join_texts(raw, where=where))
+        texts = flat_rows(join_texts(raw, where=where), where=where)
         new: Index = {}
         if self.task.row_keys is None and not self.task.narrowed:
             new = new_keys(infer_types(texts), columns, system=False)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import wbframe
 from tests.scripts import run_script
 from wbframe.core.decode.rows import decode_rows, infer_types, is_shallow, join_texts
 from wbframe.core.filters import EMPTY
@@ -214,3 +215,74 @@ def test_an_index_that_lies(server, client):
     assert again is None or [float(cell) for cell in again["config.lr"]] == [
         i / 10 for i in range(9)
     ]
+
+
+# ---------------------------------------------------------------- the drop-in
+
+
+class Answering(wbframe.Client):
+    """Answers each request alike."""
+
+    content = b""
+
+    def send(self, request, **options):
+        return self.content
+
+
+def the_drop_in(content):
+    """Do what code of the SDK does, whatever it is answered."""
+    client = Answering("http://127.0.0.1:9", "k" * 40)
+    client.content = content
+    found = wbframe.Runs(client, "e", "p", per_page=2)
+    on_purpose(lambda: list(found))
+    on_purpose(lambda: len(found))
+    on_purpose(lambda: found.histories(keys=["a"], format="polars"))
+    on_purpose(found.histories)
+    run = on_purpose(lambda: wbframe.Run(client, "e", "p", "r"))
+    for each in [*found.objects, *([run] if run else ())]:
+        for look in (
+            lambda run: (
+                run.config,
+                run.summary,
+                run.user,
+                run.sweep,
+                run.state,
+                run.url,
+                repr(run),
+            ),
+            lambda run: run.metadata,
+            lambda run: run.history(keys=["a"]),
+            lambda run: list(run.scan_history()),
+            lambda run: list(run.scan_history(keys=["a", "b"], match="any")),
+        ):
+            on_purpose(lambda look=look, each=each: look(each))
+
+
+node = st.fixed_dictionaries(
+    {"name": st.one_of(st.just("r"), values)},
+    optional=dict.fromkeys(
+        ["id", "displayName", "state", "config", "summaryMetrics", "systemMetrics", "historyKeys", "historyLineCount",
+         "user", "tags", "sweepName", "createdAt", "history", "events", "sampledHistory", "files"],
+        values,
+    ),
+)  # fmt: skip
+page = st.fixed_dictionaries(
+    {
+        "runs": st.fixed_dictionaries(
+            {
+                "edges": st.lists(
+                    st.fixed_dictionaries({"node": node}, optional={"cursor": values}), max_size=2
+                ),
+                "pageInfo": st.fixed_dictionaries({"hasNextPage": values, "endCursor": values}),
+            }
+        )
+    },
+    optional={"runCount": values, "r0": node, "s0": values, "r1": node, "run": node},
+)
+
+
+@pytest.mark.filterwarnings("ignore::wbframe.errors.WbframeWarning")
+@given(st.one_of(shaped, page))
+@settings(max_examples=80, deadline=None)
+def test_the_drop_in_takes_answers_of_any_shape(project):
+    the_drop_in(spelled({"data": {"project": project}}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from dataclasses import replace
 from itertools import chain
@@ -55,6 +56,8 @@ __all__ = [
 Row = dict[str, Any]
 _Read = TypeVar("_Read")
 _SHOWN = 3
+# What the documents of the SDK are built of; aliases of several runs, or sweeps, are among it.
+_BUILT = re.compile(r"project|runs?|files|pageInfo|edges|node|[rs]\d+")
 
 
 def ask(client: Client, request: Request) -> dict[str, Any]:
@@ -74,12 +77,38 @@ def data_of(content: bytes, request: Request) -> dict[str, Any]:
     Raises
     ------
     QueryError, AnswerError
-        If it has errors or no data.
+        If it has errors or no data, or is not built as it was asked for.
     """
     data = from_json(open_answer(content, request))
-    if not isinstance(data, dict):
-        raise AnswerError(f"could not read {request.asked}: the answer's data is no object")
-    return data
+    if data is None:
+        raise AnswerError(f"could not read {request.asked}: the answer has no data")
+    _check_built("data", data, request)
+    found: dict[str, Any] = data
+    return found
+
+
+def _check_built(name: str, value: Any, request: Request) -> None:
+    """Check what an answer is built of: objects within objects, lists of them, and nodes that have names."""
+    if value is None:
+        return
+    if name == "edges":
+        if not isinstance(value, list):
+            raise _built_otherwise(request, name, "list")
+        for each in value:
+            _check_built("data", each, request)
+        return
+    if not isinstance(value, dict):
+        raise _built_otherwise(request, name, "object")
+    if name == "node" and not isinstance(value.get("name"), str):
+        raise _built_otherwise(request, "name", "text")
+    for inner, each in value.items():
+        if _BUILT.fullmatch(inner):
+            _check_built(inner, each, request)
+
+
+def _built_otherwise(request: Request, name: str, kind: str) -> AnswerError:
+    """Make the error of an answer of another build."""
+    return AnswerError(f"could not read {request.asked}: `{name}` of the answer is no {kind}")
 
 
 def read_rows(

@@ -56,6 +56,7 @@ __all__ = ["Run"]
 
 # How the drop-in gives every digit.
 AS_DICTS = "dicts (pandas=False, format='default') have them"
+_TEXTS = ("state", "displayName", "sweepName")
 _HEAVY = frozenset({*HEAVY_FIELDS, "system_metrics", "history_keys"})
 
 
@@ -301,7 +302,8 @@ class Run(Node):
 
     def _take(self, attrs: Mapping[str, Any]) -> None:
         """Take over what the server told; texts of JSON are opened."""
-        self._attrs = {**self._attrs, **attrs}
+        texts = {name: str(attrs[name]) for name in _TEXTS if attrs.get(name) is not None}
+        self._attrs = {**self._attrs, **attrs, **texts}
         # A light page has none of these, which is not the same as having no config.
         if not self._lazy or "config" in attrs:
             own, internal = open_config(self._attrs.get("config"), self)

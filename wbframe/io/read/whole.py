@@ -28,7 +28,14 @@ from wbframe.core.histories.live import (
     windows_request,
 )
 from wbframe.core.histories.rows import TaskRows, in_window, must_have_steps, new_keys
-from wbframe.core.histories.whole import every_row, expected_of, rows_wanted, shortfall, united
+from wbframe.core.histories.whole import (
+    end_wanted,
+    every_row,
+    expected_of,
+    rows_wanted,
+    shortfall,
+    united,
+)
 from wbframe.core.histories.windows import SAMPLES_PER_WINDOW
 from wbframe.core.model import STEP
 from wbframe.core.protocol.rows import RowsOf, row_lists, rows_answer
@@ -58,11 +65,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Means:
-    """What all tasks of a read share: a client, a storage, threads for files and for what the server is asked."""
+    """What all tasks of a read share: a client, a storage, threads for files, their ranges, and live rows."""
 
     client: Client
     storage: Storage
     files: threads.Threads
+    ranges: threads.Threads
     windows: threads.Threads
 
 
@@ -75,9 +83,10 @@ def read_whole_tasks(
     try:
         with (
             threads.pool(CONCURRENCY, "wbframe-files") as files,
+            threads.pool(CONCURRENCY, "wbframe-ranges") as ranges,
             threads.pool(client.concurrency, "wbframe-windows") as windows,
         ):
-            means = _Means(client, storage, files, windows)
+            means = _Means(client, storage, files, ranges, windows)
 
             def read(task: HistoryTask) -> TaskRows:
                 return read_or_leave_out(lambda part: _WholeRead(means, part).read(), task)
@@ -135,7 +144,10 @@ class _WholeRead:
         asked = means.windows.submit(read_exports, means.client, task.path, run_ids)
         exports = threads.result_of(asked)
         futures = [
-            [means.files.submit(self._file, run, url) for url in export.urls]
+            [
+                means.files.submit(self._file, run, url, end_wanted(task, run, export))
+                for url in export.urls
+            ]
             for run, export in zip(task.runs, exports, strict=True)
         ]
         frames: dict[int, list[pl.DataFrame]] = {}
@@ -149,12 +161,19 @@ class _WholeRead:
             parts.clear()
         return frames, {run.ordinal: each for run, each in zip(task.runs, exports, strict=True)}
 
-    def _file(self, run: RunRead, url: str) -> tuple[pa.Table, Index, str]:
+    def _file(self, run: RunRead, url: str, end: int) -> tuple[pa.Table, Index, str]:
         """Read one file: its rows, the keys that nobody told of, and what it is called."""
         task, means = self.task, self.means
         file = signed_file(means.client, means.storage, task.path, run.run_id, url)
         columns = list(task.columns())
-        table = read_file(file, columns, min_step=task.min_step, max_step=task.max_step)
+        table = read_file(
+            file,
+            columns,
+            min_step=task.min_step,
+            max_step=task.max_step,
+            end=end,
+            workers=means.ranges,
+        )
         new: Index = {}
         if task.row_keys is None and not task.narrowed:
             there = {key: dict.fromkeys(types, 1) for key, types in file.types.items()}

@@ -258,16 +258,18 @@ def task_requests(
     """
     requests = 0 if refused else 1
     profiled = False
+    bounded = bool(task.min_step) or task.max_step is not None
     rows_of_round = [0, 0]  # live rows that are read at once, and those that are looked for first
     for run, export in zip(task.runs, exports, strict=True):
         live = len(export.live_steps or ())
         exported = max((run.known or 0) - live, 0)
         if export.urls:
-            requests += len(export.urls) * _gets(task, run, exported // len(export.urls), columns)
+            files = len(export.urls)
+            requests += files * _gets(run, exported // files, columns, bounded=bounded)
         if live:
             rows_of_round[0] += sum(_is_wanted(task, step) for step in export.live_steps or ())
             # Rows of a window cannot be counted, so that its steps are asked for.
-            profiled = profiled or bool(task.min_step) or task.max_step is not None
+            profiled = profiled or bounded
         elif not export.urls:
             profiled = True
             rows_of_round[1] += _in_window(task, run.known or 0)
@@ -278,12 +280,12 @@ def task_requests(
     return requests + profiled + batches
 
 
-def _gets(task: HistoryTask, run: RunRead, rows: int, columns: int) -> int:
+def _gets(run: RunRead, rows: int, columns: int, *, bounded: bool) -> int:
     """Estimate the ranges that are read of a file."""
     width = max(run.width, columns + 1)
     most = is_most(columns + 1, width)
     # The end of a file is read first, as its footer is there; that may be all of it.
-    if file_bytes(rows, width) <= end_bytes(rows, width, most=most and not task.is_bounded):
+    if file_bytes(rows, width) <= end_bytes(rows, width, most=most and not bounded):
         return 1
     if most or file_bytes(rows, 1) <= NEAR_BYTES:
         return 2

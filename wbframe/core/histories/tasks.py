@@ -144,11 +144,6 @@ class HistoryTask:
         few = (run.lines is not None and run.lines <= samples for run in self.runs)
         return widened(low, high) if narrow or all(few) else (low, high)
 
-    @property
-    def is_bounded(self) -> bool:
-        """Whether not all steps are read."""
-        return bool(self.min_step) or self.max_step is not None
-
     def width(self, run: RunRead) -> int:
         """Say how many cells a row of `history` has: it gives whole rows, whatever is wanted of them."""
         return run.width or len(self.columns())

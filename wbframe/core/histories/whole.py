@@ -195,7 +195,8 @@ def end_wanted(task: HistoryTask, run: RunRead, export: Export) -> int:
     wanted = len(task.columns())
     width = max(run.width, wanted)
     # Of a window it may be that few row groups are needed.
-    return end_bytes(rows, width, most=is_most(wanted, width) and not task.is_bounded)
+    bounded = bool(task.min_step) or task.max_step is not None
+    return end_bytes(rows, width, most=is_most(wanted, width) and not bounded)
 
 
 def rows_wanted(task: HistoryTask, frame: pl.DataFrame) -> pl.DataFrame:

@@ -241,7 +241,7 @@ class SignedFile:
         Parameters
         ----------
         length
-            How much of it, if it has as much.
+            How much of it, if it has as much; never less than Arrow looks for a footer in.
 
         Raises
         ------
@@ -250,7 +250,7 @@ class SignedFile:
         ConnectionFailedError, StatusError
             As of `get`.
         """
-        part = self._tail(min(length, max(self.storage.client.largest_answer, SHORT_BYTES)))
+        part = self._tail(max(min(length, self.storage.client.largest_answer), SHORT_BYTES))
         if part.start > 0 and not part.version.is_told:
             # Two ranges might be of two versions, and so all is read at once.
             self._begun = None

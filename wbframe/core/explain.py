@@ -253,8 +253,8 @@ def task_requests(
     int
         One for where the files are; one for each small file, for a larger one another, or one for each column
         where columns lie far apart; one to see where live rows are, unless the server says,
-        and those that read them. Right as long as numbers take eight bytes in the files, and no answer is
-        too large for the server.
+        and those that read them. Right as long as numbers take eight bytes in the files, no answer is too
+        large for the server, and no run is so long that it is read in stretches.
     """
     requests = 0 if refused else 1
     profiled = False

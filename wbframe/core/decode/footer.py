@@ -35,6 +35,7 @@ __all__ = [
     "groups_in_window",
     "memory_of_footer",
     "read_footer",
+    "step_spans",
 ]
 
 # A footer so short does no harm, whatever is in it.
@@ -222,21 +223,23 @@ def groups_in_window(
     footer: Footer, schema: pq.ParquetSchema, min_step: int | None, max_step: int | None
 ) -> list[int]:
     """Choose the row groups that may hold steps of a half-open window; all where statistics do not say."""
-    every = list(range(len(footer.groups)))
-    if min_step is None and max_step is None:
-        return every
+    spans = None if min_step is None and max_step is None else step_spans(footer, schema)
+    return [
+        i
+        for i in range(len(footer.groups))
+        if spans is None
+        or (span := spans[i]) is None
+        or ((max_step is None or span[0] < max_step) and (min_step is None or span[1] >= min_step))
+    ]
+
+
+def step_spans(footer: Footer, schema: pq.ParquetSchema) -> list[tuple[float, float] | None] | None:
+    """Give the least and the greatest step of each row group, where its statistics say; None where none do."""
     leaf = next((i for i, path in enumerate(_leaves(schema)) if path == STEP), None)
     form = None if leaf is None else _form_of(schema.column(leaf))
     if leaf is None or form is None:
-        return every
-    chosen = []
-    for i, group in enumerate(footer.groups):
-        span = _step_span(footer, group, leaf, form)
-        if span is None or (
-            (max_step is None or span[0] < max_step) and (min_step is None or span[1] >= min_step)
-        ):
-            chosen.append(i)
-    return chosen
+        return None
+    return [_step_span(footer, group, leaf, form) for group in footer.groups]
 
 
 def _form_of(column: pq.ColumnSchema) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Sparse", "read_columns"]
 
 _START = attrgetter("start")
+# Of the end of a file, whose footer Arrow looks for.
+_LOOKED_AT = 64 << 10
 
 
 @dataclass(slots=True)
@@ -81,6 +83,13 @@ class Sparse(io.RawIOBase):
             found.append(memoryview(part.content)[start - part.start : until - part.start])
             start = until
         return found[0] if len(found) == 1 else memoryview(b"".join(found))
+
+    def end(self, length: int) -> Part:
+        """Give the end of the file, as long as a footer of some length needs, in one part."""
+        start = max(self.size - max(length, _LOOKED_AT), 0)
+        content = bytes(self.view(start, self.size))
+        whole = start == 0
+        return replace(self.parts[-1], content=content, start=start, whole=whole)
 
     def add(self, parts: Sequence[Part]) -> None:
         """Take more of the file, of which nothing is here yet; all of it, where that came in place of a part."""

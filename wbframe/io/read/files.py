@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from wbframe.core.decode.footer import (
     groups_in_window,
     memory_of_footer,
     read_footer,
+    step_spans,
 )
 from wbframe.core.decode.leaves import columns_of, leaf_columns, leaves, types_in
 from wbframe.core.decode.pages import sizes_of
@@ -31,14 +33,15 @@ from wbframe.io.threads import together
 from wbframe.text import shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from wbframe.core.decode.footer import Chunk, Footer
     from wbframe.core.decode.pages import Sizes
+    from wbframe.core.histories.stretches import Span
     from wbframe.io.read.storage import SignedFile
     from wbframe.io.threads import Threads
 
-__all__ = ["read_file"]
+__all__ = ["read_file", "row_groups"]
 
 # A file that is replaced while it is read is read anew, so many times in all.
 _MOST_READS = 3
@@ -103,22 +106,51 @@ def read_file(
     """
     for _ in range(_MOST_READS):
         try:
-            return _Reading.begun(file, end, workers).columns(columns, min_step, max_step)
+            with _told(file):
+                return _Reading.begun(file, end, workers).columns(columns, min_step, max_step)
         except ReplacedError:
             file.begin_anew()
-        except WbframeError:
-            raise
-        except MemoryError as error:
-            raise AnswerError(
-                f"the exported file {file.name} is too large for memory: {_LESS}"
-            ) from error
-        except _DAMAGE as error:
-            said = shortened(str(error)) or type(error).__name__
-            raise AnswerError(
-                f"the exported file {file.name} is no Parquet file: {said}"
-            ) from error
     msg = f"the exported file {file.name} was replaced while it was read, {_MOST_READS} times; read again later"
     raise AnswerError(msg)
+
+
+def row_groups(file: SignedFile) -> list[Span | None]:
+    """Read which steps the row groups of a file have, and how many rows; None for one that does not say.
+
+    The file then has its `tail`, and what is read of it later is of the same version.
+
+    Parameters
+    ----------
+    file
+        Which.
+
+    Raises
+    ------
+    AnswerError
+        If it is no Parquet file.
+    """
+    with _told(file):
+        reading = _Reading.begun(file, LEAST_TAIL, None)
+        groups = reading.footer.groups
+        spans = step_spans(reading.footer, reading.parquet.schema) or [None] * len(groups)
+        file.tail = reading.source.end(len(reading.footer.content) + MAGIC_BYTES)
+        return [span and (*span, group.rows) for span, group in zip(spans, groups, strict=True)]
+
+
+@contextmanager
+def _told(file: SignedFile) -> Iterator[None]:
+    """Tell of a file that cannot be read."""
+    try:
+        yield
+    except (ReplacedError, WbframeError):
+        raise
+    except MemoryError as error:
+        raise AnswerError(
+            f"the exported file {file.name} is too large for memory: {_LESS}"
+        ) from error
+    except _DAMAGE as error:
+        said = shortened(str(error)) or type(error).__name__
+        raise AnswerError(f"the exported file {file.name} is no Parquet file: {said}") from error
 
 
 @dataclass(slots=True)

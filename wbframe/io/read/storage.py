@@ -168,12 +168,15 @@ class SignedFile:
         Gives the address anew.
     types
         Its keys and their types, once its footer is read.
+    tail
+        The end of the version that other parts of it were read of, where these must be of the same.
     """
 
     storage: Storage
     url: str
     renew: Callable[[str], str]
     types: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    tail: Part | None = None
     _renewing: threading.Lock = field(default_factory=threading.Lock)
     _begun: Version | None = None
     _matched: bool = True
@@ -184,7 +187,15 @@ class SignedFile:
         return file_of(self.url)
 
     def begin_anew(self) -> None:
-        """Forget which version was begun, after it was replaced."""
+        """Forget which version was begun, after it was replaced.
+
+        Raises
+        ------
+        AnswerError
+            If it must be that one.
+        """
+        if self.tail is not None:
+            raise AnswerError(f"{self.name} was replaced while it was read; read again")
         self._begun = None
         # Not every host may know the condition; that versions are the same is looked at in any case.
         self._matched = False
@@ -250,6 +261,9 @@ class SignedFile:
         ConnectionFailedError, StatusError
             As of `get`.
         """
+        if self.tail is not None:
+            self._begun = self.tail.version
+            return self.tail
         part = self._tail(max(min(length, self.storage.client.largest_answer), SHORT_BYTES))
         if part.start > 0 and not part.version.is_told:
             # Two ranges might be of two versions, and so all is read at once.

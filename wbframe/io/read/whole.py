@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -28,6 +29,7 @@ from wbframe.core.histories.live import (
     windows_request,
 )
 from wbframe.core.histories.rows import TaskRows, in_window, must_have_steps, new_keys
+from wbframe.core.histories.stretches import in_stretches, is_long
 from wbframe.core.histories.whole import (
     end_wanted,
     every_row,
@@ -43,24 +45,54 @@ from wbframe.core.schema.types import merge_index
 from wbframe.errors import IncompleteHistoryError
 from wbframe.io import forks, threads
 from wbframe.io.read.exports import read_exports, signed_file
-from wbframe.io.read.files import read_file
+from wbframe.io.read.files import read_file, row_groups
 from wbframe.io.read.parts import SKIPPED, read_or_leave_out, send_in_parts
 from wbframe.io.read.storage import CONCURRENCY, Storage
 from wbframe.io.threads import side_by_side
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     import msgspec
     import pyarrow as pa
 
     from wbframe.core.histories.live import Asked, Numbered
+    from wbframe.core.histories.stretches import Span
     from wbframe.core.histories.tasks import HistoryTask, RunRead
     from wbframe.core.histories.windows import Window
     from wbframe.core.protocol.exports import Export
+    from wbframe.core.protocol.ranges import Part
     from wbframe.core.protocol.request import Request
     from wbframe.core.schema.types import Index
     from wbframe.io.client.client import Client
+
+
+@dataclass(slots=True)
+class _Long:
+    """A run that is read in stretches: the task that was cut, its exports, and the ends and steps of its files.
+
+    `left` counts the stretches that are still read, `rows` the rows of those that were.
+    """
+
+    task: HistoryTask
+    export: Export
+    tails: dict[str, Part | None]
+    spans: dict[str, list[Span | None]]
+    left: int = 0
+    rows: int = 0
+
+    def within(self, low: int | None, high: int | None) -> Export:
+        """Give those of its files that have steps of a window."""
+        urls = [
+            url
+            for url in self.export.urls
+            if any(
+                span is None
+                or ((high is None or span[0] < high) and (low is None or span[1] >= low))
+                for span in self.spans[url]
+            )
+        ]
+        return replace(self.export, urls=tuple(urls))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +104,20 @@ class _Means:
     files: threads.Threads
     ranges: threads.Threads
     windows: threads.Threads
+    long: dict[int, _Long] = field(default_factory=dict)
 
 
 def read_whole_tasks(
-    client: Client, tasks: Iterable[HistoryTask], *, ahead: int | None = None
+    client: Client,
+    tasks: Iterable[HistoryTask],
+    *,
+    ahead: int | None = None,
+    streamed: bool = False,
 ) -> Generator[TaskRows]:
-    """Read tasks side by side, their files and windows besides, and hand out what they gave in their order."""
+    """Read tasks side by side, their files and windows besides, and hand out what they gave in their order.
+
+    Where they are `streamed`, long runs are read in stretches.
+    """
     forks.check()
     storage = Storage(client)
     try:
@@ -88,12 +128,80 @@ def read_whole_tasks(
         ):
             means = _Means(client, storage, files, ranges, windows)
 
-            def read(task: HistoryTask) -> TaskRows:
-                return read_or_leave_out(lambda part: _WholeRead(means, part).read(), task)
+            def read(task: HistoryTask) -> tuple[HistoryTask, TaskRows, Counter[int]]:
+                rows: Counter[int] = Counter()
+                found = read_or_leave_out(lambda part: _WholeRead(means, part, rows).read(), task)
+                return task, found, rows
 
-            yield from side_by_side(client.concurrency, read, tasks, ahead=ahead)
+            cut = _in_stretches(means, tasks) if streamed else tasks
+            for task, found, rows in side_by_side(client.concurrency, read, cut, ahead=ahead):
+                for run in task.runs:
+                    if long := means.long.get(run.ordinal):
+                        _check_long(long, found, rows[run.ordinal])
+                yield found
+                # Or it would be in memory until the next one is there.
+                del found
     finally:
         storage.close()
+
+
+# ---------------------------------------------------------------- long runs
+
+
+def _in_stretches(means: _Means, tasks: Iterable[HistoryTask]) -> Iterator[HistoryTask]:
+    """Cut tasks of long runs by what the footers of their files say."""
+    for task in tasks:
+        if not is_long(task):
+            yield task
+            continue
+        try:
+            long = _looked_at(means, task)
+        except SKIPPED:
+            # Whatever it is, reading it all at once tells.
+            yield task
+            continue
+        parts = in_stretches(task, chain.from_iterable(long.spans.values()))
+        if len(parts) > 1:
+            long.left = len(parts)
+            means.long[task.runs[0].ordinal] = long
+        yield from parts
+
+
+def _looked_at(means: _Means, task: HistoryTask) -> _Long:
+    """Read the footers of the files of a run."""
+    [run] = task.runs
+    asked = means.windows.submit(read_exports, means.client, task.path, [run.run_id])
+    [export] = threads.result_of(asked)
+
+    def look(url: str) -> tuple[list[Span | None], Part | None]:
+        file = signed_file(means.client, means.storage, task.path, run.run_id, url)
+        return row_groups(file), file.tail
+
+    looks = {str(url): means.files.submit(look, url) for url in export.urls}
+    found = {url: threads.result_of(each) for url, each in looks.items()}
+    tails = {url: tail for url, (_, tail) in found.items()}
+    return _Long(task, export, tails, {url: spans for url, (spans, _) in found.items()})
+
+
+def _check_long(long: _Long, found: TaskRows, rows: int) -> None:
+    """Take note of the rows of a stretch; after the last compare all with what the server says there is."""
+    long.left -= 1
+    long.rows += rows
+    [run] = long.task.runs
+    count = expected_of(long.task, run).countable
+    if long.left or count is None or long.rows >= count:
+        return
+    _tell_missing(long.task, run, f"{count} rows expected, {long.rows} came", found)
+
+
+def _tell_missing(task: HistoryTask, run: RunRead, missing: str, found: TaskRows) -> None:
+    """Say that rows of a run are missing; told with all others, by the thread that reads."""
+    if task.on_incomplete == "raise":
+        raise IncompleteHistoryError(
+            f"{task.where(run)} is incomplete: {missing};"
+            " read again later, or set on_incomplete='warn'"
+        )
+    found.short[run.ordinal] = missing
 
 
 @dataclass(slots=True)
@@ -102,6 +210,7 @@ class _WholeRead:
 
     means: _Means
     task: HistoryTask
+    rows: Counter[int]
     found: TaskRows = field(default_factory=TaskRows)
     steps: dict[int, Steps] = field(default_factory=dict)
 
@@ -130,6 +239,7 @@ class _WholeRead:
                     raise
                 self.found.left_out[run.ordinal] = str(error)
                 continue
+            self.rows[run.ordinal] = whole.height
             whole = rows_wanted(task, whole)
             if whole.height:
                 self.found.frames[run.ordinal] = whole
@@ -140,9 +250,13 @@ class _WholeRead:
     def _exported(self) -> tuple[dict[int, list[pl.DataFrame]], dict[int, Export]]:
         """Read the exported rows of all runs; where it is allowed, leave out runs whose files cannot be read."""
         task, means = self.task, self.means
-        run_ids = [run.run_id for run in task.runs]
-        asked = means.windows.submit(read_exports, means.client, task.path, run_ids)
-        exports = threads.result_of(asked)
+        long = means.long.get(task.runs[0].ordinal)
+        if long is None:
+            run_ids = [run.run_id for run in task.runs]
+            asked = means.windows.submit(read_exports, means.client, task.path, run_ids)
+            exports = threads.result_of(asked)
+        else:
+            exports = [long.within(task.min_step, task.max_step)]
         futures = [
             [
                 means.files.submit(self._file, run, url, end_wanted(task, run, export))
@@ -165,6 +279,8 @@ class _WholeRead:
         """Read one file: its rows, the keys that nobody told of, and what it is called."""
         task, means = self.task, self.means
         file = signed_file(means.client, means.storage, task.path, run.run_id, url)
+        if long := means.long.get(run.ordinal):
+            file.tail = long.tails[url]
         columns = list(task.columns())
         table = read_file(
             file,
@@ -347,11 +463,4 @@ class _WholeRead:
         missing = shortfall(expected_of(self.task, run), whole[STEP], known)
         if missing is None:
             return
-        msg = (
-            f"{self.task.where(run)} is incomplete: {missing};"
-            " read again later, or set on_incomplete='warn'"
-        )
-        if self.task.on_incomplete == "raise":
-            raise IncompleteHistoryError(msg)
-        # Told with all others, by the thread that reads.
-        self.found.short[run.ordinal] = missing
+        _tell_missing(self.task, run, missing, self.found)

@@ -71,6 +71,30 @@ def test_stretches_are_the_run_in_order(serving, exports, options, parts):
 
 
 @pytest.mark.usefixtures("short_is_long")
+@pytest.mark.parametrize("live_data", ["null", "absent"])
+@pytest.mark.parametrize("live", [0.0, 0.2])
+def test_stretches_are_the_run_where_live_rows_are_not_told(serving, live_data, live):
+    project = synthetic(
+        runs=1, rows=2_000, keys=2, name="p", exports=Exports.split(2, live, format=GROUPED)
+    )
+    _, client = serving(project, features=Features(live_data=live_data))
+    found = streamed(client)
+    assert pl.concat(found).equals(at_once(client))
+    assert len(found) > 1
+
+
+@pytest.mark.usefixtures("short_is_long")
+def test_a_look_that_cuts_nothing_costs_nothing(serving):
+    """What was learned of the file is not asked for again."""
+    rows = 40_000
+    project = synthetic(runs=1, rows=rows, keys=2, name="p", exports=Exports.all())
+    server, client = serving(project)
+    assert [each.height for each in streamed(client)] == [rows]
+    assert [each.operation for each in server.requests].count("Exports") == 1
+    assert len(server.storage_requests) == 2
+
+
+@pytest.mark.usefixtures("short_is_long")
 def test_each_row_group_and_each_footer_is_read_once(serving):
     rows = 200_000
     project = synthetic(

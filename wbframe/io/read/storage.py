@@ -169,7 +169,9 @@ class SignedFile:
     types
         Its keys and their types, once its footer is read.
     tail
-        The end of the version that other parts of it were read of, where these must be of the same.
+        Its end, where that was read before.
+    pinned
+        Whether it must stay the version that this is of.
     """
 
     storage: Storage
@@ -177,6 +179,7 @@ class SignedFile:
     renew: Callable[[str], str]
     types: Mapping[str, frozenset[str]] = field(default_factory=dict)
     tail: Part | None = None
+    pinned: bool = False
     _renewing: threading.Lock = field(default_factory=threading.Lock)
     _begun: Version | None = None
     _matched: bool = True
@@ -194,9 +197,11 @@ class SignedFile:
         AnswerError
             If it must be that one.
         """
-        if self.tail is not None:
-            raise AnswerError(f"{self.name} was replaced while it was read; read again")
-        self._begun = None
+        if self.pinned:
+            raise AnswerError(
+                f"the exported file {self.name} was replaced while it was read; read again"
+            )
+        self._begun = self.tail = None
         # Not every host may know the condition; that versions are the same is looked at in any case.
         self._matched = False
 

@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from wbframe.core.histories.stretches import Span
     from wbframe.core.histories.tasks import HistoryTask, RunRead
     from wbframe.core.histories.windows import Window
-    from wbframe.core.protocol.exports import Export
+    from wbframe.core.protocol.exports import Export, SignedUrl
     from wbframe.core.protocol.ranges import Part
     from wbframe.core.protocol.request import Request
     from wbframe.core.schema.types import Index
@@ -71,14 +71,16 @@ if TYPE_CHECKING:
 class _Long:
     """A run that is read in stretches: the task that was cut, its exports, and the ends and steps of its files.
 
-    `left` counts the stretches that are still read, `rows` the rows of those that were.
+    `left` counts the stretches that are still read, `rows` the rows of those that were; `is_cut` says whether
+    there are several.
     """
 
     task: HistoryTask
     export: Export
-    tails: dict[str, Part | None]
-    spans: dict[str, list[Span | None]]
-    left: int = 0
+    tails: dict[SignedUrl, Part | None]
+    spans: dict[SignedUrl, list[Span | None]]
+    is_cut: bool = False
+    left: int = 1
     rows: int = 0
 
     def within(self, low: int | None, high: int | None) -> Export:
@@ -161,9 +163,8 @@ def _in_stretches(means: _Means, tasks: Iterable[HistoryTask]) -> Iterator[Histo
             yield task
             continue
         parts = in_stretches(task, chain.from_iterable(long.spans.values()))
-        if len(parts) > 1:
-            long.left = len(parts)
-            means.long[task.runs[0].ordinal] = long
+        long.left, long.is_cut = len(parts), len(parts) > 1
+        means.long[task.runs[0].ordinal] = long
         yield from parts
 
 
@@ -173,11 +174,11 @@ def _looked_at(means: _Means, task: HistoryTask) -> _Long:
     asked = means.windows.submit(read_exports, means.client, task.path, [run.run_id])
     [export] = threads.result_of(asked)
 
-    def look(url: str) -> tuple[list[Span | None], Part | None]:
+    def look(url: SignedUrl) -> tuple[list[Span | None], Part | None]:
         file = signed_file(means.client, means.storage, task.path, run.run_id, url)
         return row_groups(file), file.tail
 
-    looks = {str(url): means.files.submit(look, url) for url in export.urls}
+    looks = {url: means.files.submit(look, url) for url in export.urls}
     found = {url: threads.result_of(each) for url, each in looks.items()}
     tails = {url: tail for url, (_, tail) in found.items()}
     return _Long(task, export, tails, {url: spans for url, (spans, _) in found.items()})
@@ -189,7 +190,7 @@ def _check_long(long: _Long, found: TaskRows, rows: int) -> None:
     long.rows += rows
     [run] = long.task.runs
     count = expected_of(long.task, run).countable
-    if long.left or count is None or long.rows >= count:
+    if not long.is_cut or long.left or count is None or long.rows >= count:
         return
     _tell_missing(long.task, run, f"{count} rows expected, {long.rows} came", found)
 
@@ -275,12 +276,12 @@ class _WholeRead:
             parts.clear()
         return frames, {run.ordinal: each for run, each in zip(task.runs, exports, strict=True)}
 
-    def _file(self, run: RunRead, url: str, end: int) -> tuple[pa.Table, Index, str]:
+    def _file(self, run: RunRead, url: SignedUrl, end: int) -> tuple[pa.Table, Index, str]:
         """Read one file: its rows, the keys that nobody told of, and what it is called."""
         task, means = self.task, self.means
         file = signed_file(means.client, means.storage, task.path, run.run_id, url)
         if long := means.long.get(run.ordinal):
-            file.tail = long.tails[url]
+            file.tail, file.pinned = long.tails[url], long.is_cut
         columns = list(task.columns())
         table = read_file(
             file,

@@ -13,6 +13,7 @@ import pytest
 
 import wbframe
 from tests.whole.truth import PATH, frame_of, project_of
+from wbframe.core.protocol.spans import LEAST_TAIL
 from wbframe.server import (
     Export,
     ExportFile,
@@ -26,6 +27,7 @@ from wbframe.server import (
 )
 from wbframe.server.files.columns import parquet
 
+TAIL = f"bytes=-{LEAST_TAIL}"
 ROWS = [{"_step": step, "loss": step / 2, "acc": step / 3} for step in range(300)]
 SMALL = RunRecord(name="r", history=History(ROWS), exports=Exports.all())
 WIDE = synthetic(runs=1, rows=20_000, keys=20, name="p", exports=Exports.all())
@@ -50,7 +52,7 @@ def test_a_small_file_is_one_get(serving):
     server, client = serving(project_of(SMALL))
     got = whole(client)
     assert got.equals(frame_of([SMALL], got))
-    assert ranges(server) == ["bytes=-131072"]
+    assert ranges(server) == [TAIL]
     assert [each.operation for each in server.requests] == ["Runs", "Exports"]
     assert client.last_report.requests == 3
 
@@ -63,7 +65,8 @@ def test_only_the_wanted_columns_are_fetched(serving):
     server.clear()
     every = whole(client)
     assert narrow.equals(every.select(narrow.columns))
-    assert len(server.storage_requests) == 2  # the tail, and all of it
+    # As its rows and keys are counted, so much of its end is asked for that it is all of it.
+    assert len(server.storage_requests) == 1
     assert client.last_report.bytes_received > sum(each.bytes for each in server.storage_requests)
 
 
@@ -94,14 +97,14 @@ def test_windows_need_no_statistics(serving):
 
 
 def test_a_footer_longer_than_what_is_read_of_the_end(serving):
-    rule = Exports.all(format=FileFormat(row_group_rows=50))
+    rule = Exports.all(format=FileFormat(row_group_rows=20))
     server, client = serving(synthetic(runs=1, rows=2_000, keys=60, name="p", exports=rule))
-    assert len(bytes_of(server, "run-00000")) > 2 * 131_072
+    assert len(bytes_of(server, "run-00000")) > 2 * LEAST_TAIL
     got = whole(client, keys=["metric/03"], max_step=100)
     assert got["_step"].to_list() == list(range(100))
     first, second, *rows = ranges(server)
-    assert first == "bytes=-131072"
-    assert int(second.removeprefix("bytes=").split("-")[0]) > 0
+    assert first == TAIL
+    assert int(second.removeprefix("bytes=").split("-")[0]) > len(bytes_of(server, "run-00000")) / 4
     assert rows
 
 
@@ -183,9 +186,9 @@ def test_an_address_that_expires_is_asked_for_anew(serving):
     assert got.height == 40_000
     expired = [each for each in server.storage_requests if each.status == 403]
     assert expired
-    assert len([each for each in server.requests if each.operation == "Exports"]) == 1 + len(
-        expired
-    )
+    renewals = [each for each in server.requests if each.operation == "Exports"][1:]
+    # Ranges that are read side by side share an address, and so what asks for another one.
+    assert 0 < len(renewals) <= len(expired)
 
 
 def test_an_address_that_stays_expired_is_an_error(serving):

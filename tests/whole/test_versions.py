@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import wbframe
 from tests.lying import Answer, honest, storage
 from tests.whole.truth import PATH, project_of
+from wbframe.core.protocol.spans import LEAST_TAIL
 from wbframe.errors import AnswerError, WbframeError
 from wbframe.io.read.storage import Storage
 from wbframe.server import Exports, History, RunRecord, serve
@@ -38,6 +39,7 @@ def file_of(version, *, rows=ROWS, compression="none"):
 
 ONE, TWO = file_of(1), file_of(2)
 KEY = "m4"
+TAIL = f"bytes=-{LEAST_TAIL}"
 
 
 def cells(content):
@@ -46,7 +48,7 @@ def cells(content):
 
 
 TRUTH = {1: cells(ONE), 2: cells(TWO)}
-assert len(ONE) == len(TWO) > 2 * 131_072
+assert len(ONE) == len(TWO) > 2 * LEAST_TAIL
 assert TRUTH[1] != TRUTH[2]
 
 
@@ -119,7 +121,7 @@ def test_where_nothing_is_sure_to_tell_versions_apart_the_file_is_read_at_once(t
 
     with reading(answer) as (read, asked, _):
         assert read() == TRUTH[2]
-    assert [each.range for each in asked] == ["bytes=-131072", None]
+    assert [each.range for each in asked] == [TAIL, None]
 
 
 # ---------------------------------------------------------------- a file that is replaced
@@ -177,7 +179,7 @@ def test_a_file_that_is_replaced_each_time_is_an_error():
 
     with reading(answer) as (read, asked, _):
         refused(read, "was replaced while it was read, 3 times; read again later")
-    assert len(asked) == 6
+    assert len(asked) == 3 * 3
 
 
 def test_a_storage_that_refuses_every_condition_is_read_without():
@@ -186,7 +188,7 @@ def test_a_storage_that_refuses_every_condition_is_read_without():
 
     with reading(answer) as (read, asked, _):
         assert read() == TRUTH[1]
-    assert len(asked) == 2 + 3
+    assert len(asked) == 3 + 3
 
 
 def test_an_address_that_was_asked_for_anew_may_not_lead_to_another_version():
@@ -204,7 +206,7 @@ def test_a_file_without_ranges_from_the_end_is_of_one_version():
 
     with reading(answer) as (read, asked, _):
         assert read() == TRUTH[2]
-    assert [each.range for each in asked][:2] == ["bytes=-131072", "bytes=0-0"]
+    assert [each.range for each in asked][:2] == [TAIL, "bytes=0-0"]
 
 
 # ---------------------------------------------------------------- a part that is another one
@@ -334,7 +336,8 @@ def test_a_part_that_is_another_one_is_asked_for_again_then_an_error(name, first
         assert client.last_report.requests == 2 + 3 + 1
     with reading(lying(LIES[name], range(first, 99))) as (read, asked, _):
         refused(read, "could not read the exported file .* gave up after 2 tries")
-    assert len(asked) == first + 2
+    # The two ranges are read side by side, and what lies is asked for twice.
+    assert first + 2 <= len(asked) <= (2, 5, 4)[first]
 
 
 @pytest.mark.parametrize("first", [0, 1, 2])
@@ -430,4 +433,4 @@ def serving_once():
 def test_a_file_of_no_bytes_is_an_error():
     with reading(lambda asked: honest(b"", asked, ETAGS[0])) as (read, asked, _):
         refused(read, "is no Parquet file: it is empty")
-    assert [each.range for each in asked] == ["bytes=-131072", "bytes=0-0"]
+    assert [each.range for each in asked] == [TAIL, "bytes=0-0"]

@@ -9,10 +9,10 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Literal
 
 from wbframe.core import filters as flt
-from wbframe.core.decode.footer import NEAR_BYTES, TAIL_BYTES, WHOLE_SHARE
 from wbframe.core.histories.tasks import POINTS_PER_REQUEST, RUNS_PER_REQUEST
 from wbframe.core.model import HistoryScan
 from wbframe.core.protocol.exports import Export
+from wbframe.core.protocol.spans import NEAR_BYTES, end_bytes, file_bytes, is_most
 from wbframe.text import counted, listed, one_line, shortened
 
 if TYPE_CHECKING:
@@ -170,10 +170,6 @@ def describe_namespace(kind: type, runs: int | None) -> str:
     return "\n".join([f"wandb of {of}", *lines])
 
 
-# Of a number in an exported file; compression makes it no larger.
-_CELL_BYTES = 8
-
-
 def first_of(counts: Sequence[int], limit: int | None) -> tuple[int, ...]:
     """Tell how many runs of each project are among the first.
 
@@ -255,23 +251,25 @@ def task_requests(
     Returns
     -------
     int
-        One for where the files are; one for each file of at most 128 KiB, for a larger one another, or one
-        for each column where columns lie far apart; one to see where live rows are, unless the server says,
-        and those that read them. Right as long as numbers take eight bytes in the files, and no answer is
-        too large for the server.
+        One for where the files are; one for each small file, for a larger one another, or one for each column
+        where columns lie far apart; one to see where live rows are, unless the server says,
+        and those that read them. Right as long as numbers take eight bytes in the files, no answer is too
+        large for the server, and no run is so long that it is read in stretches.
     """
     requests = 0 if refused else 1
     profiled = False
+    bounded = bool(task.min_step) or task.max_step is not None
     rows_of_round = [0, 0]  # live rows that are read at once, and those that are looked for first
     for run, export in zip(task.runs, exports, strict=True):
         live = len(export.live_steps or ())
         exported = max((run.known or 0) - live, 0)
         if export.urls:
-            requests += len(export.urls) * _gets(run, exported // len(export.urls), columns)
+            files = len(export.urls)
+            requests += files * _gets(run, exported // files, columns, bounded=bounded)
         if live:
             rows_of_round[0] += sum(_is_wanted(task, step) for step in export.live_steps or ())
             # Rows of a window cannot be counted, so that its steps are asked for.
-            profiled = profiled or bool(task.min_step) or task.max_step is not None
+            profiled = profiled or bounded
         elif not export.urls:
             profiled = True
             rows_of_round[1] += _in_window(task, run.known or 0)
@@ -282,14 +280,14 @@ def task_requests(
     return requests + profiled + batches
 
 
-def _gets(run: RunRead, rows: int, columns: int) -> int:
+def _gets(run: RunRead, rows: int, columns: int, *, bounded: bool) -> int:
     """Estimate the ranges that are read of a file."""
-    chunk = rows * _CELL_BYTES
     width = max(run.width, columns + 1)
+    most = is_most(columns + 1, width)
     # The end of a file is read first, as its footer is there; that may be all of it.
-    if chunk * width <= TAIL_BYTES:
+    if file_bytes(rows, width) <= end_bytes(rows, width, most=most and not bounded):
         return 1
-    if columns + 1 >= WHOLE_SHARE * width or chunk <= NEAR_BYTES:
+    if most or file_bytes(rows, 1) <= NEAR_BYTES:
         return 2
     return 2 + columns
 

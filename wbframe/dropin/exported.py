@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from pyarrow.types import is_large_binary
@@ -12,7 +13,8 @@ from wbframe.core.model import STEP
 from wbframe.dropin.values import from_json
 from wbframe.io.read.exports import read_exports, signed_file
 from wbframe.io.read.files import read_file
-from wbframe.io.read.storage import Storage
+from wbframe.io.read.storage import CONCURRENCY, Storage
+from wbframe.io.threads import pool, side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from wbframe.io.client.client import Client
 
 Row = dict[str, Any]
+# Files that are read side by side: what is made of each is larger by far.
+_FILES = 4
 
 
 def exported_rows(
@@ -55,20 +59,22 @@ def exported_rows(
     """
     holds = all if match == "all" or not keys else any
     [export] = read_exports(client, path, [name])
-    storage = Storage(client)
     found: dict[int, list[Row]] = {}
-    try:
-        for url in export.urls:
+    wanted = list(keys) or None
+    with closing(Storage(client)) as storage, pool(CONCURRENCY, "wbframe-ranges") as ranges:
+
+        def read(url: str) -> tuple[str, pa.Table]:
             file = signed_file(client, storage, path, name, url)
-            table = read_file(file, list(keys) or None, min_step=low, max_step=high)
+            table = read_file(file, wanted, min_step=low, max_step=high, workers=ranges)
+            return f"the exported file {file.name}", table
+
+        for where, table in side_by_side(_FILES, read, export.urls):
             more: dict[int, list[Row]] = {}
-            for row in _rows(table, f"the exported file {file.name}"):
+            for row in _rows(table, where):
                 # Files are of all rows, while the server gives those that have all keys.
                 if low <= row[STEP] < high and holds(key in row for key in keys):
                     more.setdefault(row[STEP], []).append(row)
             found = {**more, **found}
-    finally:
-        storage.close()
     return [row for step in sorted(found) for row in found[step]]
 
 

@@ -14,16 +14,17 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from weakref import WeakSet, ref
 
 from wbframe.errors import ForkedError, UsageError
 from wbframe.io.scopes import PIECE, Scope, StoppedError, check, current, use, wait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "pool",
     "result_of",
     "side_by_side",
+    "together",
     "use",
     "wait",
 ]
@@ -351,6 +353,58 @@ def side_by_side(
     ahead = ahead or 2 * threads
     with pool(threads, "wbframe") as workers:
         yield from _in_order(workers, work, items, ahead)
+
+
+def together(
+    workers: Threads | None, work: Callable[[_In], _Out], items: Sequence[_In]
+) -> list[_Out]:
+    """Do the work of each item, the first on this thread and the others on threads that wait for no others.
+
+    After one that fails no other is begun; those that were are waited for.
+
+    Parameters
+    ----------
+    workers
+        The other threads; None to do all of it here.
+    work, items
+        What to do.
+
+    Raises
+    ------
+    Exception
+        What the first of the items that failed raised.
+    """
+    if workers is None or not items:
+        return [work(item) for item in items]
+    failed = False
+
+    def done(item: _In) -> _Out | None:
+        nonlocal failed
+        if failed:
+            return None
+        try:
+            return work(item)
+        except BaseException:
+            failed = True
+            raise
+
+    others = [workers.submit(done, item) for item in items[1:]]
+    found: list[_Out | None] = []
+    errors: list[Exception] = []
+    results: list[Callable[[], _Out | None]] = [partial(done, items[0])]
+    results += [partial(result_of, each) for each in others]
+    for result in results:
+        try:
+            found.append(result())
+        except Exception as error:  # noqa: BLE001 -- raised below
+            errors.append(error)
+    try:
+        if errors:
+            raise errors[0]
+        return cast("list[_Out]", found)
+    finally:
+        # As of a task: errors hold their frames.
+        del errors
 
 
 @contextmanager

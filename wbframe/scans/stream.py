@@ -272,7 +272,7 @@ def _stream(
     # collection of garbage.
     with closing(
         # What is read ahead of a limit that is already met was read in vain.
-        read_any_tasks(client, scan, tasks, ahead=None if n_rows is None else 1)
+        read_any_tasks(client, scan, tasks, ahead=None if n_rows is None else 1, streamed=True)
     ) as results:
         for result in results:
             for ordinal, keys in result.new_keys.items():

@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EMPTY_BYTES",
     "MAGIC_BYTES",
-    "NEAR_BYTES",
-    "TAIL_BYTES",
-    "WHOLE_SHARE",
+    "SHORT_BYTES",
     "Chunk",
     "Footer",
     "Group",
@@ -36,16 +34,12 @@ __all__ = [
     "footer_bytes",
     "groups_in_window",
     "memory_of_footer",
-    "ranges_needed",
     "read_footer",
+    "step_spans",
 ]
 
-# Read at once from the end of a file: its footer, and all of it if it is small.
-TAIL_BYTES = 128 * 1024
-# Chunks of columns nearer than this are read as one range: a request costs more than so many bytes.
-NEAR_BYTES = 64 * 1024
-# A share of the file from which on it is read whole, in one request.
-WHOLE_SHARE = 0.6
+# A footer so short does no harm, whatever is in it.
+SHORT_BYTES = 128 * 1024
 # The length of the footer stands before the last four bytes: https://parquet.apache.org/docs/file-format/
 _MAGIC, MAGIC_BYTES = b"PAR1", 8
 _SHORTEST = 12
@@ -229,21 +223,23 @@ def groups_in_window(
     footer: Footer, schema: pq.ParquetSchema, min_step: int | None, max_step: int | None
 ) -> list[int]:
     """Choose the row groups that may hold steps of a half-open window; all where statistics do not say."""
-    every = list(range(len(footer.groups)))
-    if min_step is None and max_step is None:
-        return every
+    spans = None if min_step is None and max_step is None else step_spans(footer, schema)
+    return [
+        i
+        for i in range(len(footer.groups))
+        if spans is None
+        or (span := spans[i]) is None
+        or ((max_step is None or span[0] < max_step) and (min_step is None or span[1] >= min_step))
+    ]
+
+
+def step_spans(footer: Footer, schema: pq.ParquetSchema) -> list[tuple[float, float] | None] | None:
+    """Give the least and the greatest step of each row group, where its statistics say; None where none do."""
     leaf = next((i for i, path in enumerate(_leaves(schema)) if path == STEP), None)
     form = None if leaf is None else _form_of(schema.column(leaf))
     if leaf is None or form is None:
-        return every
-    chosen = []
-    for i, group in enumerate(footer.groups):
-        span = _step_span(footer, group, leaf, form)
-        if span is None or (
-            (max_step is None or span[0] < max_step) and (min_step is None or span[1] >= min_step)
-        ):
-            chosen.append(i)
-    return chosen
+        return None
+    return [_step_span(footer, group, leaf, form) for group in footer.groups]
 
 
 def _form_of(column: pq.ColumnSchema) -> str | None:
@@ -393,22 +389,3 @@ def _root(path: str, wanted: set[str]) -> bool:
         return True
     parts = path.split(".")
     return any(".".join(parts[:i]) in wanted for i in range(1, len(parts)))
-
-
-def ranges_needed(chunks: Iterable[Chunk], size: int) -> list[tuple[int, int]]:
-    """Choose the ranges of bytes that hold some chunks of a file of this size.
-
-    Returns
-    -------
-    list of (start, end)
-        Half-open, in order; near ones are joined, and if most of the file is needed it is one range.
-    """
-    joined: list[tuple[int, int]] = []
-    for start, end in sorted((chunk.start, chunk.end) for chunk in chunks):
-        if joined and start - joined[-1][1] <= NEAR_BYTES:
-            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
-        else:
-            joined.append((start, end))
-    if sum(end - start for start, end in joined) >= WHOLE_SHARE * size:
-        return [(0, size)]
-    return joined

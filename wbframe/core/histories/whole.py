@@ -11,11 +11,13 @@ import polars as pl
 from wbframe.core.histories.rows import by_step
 from wbframe.core.histories.windows import PROFILE_STEPS, ROWS_PER_WINDOW, Window
 from wbframe.core.model import STEP
+from wbframe.core.protocol.spans import end_bytes, is_most
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from wbframe.core.histories.tasks import HistoryTask, RunRead
+    from wbframe.core.protocol.exports import Export
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +186,17 @@ def expected_of(
         rows_per_window=max(min(rows, ROWS_PER_WINDOW), 1),
         samples=samples,
     )
+
+
+def end_wanted(task: HistoryTask, run: RunRead, export: Export) -> int:
+    """Choose how much to read at first of the end of each file of a run."""
+    live = len(export.live_steps or ())
+    rows = None if run.known is None else max(run.known - live, 0) // max(len(export.urls), 1)
+    wanted = len(task.columns())
+    width = max(run.width, wanted)
+    # Of a window it may be that few row groups are needed.
+    bounded = bool(task.min_step) or task.max_step is not None
+    return end_bytes(rows, width, most=is_most(wanted, width) and not bounded)
 
 
 def rows_wanted(task: HistoryTask, frame: pl.DataFrame) -> pl.DataFrame:

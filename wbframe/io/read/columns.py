@@ -2,19 +2,99 @@
 
 from __future__ import annotations
 
+import io
+from bisect import bisect_right
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from wbframe.core.decode.plain import misfit
 from wbframe.core.decode.taken import told_of
+from wbframe.core.decode.thrift import DamagedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pyarrow.parquet as pq
 
-__all__ = ["read_columns"]
+    from wbframe.core.protocol.ranges import Part
+
+__all__ = ["Sparse", "read_columns"]
+
+_START = attrgetter("start")
+# Of the end of a file, whose footer Arrow looks for.
+_LOOKED_AT = 64 << 10
+
+
+@dataclass(slots=True)
+class Sparse(io.RawIOBase):
+    """A file of which only some parts are here.
+
+    Attributes
+    ----------
+    size
+        Its bytes.
+    parts
+        What is here, in order.
+    at
+        Where the next byte is read.
+    """
+
+    size: int
+    parts: list[Part]
+    at: int = 0
+
+    def readable(self) -> bool:
+        """Tell that it can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Tell that it can be read from anywhere."""
+        return True
+
+    def tell(self) -> int:
+        """Give where the next byte is read."""
+        return self.at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Choose where the next byte is read."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.at, io.SEEK_END: self.size}[whence]
+        self.at = base + offset
+        return self.at
+
+    def read(self, size: int = -1) -> bytes:
+        """Read so many bytes; below 0 all."""
+        end = self.size if size < 0 else min(self.at + size, self.size)
+        found = bytes(self.view(self.at, end))
+        self.at = end
+        return found
+
+    def view(self, start: int, end: int) -> memoryview:
+        """Give the bytes of a range, which may lie in several parts."""
+        found = []
+        while start < end:
+            place = bisect_right(self.parts, start, key=_START) - 1
+            part = self.parts[max(place, 0)]
+            until = min(end, part.start + len(part.content))
+            if not part.start <= start < until:
+                raise DamagedError(f"bytes {start} to {end} are needed and were not read")
+            found.append(memoryview(part.content)[start - part.start : until - part.start])
+            start = until
+        return found[0] if len(found) == 1 else memoryview(b"".join(found))
+
+    def end(self, length: int) -> Part:
+        """Give the end of the file, as long as a footer of some length needs, in one part."""
+        start = max(self.size - max(length, _LOOKED_AT), 0)
+        content = bytes(self.view(start, self.size))
+        whole = start == 0
+        return replace(self.parts[-1], content=content, start=start, whole=whole)
+
+    def add(self, parts: Sequence[Part]) -> None:
+        """Take more of the file, of which nothing is here yet; all of it, where that came in place of a part."""
+        whole = [part for part in parts if part.whole]
+        self.parts = whole[:1] or sorted([*self.parts, *parts], key=_START)
 
 
 def read_columns(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,32 +12,36 @@ import pyarrow.parquet as pq
 from wbframe.core.decode.footer import (
     EMPTY_BYTES,
     MAGIC_BYTES,
-    TAIL_BYTES,
+    SHORT_BYTES,
     chunks_needed,
     footer_bytes,
     groups_in_window,
     memory_of_footer,
-    ranges_needed,
     read_footer,
+    step_spans,
 )
 from wbframe.core.decode.leaves import columns_of, leaf_columns, leaves, types_in
 from wbframe.core.decode.pages import sizes_of
 from wbframe.core.decode.thrift import DamagedError
 from wbframe.core.model import STEP
 from wbframe.core.protocol.ranges import ByteRange
+from wbframe.core.protocol.spans import LEAST_TAIL, ranges_needed
 from wbframe.errors import AnswerError, WbframeError
-from wbframe.io.read.columns import read_columns
-from wbframe.io.read.storage import ReplacedError
+from wbframe.io.read.columns import Sparse, read_columns
+from wbframe.io.read.storage import CONCURRENCY, ReplacedError
+from wbframe.io.threads import together
 from wbframe.text import shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from wbframe.core.decode.footer import Chunk, Footer
     from wbframe.core.decode.pages import Sizes
+    from wbframe.core.histories.stretches import Span
     from wbframe.io.read.storage import SignedFile
+    from wbframe.io.threads import Threads
 
-__all__ = ["read_file"]
+__all__ = ["read_file", "row_groups"]
 
 # A file that is replaced while it is read is read anew, so many times in all.
 _MOST_READS = 3
@@ -59,55 +63,19 @@ _DAMAGE = (
 )
 
 
-@dataclass(slots=True)
-class _Sparse(io.RawIOBase):
-    """A file of which only some ranges are here."""
-
-    size: int
-    parts: list[tuple[int, bytes]]
-    at: int = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self.at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.at, io.SEEK_END: self.size}[whence]
-        self.at = base + offset
-        return self.at
-
-    def read(self, size: int = -1) -> bytes:
-        end = self.size if size < 0 else min(self.at + size, self.size)
-        found = bytes(self.view(self.at, end))
-        self.at = end
-        return found
-
-    def view(self, start: int, end: int) -> memoryview:
-        """Give the bytes of a range."""
-        if start == end:
-            return memoryview(b"")
-        for begin, content in self.parts:
-            if begin <= start <= end <= begin + len(content):
-                return memoryview(content)[start - begin : end - begin]
-        raise DamagedError(f"bytes {start} to {end} are needed and were not read")
-
-
 def read_file(
     file: SignedFile,
     columns: Sequence[str] | None,
     *,
     min_step: int | None = None,
     max_step: int | None = None,
+    end: int = LEAST_TAIL,
+    workers: Threads | None = None,
 ) -> pa.Table:
     """Read some columns of an exported file, and of these the row groups that may hold a window of steps.
 
     A small file takes one request, others one for the footer and one for each range of columns that lie
-    together, or one for the whole where most of it is needed. All are of one version of the file.
+    together, side by side, or one for the whole where most of it is needed. All are of one version of the file.
 
     Parameters
     ----------
@@ -118,6 +86,10 @@ def read_file(
         for all.
     min_step, max_step
         The window, half-open; rows outside of it may come too.
+    end
+        How much to read at first of its end; a guess at how long it is, where all of it is as well read at once.
+    workers
+        Threads on which ranges are read besides this one, and nothing else; None for this one alone.
 
     Returns
     -------
@@ -134,22 +106,51 @@ def read_file(
     """
     for _ in range(_MOST_READS):
         try:
-            return _Reading.begun(file).columns(columns, min_step, max_step)
+            with _told(file):
+                return _Reading.begun(file, end, workers).columns(columns, min_step, max_step)
         except ReplacedError:
             file.begin_anew()
-        except WbframeError:
-            raise
-        except MemoryError as error:
-            raise AnswerError(
-                f"the exported file {file.name} is too large for memory: {_LESS}"
-            ) from error
-        except _DAMAGE as error:
-            said = shortened(str(error)) or type(error).__name__
-            raise AnswerError(
-                f"the exported file {file.name} is no Parquet file: {said}"
-            ) from error
     msg = f"the exported file {file.name} was replaced while it was read, {_MOST_READS} times; read again later"
     raise AnswerError(msg)
+
+
+def row_groups(file: SignedFile) -> list[Span | None]:
+    """Read which steps the row groups of a file have, and how many rows; None for one that does not say.
+
+    The file then has its `tail`, and what is read of it later is of the same version.
+
+    Parameters
+    ----------
+    file
+        Which.
+
+    Raises
+    ------
+    AnswerError
+        If it is no Parquet file.
+    """
+    with _told(file):
+        reading = _Reading.begun(file, LEAST_TAIL, None)
+        groups = reading.footer.groups
+        spans = step_spans(reading.footer, reading.parquet.schema) or [None] * len(groups)
+        file.tail = reading.source.end(len(reading.footer.content) + MAGIC_BYTES)
+        return [span and (*span, group.rows) for span, group in zip(spans, groups, strict=True)]
+
+
+@contextmanager
+def _told(file: SignedFile) -> Iterator[None]:
+    """Tell of a file that cannot be read."""
+    try:
+        yield
+    except (ReplacedError, WbframeError):
+        raise
+    except MemoryError as error:
+        raise AnswerError(
+            f"the exported file {file.name} is too large for memory: {_LESS}"
+        ) from error
+    except _DAMAGE as error:
+        said = shortened(str(error)) or type(error).__name__
+        raise AnswerError(f"the exported file {file.name} is no Parquet file: {said}") from error
 
 
 @dataclass(slots=True)
@@ -157,28 +158,29 @@ class _Reading:
     """The read of one version of a file."""
 
     file: SignedFile
-    source: _Sparse
+    source: Sparse
     footer: Footer
     parquet: pq.ParquetFile
+    workers: Threads | None
 
     @classmethod
-    def begun(cls, file: SignedFile) -> _Reading:
+    def begun(cls, file: SignedFile, end: int, workers: Threads | None) -> _Reading:
         """Read the footer."""
-        part = file.end()
+        part = file.end(end)
         size = part.version.size
         length = footer_bytes(part.content, size)
+        source = Sparse(size, [part])
         if length > len(part.content):
             _check_footer(file, length, b"")
-            part = file.get(ByteRange(size - length, size))
-        footer = part.content[-length:-MAGIC_BYTES]
+            source.add([file.get(ByteRange(size - length, part.start))])
+        footer = bytes(source.view(size - length, size - MAGIC_BYTES))
         _check_footer(file, length, footer)
         read = read_footer(footer)
-        source = _Sparse(size, [(part.start, part.content)])
         # Lists are made room for by their told length, before what is in them is read.
         longest = max(min(len(footer), 1_000_000), 1)
         # Without `pre_buffer`, which joins ranges that are near: what lies between them may not be here.
         opened = pq.ParquetFile(source, pre_buffer=False, thrift_container_size_limit=longest)
-        return cls(file, source, read, opened)
+        return cls(file, source, read, opened, workers)
 
     def columns(
         self, columns: Sequence[str] | None, min_step: int | None, max_step: int | None
@@ -210,13 +212,12 @@ class _Reading:
 
     def _fetch(self, chunks: Sequence[Chunk]) -> None:
         """Get the ranges of chunks that are not here."""
-        [(here, _)] = self.source.parts
-        if here == 0:
-            return
-        for low, high in ranges_needed(chunks, self.source.size):
-            if low < min(high, here):
-                part = self.file.get(ByteRange(low, high))
-                self.source.parts.append((part.start, part.content))
+        here = self.source.parts[0].start
+        needed = [(each.start, min(each.end, here)) for each in chunks if each.start < here]
+        at_once = 1 if self.workers is None else CONCURRENCY
+        ranges = ranges_needed(needed, here, at_once=at_once) if needed else []
+        asked = [ByteRange(*each) for each in ranges]
+        self.source.add(together(self.workers, self.file.get, asked))
 
     # ------------------------------------------------------------ how much it is
 
@@ -267,7 +268,7 @@ class _Reading:
 def _check_footer(file: SignedFile, length: int, footer: bytes) -> None:
     """Refuse a long footer that may take more memory than the client allows."""
     least = max(length * EMPTY_BYTES, memory_of_footer(footer))
-    if length > TAIL_BYTES and least > file.storage.client.largest_answer:
+    if length > SHORT_BYTES and least > file.storage.client.largest_answer:
         raise _too_large(file, f"its footer alone may take {least:,} bytes")
 
 

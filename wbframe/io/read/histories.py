@@ -438,14 +438,19 @@ def read_task(client: Client, task: HistoryTask) -> TaskRows:
 
 
 def read_any_tasks(
-    client: Client, scan: HistoryScan, tasks: Iterable[HistoryTask], *, ahead: int | None = None
+    client: Client,
+    scan: HistoryScan,
+    tasks: Iterable[HistoryTask],
+    *,
+    ahead: int | None = None,
+    streamed: bool = False,
 ) -> Generator[TaskRows]:
-    """Read the tasks of a scan: sampled, or every row."""
+    """Read the tasks of a scan: sampled, or every row; where they are `streamed`, long runs in several parts."""
     if scan.samples is not None:
         return read_tasks(client, tasks, ahead=ahead)
     from wbframe.io.read.whole import read_whole_tasks  # noqa: PLC0415 -- Parquet costs more to import than all the rest
 
-    return read_whole_tasks(client, tasks, ahead=ahead)
+    return read_whole_tasks(client, tasks, ahead=ahead, streamed=streamed)
 
 
 def _widened(plan: HistoryPlan, key: str | None) -> HistoryPlan | None:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import requests
 
-from wbframe.core.decode.footer import TAIL_BYTES
+from wbframe.core.decode.footer import SHORT_BYTES
 from wbframe.core.protocol.exports import file_of
 from wbframe.core.protocol.ranges import ByteRange, Part, read_head
+from wbframe.core.protocol.spans import LEAST_TAIL
 from wbframe.errors import AnswerError, StatusError
 from wbframe.io.client.failures import Failure, of_file
 from wbframe.io.client.retry import Try
 from wbframe.io.client.session import Session, as_it_is
+from wbframe.io.threads import PIECE, check
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from wbframe.core.protocol.ranges import Head, Version
     from wbframe.io.client.client import Client
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["CONCURRENCY", "ExpiredError", "ReplacedError", "SignedFile", "Storage"]
 
 # More than the API is asked at once: storage counts no requests, and each range waits for a round trip.
-CONCURRENCY = 16
+CONCURRENCY = 32
 # An address that expires is asked for anew, so many times for one range.
 _MOST_RENEWALS = 3
 # What storage answers to a range counted from the end where it does not know of such.
@@ -51,6 +55,7 @@ class Storage:
     def __init__(self, client: Client) -> None:
         self.client = client
         self._session = Session(4, CONCURRENCY)
+        self._turns = threading.BoundedSemaphore(CONCURRENCY)
         # A range of a file that is compressed on its way is a range of something else.
         self._session.headers["Accept-Encoding"] = "identity"
 
@@ -112,7 +117,18 @@ class Storage:
                 raise _of_wrong_range(error) from None
 
         what = f"could not read the exported file {file_of(url)}"
-        return self.client.read(Try(what=what, send=send, take=take))
+        with self._turn():
+            return self.client.read(Try(what=what, send=send, take=take))
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait until there is a connection for one more."""
+        while not self._turns.acquire(timeout=PIECE):
+            check()
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     def _heads(self, response: requests.Response, asked: ByteRange | None) -> list[Head]:
         """Read the head of an answer that gives a file or a part of it; of others there is none."""
@@ -152,12 +168,19 @@ class SignedFile:
         Gives the address anew.
     types
         Its keys and their types, once its footer is read.
+    tail
+        Its end, where that was read before.
+    pinned
+        Whether it must stay the version that this is of.
     """
 
     storage: Storage
     url: str
     renew: Callable[[str], str]
     types: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    tail: Part | None = None
+    pinned: bool = False
+    _renewing: threading.Lock = field(default_factory=threading.Lock)
     _begun: Version | None = None
     _matched: bool = True
 
@@ -167,8 +190,18 @@ class SignedFile:
         return file_of(self.url)
 
     def begin_anew(self) -> None:
-        """Forget which version was begun, after it was replaced."""
-        self._begun = None
+        """Forget which version was begun, after it was replaced.
+
+        Raises
+        ------
+        AnswerError
+            If it must be that one.
+        """
+        if self.pinned:
+            raise AnswerError(
+                f"the exported file {self.name} was replaced while it was read; read again"
+            )
+        self._begun = self.tail = None
         # Not every host may know the condition; that versions are the same is looked at in any case.
         self._matched = False
 
@@ -199,19 +232,32 @@ class SignedFile:
 
     def _get(self, asked: ByteRange | None, match: str | None) -> Part:
         """Get it, by an address that is asked for anew where it has expired."""
-        for _ in range(_MOST_RENEWALS):
+        url, renewals = self.url, 0
+        while True:
             try:
-                return self.storage.get(self.url, asked, match=match)
-            except ExpiredError:
-                self.url = self.renew(self.url)
-        try:
-            return self.storage.get(self.url, asked, match=match)
-        except ExpiredError as error:
-            msg = f"{error}, also after its address was asked for anew; check the clock, or read again"
-            raise StatusError(msg, requests.codes.forbidden) from None
+                return self.storage.get(url, asked, match=match)
+            except ExpiredError as error:
+                if renewals == _MOST_RENEWALS:
+                    msg = f"{error}, also after its address was asked for anew; check the clock, or read again"
+                    raise StatusError(msg, requests.codes.forbidden) from None
+            # One for all ranges that are read side by side, and where that is spent one for this alone.
+            url = self._renewed(url) if renewals == 0 else self.renew(url)
+            renewals += 1
 
-    def end(self) -> Part:
+    def _renewed(self, url: str) -> str:
+        """Ask for an address anew, unless another thread just has."""
+        with self._renewing:
+            if self.url == url:
+                self.url = self.renew(url)
+            return self.url
+
+    def end(self, length: int = LEAST_TAIL) -> Part:
         """Get the end of the file, where its footer is; all of it where nothing tells its versions apart.
+
+        Parameters
+        ----------
+        length
+            How much of it, if it has as much; never less than Arrow looks for a footer in.
 
         Raises
         ------
@@ -220,17 +266,20 @@ class SignedFile:
         ConnectionFailedError, StatusError
             As of `get`.
         """
-        part = self._tail()
+        if self.tail is not None:
+            self._begun = self.tail.version
+            return self.tail
+        part = self._tail(max(min(length, self.storage.client.largest_answer), SHORT_BYTES))
         if part.start > 0 and not part.version.is_told:
             # Two ranges might be of two versions, and so all is read at once.
             self._begun = None
             part = self.get(None)
         return part
 
-    def _tail(self) -> Part:
+    def _tail(self, length: int) -> Part:
         """Get the end of the file."""
         try:
-            return self.get(ByteRange(-TAIL_BYTES))
+            return self.get(ByteRange(-length))
         except StatusError as error:
             if error.status not in _NO_SUFFIX:
                 raise
@@ -245,4 +294,4 @@ class SignedFile:
                 ) from None
             raise
         size = first.version.size
-        return first if first.whole else self.get(ByteRange(max(size - TAIL_BYTES, 0), size))
+        return first if first.whole else self.get(ByteRange(max(size - length, 0), size))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -28,7 +29,15 @@ from wbframe.core.histories.live import (
     windows_request,
 )
 from wbframe.core.histories.rows import TaskRows, in_window, must_have_steps, new_keys
-from wbframe.core.histories.whole import every_row, expected_of, rows_wanted, shortfall, united
+from wbframe.core.histories.stretches import in_stretches, is_long
+from wbframe.core.histories.whole import (
+    end_wanted,
+    every_row,
+    expected_of,
+    rows_wanted,
+    shortfall,
+    united,
+)
 from wbframe.core.histories.windows import SAMPLES_PER_WINDOW
 from wbframe.core.model import STEP
 from wbframe.core.protocol.rows import RowsOf, row_lists, rows_answer
@@ -36,55 +45,164 @@ from wbframe.core.schema.types import merge_index
 from wbframe.errors import IncompleteHistoryError
 from wbframe.io import forks, threads
 from wbframe.io.read.exports import read_exports, signed_file
-from wbframe.io.read.files import read_file
+from wbframe.io.read.files import read_file, row_groups
 from wbframe.io.read.parts import SKIPPED, read_or_leave_out, send_in_parts
 from wbframe.io.read.storage import CONCURRENCY, Storage
 from wbframe.io.threads import side_by_side
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     import msgspec
     import pyarrow as pa
 
     from wbframe.core.histories.live import Asked, Numbered
+    from wbframe.core.histories.stretches import Span
     from wbframe.core.histories.tasks import HistoryTask, RunRead
     from wbframe.core.histories.windows import Window
-    from wbframe.core.protocol.exports import Export
+    from wbframe.core.protocol.exports import Export, SignedUrl
+    from wbframe.core.protocol.ranges import Part
     from wbframe.core.protocol.request import Request
     from wbframe.core.schema.types import Index
     from wbframe.io.client.client import Client
 
 
+@dataclass(slots=True)
+class _Long:
+    """A run that is read in stretches: the task that was cut, its exports, and the ends and steps of its files.
+
+    `left` counts the stretches that are still read, `rows` the rows of those that were; `is_cut` says whether
+    there are several.
+    """
+
+    task: HistoryTask
+    export: Export
+    tails: dict[SignedUrl, Part | None]
+    spans: dict[SignedUrl, list[Span | None]]
+    is_cut: bool = False
+    left: int = 1
+    rows: int = 0
+
+    def within(self, low: int | None, high: int | None) -> Export:
+        """Give those of its files that have steps of a window."""
+        urls = [
+            url
+            for url in self.export.urls
+            if any(
+                span is None
+                or ((high is None or span[0] < high) and (low is None or span[1] >= low))
+                for span in self.spans[url]
+            )
+        ]
+        return replace(self.export, urls=tuple(urls))
+
+
 @dataclass(frozen=True, slots=True)
 class _Means:
-    """What all tasks of a read share: a client, a storage, threads for files and for what the server is asked."""
+    """What all tasks of a read share: a client, a storage, threads for files, their ranges, and live rows."""
 
     client: Client
     storage: Storage
     files: threads.Threads
+    ranges: threads.Threads
     windows: threads.Threads
+    long: dict[int, _Long] = field(default_factory=dict)
 
 
 def read_whole_tasks(
-    client: Client, tasks: Iterable[HistoryTask], *, ahead: int | None = None
+    client: Client,
+    tasks: Iterable[HistoryTask],
+    *,
+    ahead: int | None = None,
+    streamed: bool = False,
 ) -> Generator[TaskRows]:
-    """Read tasks side by side, their files and windows besides, and hand out what they gave in their order."""
+    """Read tasks side by side, their files and windows besides, and hand out what they gave in their order.
+
+    Where they are `streamed`, long runs are read in stretches.
+    """
     forks.check()
     storage = Storage(client)
     try:
         with (
             threads.pool(CONCURRENCY, "wbframe-files") as files,
+            threads.pool(CONCURRENCY, "wbframe-ranges") as ranges,
             threads.pool(client.concurrency, "wbframe-windows") as windows,
         ):
-            means = _Means(client, storage, files, windows)
+            means = _Means(client, storage, files, ranges, windows)
 
-            def read(task: HistoryTask) -> TaskRows:
-                return read_or_leave_out(lambda part: _WholeRead(means, part).read(), task)
+            def read(task: HistoryTask) -> tuple[HistoryTask, TaskRows, Counter[int]]:
+                rows: Counter[int] = Counter()
+                found = read_or_leave_out(lambda part: _WholeRead(means, part, rows).read(), task)
+                return task, found, rows
 
-            yield from side_by_side(client.concurrency, read, tasks, ahead=ahead)
+            cut = _in_stretches(means, tasks) if streamed else tasks
+            for task, found, rows in side_by_side(client.concurrency, read, cut, ahead=ahead):
+                for run in task.runs:
+                    if long := means.long.get(run.ordinal):
+                        _check_long(long, found, rows[run.ordinal])
+                yield found
+                # Or it would be in memory until the next one is there.
+                del found
     finally:
         storage.close()
+
+
+# ---------------------------------------------------------------- long runs
+
+
+def _in_stretches(means: _Means, tasks: Iterable[HistoryTask]) -> Iterator[HistoryTask]:
+    """Cut tasks of long runs by what the footers of their files say."""
+    for task in tasks:
+        if not is_long(task):
+            yield task
+            continue
+        try:
+            long = _looked_at(means, task)
+        except SKIPPED:
+            # Whatever it is, reading it all at once tells.
+            yield task
+            continue
+        parts = in_stretches(task, chain.from_iterable(long.spans.values()))
+        long.left, long.is_cut = len(parts), len(parts) > 1
+        means.long[task.runs[0].ordinal] = long
+        yield from parts
+
+
+def _looked_at(means: _Means, task: HistoryTask) -> _Long:
+    """Read the footers of the files of a run."""
+    [run] = task.runs
+    asked = means.windows.submit(read_exports, means.client, task.path, [run.run_id])
+    [export] = threads.result_of(asked)
+
+    def look(url: SignedUrl) -> tuple[list[Span | None], Part | None]:
+        file = signed_file(means.client, means.storage, task.path, run.run_id, url)
+        return row_groups(file), file.tail
+
+    looks = {url: means.files.submit(look, url) for url in export.urls}
+    found = {url: threads.result_of(each) for url, each in looks.items()}
+    tails = {url: tail for url, (_, tail) in found.items()}
+    return _Long(task, export, tails, {url: spans for url, (spans, _) in found.items()})
+
+
+def _check_long(long: _Long, found: TaskRows, rows: int) -> None:
+    """Take note of the rows of a stretch; after the last compare all with what the server says there is."""
+    long.left -= 1
+    long.rows += rows
+    [run] = long.task.runs
+    count = expected_of(long.task, run).countable
+    if not long.is_cut or long.left or count is None or long.rows >= count:
+        return
+    _tell_missing(long.task, run, f"{count} rows expected, {long.rows} came", found)
+
+
+def _tell_missing(task: HistoryTask, run: RunRead, missing: str, found: TaskRows) -> None:
+    """Say that rows of a run are missing; told with all others, by the thread that reads."""
+    if task.on_incomplete == "raise":
+        raise IncompleteHistoryError(
+            f"{task.where(run)} is incomplete: {missing};"
+            " read again later, or set on_incomplete='warn'"
+        )
+    found.short[run.ordinal] = missing
 
 
 @dataclass(slots=True)
@@ -93,6 +211,7 @@ class _WholeRead:
 
     means: _Means
     task: HistoryTask
+    rows: Counter[int]
     found: TaskRows = field(default_factory=TaskRows)
     steps: dict[int, Steps] = field(default_factory=dict)
 
@@ -121,6 +240,7 @@ class _WholeRead:
                     raise
                 self.found.left_out[run.ordinal] = str(error)
                 continue
+            self.rows[run.ordinal] = whole.height
             whole = rows_wanted(task, whole)
             if whole.height:
                 self.found.frames[run.ordinal] = whole
@@ -131,11 +251,18 @@ class _WholeRead:
     def _exported(self) -> tuple[dict[int, list[pl.DataFrame]], dict[int, Export]]:
         """Read the exported rows of all runs; where it is allowed, leave out runs whose files cannot be read."""
         task, means = self.task, self.means
-        run_ids = [run.run_id for run in task.runs]
-        asked = means.windows.submit(read_exports, means.client, task.path, run_ids)
-        exports = threads.result_of(asked)
+        long = means.long.get(task.runs[0].ordinal)
+        if long is None:
+            run_ids = [run.run_id for run in task.runs]
+            asked = means.windows.submit(read_exports, means.client, task.path, run_ids)
+            exports = threads.result_of(asked)
+        else:
+            exports = [long.within(task.min_step, task.max_step)]
         futures = [
-            [means.files.submit(self._file, run, url) for url in export.urls]
+            [
+                means.files.submit(self._file, run, url, end_wanted(task, run, export))
+                for url in export.urls
+            ]
             for run, export in zip(task.runs, exports, strict=True)
         ]
         frames: dict[int, list[pl.DataFrame]] = {}
@@ -149,12 +276,21 @@ class _WholeRead:
             parts.clear()
         return frames, {run.ordinal: each for run, each in zip(task.runs, exports, strict=True)}
 
-    def _file(self, run: RunRead, url: str) -> tuple[pa.Table, Index, str]:
+    def _file(self, run: RunRead, url: SignedUrl, end: int) -> tuple[pa.Table, Index, str]:
         """Read one file: its rows, the keys that nobody told of, and what it is called."""
         task, means = self.task, self.means
         file = signed_file(means.client, means.storage, task.path, run.run_id, url)
+        if long := means.long.get(run.ordinal):
+            file.tail, file.pinned = long.tails[url], long.is_cut
         columns = list(task.columns())
-        table = read_file(file, columns, min_step=task.min_step, max_step=task.max_step)
+        table = read_file(
+            file,
+            columns,
+            min_step=task.min_step,
+            max_step=task.max_step,
+            end=end,
+            workers=means.ranges,
+        )
         new: Index = {}
         if task.row_keys is None and not task.narrowed:
             there = {key: dict.fromkeys(types, 1) for key, types in file.types.items()}
@@ -328,11 +464,4 @@ class _WholeRead:
         missing = shortfall(expected_of(self.task, run), whole[STEP], known)
         if missing is None:
             return
-        msg = (
-            f"{self.task.where(run)} is incomplete: {missing};"
-            " read again later, or set on_incomplete='warn'"
-        )
-        if self.task.on_incomplete == "raise":
-            raise IncompleteHistoryError(msg)
-        # Told with all others, by the thread that reads.
-        self.found.short[run.ordinal] = missing
+        _tell_missing(self.task, run, missing, self.found)

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
     from wbframe.server.http import Server
 
-STEPS, LR, STATE = pl.col("_step") < 3, pl.col("config.param_00") >= 0, pl.col("state") == "finished"
+STEPS, LR, STATE = (
+    pl.col("_step") < 3,
+    pl.col("config.param_00") >= 0,
+    pl.col("state") == "finished",
+)
 ALL = ("run_id", "_step", "metric/00")
 
 
@@ -54,29 +58,29 @@ TABLE = {
         partial(read_histories, run_columns=["config.param_00"]),
         ["Fields Runs", "Rows"],
     ),
-    "scan of runs": (_collected(scan_runs), ["Fields", "Runs", "Runs"]),
+    "scan of runs": (_collected(scan_runs), ["Fields Runs", "Runs"]),
     "scan of runs, selected": (
         _collected(scan_runs, ["run_id", "config.param_00"]),
-        ["Fields", "Runs", "Runs"],
+        ["Fields Runs", "Runs"],
     ),
     "scan of histories, all": (
         _collected(scan_histories),
-        ["Keys", "Runs", "Rows", "Runs", "Rows"],
+        ["Keys Runs", "Rows", "Runs", "Rows"],
     ),
     "scan of histories, narrowed": (
         _collected(scan_histories, STEPS, ALL),
-        ["Keys", "Runs", "Rows", "Runs", "Rows"],
+        ["Keys Runs", "Rows", "Runs", "Rows"],
     ),
     "scan of histories, named": (
         _collected(partial(scan_histories, keys=["metric/00"])),
-        ["Keys", "Runs", "Runs", "Rows"],
+        ["Keys Runs", "Runs", "Rows"],
     ),
     "scan of histories, run columns": (
         _collected(
             partial(scan_histories, keys=["metric/00"], run_columns=["config.param_00", "state"]),
             STATE,
         ),
-        ["Fields", "Keys", "Runs", "Runs", "Rows"],
+        ["Fields Keys Runs", "Runs", "Rows"],
     ),
 }
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from wbframe.core.hints import MOST_LOOKED_AT
 from wbframe.core.histories.entries import RunEntry, run_entry
 from wbframe.core.histories.frame import assemble
 from wbframe.core.histories.rows import merge_rows
 from wbframe.core.histories.tasks import history_tasks
 from wbframe.core.paths import describe
+from wbframe.core.protocol.request import KEYS
 from wbframe.core.schema.histories import (
     choose_keys,
     history_schema,
@@ -25,6 +27,7 @@ from wbframe.errors import SchemaMismatchError
 from wbframe.io.read.histories import (
     ENTRY_FIELDS,
     is_listed,
+    last_listed,
     looked_behind,
     plan_histories,
     read_any_tasks,
@@ -32,8 +35,10 @@ from wbframe.io.read.histories import (
     united_index,
 )
 from wbframe.io.read.outcome import Outcome, Read, tell_short
+from wbframe.io.read.paging import resolved
 from wbframe.io.read.plan import plan_runs
 from wbframe.io.read.runs import collect_runs, iter_pages
+from wbframe.io.threads import pool, result_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -42,7 +47,7 @@ if TYPE_CHECKING:
     from wbframe.core.pushdown.query import NarrowedHistories, NarrowedRuns
     from wbframe.core.runs.plan import RunsPlan
     from wbframe.core.schema.histories import HistorySchema
-    from wbframe.core.schema.types import Types
+    from wbframe.core.schema.types import Index, Types
     from wbframe.io.client.client import Client
     from wbframe.io.client.reports import ScanName
     from wbframe.report import LeftOut
@@ -130,20 +135,33 @@ def promise_histories(client: Client, scan: HistoryScan, infer_schema_runs: int)
     has text among numbers, which only rows can tell from spelled-out NaN, or, some of them, where a server
     does not unite keys.
     """
-    runs = promise_runs(client, runs_beside(scan), infer_schema_runs)
-    asked, scan = scan.keys, replace(scan, selection=runs.plan.scan.selection)
+    asked = scan.keys
+    paths = resolved(client, scan.selection.paths)
+    scan = replace(scan, selection=replace(scan.selection, paths=paths))
     few = is_listed(scan.selection)
-    index = None if few else united_index(client, scan)
+    last: tuple[RunEntry, ...] | None = None
+    if few or KEYS in client.refused:
+        runs, index = promise_runs(client, runs_beside(scan), infer_schema_runs), None
+    else:
+        runs, index, last = _side_by_side(client, scan, infer_schema_runs)
+    scan = replace(scan, selection=runs.plan.scan.selection)
     sampled = index is None and not few
     complete = True
     if index is None or unsure_of(scan, index) or unlisted_of(scan, index):
         most = infer_schema_runs if sampled else None
-        found = plan_histories(Read(client, looks=True), replace(scan, run_columns=()), most=most)
+        # Fewer than were asked for are all that pass the filters.
+        full = last is None or len(last) >= min(MOST_LOOKED_AT, most or MOST_LOOKED_AT)
+        found = plan_histories(
+            Read(client, looks=True),
+            replace(scan, run_columns=()),
+            most=most,
+            listed=None if full or scan.selection.predicate is not None else last,
+        )
         index, complete, looked_at = dict(found.index), found.complete, len(found.entries)
         scan = replace(scan, unlisted=found.scan.unlisted)
     else:
-        index, unlisted, looked_at = looked_behind(client, scan, index)
-        scan = replace(scan, unlisted=unlisted)
+        index, unlisted = looked_behind(client, scan, index, last or ())
+        scan, looked_at = replace(scan, unlisted=unlisted), len(last or ())
     schema = history_schema(
         scan,
         index,
@@ -154,6 +172,21 @@ def promise_histories(client: Client, scan: HistoryScan, infer_schema_runs: int)
     if asked is not None or scan.scalars:
         scan = replace(scan, keys=tuple(schema.keys))
     return HistoryPromise(scan, schema, runs.plan, asked, runs.plan.looked_at + looked_at)
+
+
+def _side_by_side(
+    client: Client, scan: HistoryScan, infer_schema_runs: int
+) -> tuple[RunsPromise, Index | None, tuple[RunEntry, ...]]:
+    """Ask at once for the run columns, the united keys and the last runs: none of them needs another's answer.
+
+    An expression over runs is no matter of the last two: keys are those of all runs that pass the filters.
+    """
+    with pool(2, "wbframe-ahead") as workers:
+        united = workers.submit(united_index, client, scan)
+        last = workers.submit(last_listed, client, scan)
+        runs = promise_runs(client, runs_beside(scan), infer_schema_runs)
+        index = result_of(united)
+        return runs, index, result_of(last)
 
 
 @dataclass(slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -11,11 +12,20 @@ from wbframe.core.filters import EMPTY
 from wbframe.core.hints import MOST_LOOKED_AT
 from wbframe.core.model import RunsScan, Selection
 from wbframe.core.paths import describe, projects_of
+from wbframe.core.protocol.request import FIELDS
+from wbframe.core.protocol.runs import NodeFields
 from wbframe.core.pushdown.query import predicate_columns, with_own_predicate
 from wbframe.core.runs.frame import RunsBuffer, leaf_types
 from wbframe.core.runs.plan import RunsPlan, columns_of
-from wbframe.core.schema.order import sort_of
-from wbframe.core.schema.runs import RUN_COLUMNS, RunsSchema, needs_index, settled, weighed
+from wbframe.core.schema.order import needs_sort, sort_of
+from wbframe.core.schema.runs import (
+    RUN_COLUMNS,
+    RunsSchema,
+    needs_index,
+    runs_schema,
+    settled,
+    weighed,
+)
 from wbframe.core.schema.types import Index, is_glob, is_mixed, merge_index
 from wbframe.errors import ColumnError, did_you_mean
 from wbframe.io import forks
@@ -24,13 +34,20 @@ from wbframe.io.read.outcome import Read
 from wbframe.io.read.paging import list_runs, read_pages, resolved
 from wbframe.io.read.parts import ABSENT
 from wbframe.io.read.project import read_index
+from wbframe.io.threads import pool, result_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from wbframe.core.model import RunPath
+    from wbframe.core.protocol.runs import RunNode
     from wbframe.io.client.client import Client
+    from wbframe.io.threads import Task
 
 __all__ = ["plan_runs"]
 
 _RUNS_LOOKED_AT_ONCE = 1000
+_LAST = "-created_at"
 _NUMBERS = frozenset({"number", "nil"})
 
 
@@ -53,7 +70,13 @@ def plan_runs(client: Client, scan: RunsScan, *, most: int | None = None) -> Run
     forks.check()
     paths = resolved(client, scan.selection.paths)
     scan = replace(scan, selection=replace(scan.selection, paths=paths))
-    order = scan.selection.order
+    with _looking(client, scan, most) as looks:
+        return _planned(client, scan, most, looks)
+
+
+def _planned(client: Client, scan: RunsScan, most: int | None, looks: _Looks) -> RunsPlan:
+    """Do `plan_runs` of a scan with its entities."""
+    paths, order = scan.selection.paths, scan.selection.order
     indexed = needs_index(columns_of(scan, sort_of(order, None, scan.overrides)))
     index = read_index(client, paths, scan.selection.on_error) if indexed else {}
     sort = sort_of(order, index, scan.overrides)
@@ -61,15 +84,16 @@ def plan_runs(client: Client, scan: RunsScan, *, most: int | None = None) -> Run
     plan = RunsPlan(
         scan=scan, columns=columns, index=index, app=app_url(client.base_url), sort=sort
     )
+    told: Index | None = None
     if index is not None and indexed:
         index, unsure, complete = weighed(index, columns)
         by = {sort.column} if sort else set()
         complete = complete and by <= {*index, *RUN_COLUMNS}
         plan = replace(plan, index=index, unsure=unsure, sampled=not complete)
         if most is not None or not plan.of_all:
-            plan = _looked_at(client, plan, most or MOST_LOOKED_AT)
+            plan, told = _looked_at(plan, most or MOST_LOOKED_AT, looks)
     if plan.index:
-        plan = replace(plan, index=_with_spelled_numbers(client, plan, plan.index))
+        plan = replace(plan, index=_with_spelled_numbers(client, plan, plan.index, told))
     if plan.index is not None:
         plan.resolve(tuple(predicate_columns(scan.selection.predicate) or ()), plan.index)
     known = plan.resolve(columns, plan.index).columns
@@ -79,8 +103,70 @@ def plan_runs(client: Client, scan: RunsScan, *, most: int | None = None) -> Run
     return replace(plan, scan=replace(scan, selection=selection))
 
 
-def _looked_at(client: Client, plan: RunsPlan, most: int) -> RunsPlan:
+@dataclass(frozen=True, slots=True)
+class _Looks:
+    """Looks at some runs of projects, of which those that are likely wanted have been begun.
+
+    `fields` is what these ask of each run; `begun` are the runs of each project that was last, no more than
+    `MOST_LOOKED_AT`.
+    """
+
+    client: Client
+    fields: NodeFields = field(default_factory=NodeFields)
+    begun: Mapping[RunPath, Task[list[tuple[RunPath, RunNode]]]] = field(default_factory=dict)
+
+    def at(
+        self, project: RunPath, end: str, most: int, fields: NodeFields
+    ) -> list[tuple[RunPath, RunNode]]:
+        """Give the first runs of a project in an order."""
+        task = self.begun.get(project) if end == _LAST and self.fields.covers(fields) else None
+        if task is not None:
+            nodes = result_of(task)
+            # Fewer than it asked for are all.
+            if most <= MOST_LOOKED_AT or len(nodes) < MOST_LOOKED_AT:
+                return nodes[:most]
+        return _some_runs(self.client, project, end, most, fields)
+
+
+@contextmanager
+def _looking(client: Client, scan: RunsScan, most: int | None) -> Iterator[_Looks]:
+    """Begin to look at runs, beside the index, where these are looked at whatever it says.
+
+    So they are where all columns are read, or by globs, and columns must be known before any page.
+    """
+    selection = scan.selection
+    columns = columns_of(scan)
+    looked = most is not None or not RunsPlan(scan=scan, columns=columns, index={}).of_all
+    guess = runs_schema(columns, None, scan.overrides, complete=False)
+    looked = looked and any(map(is_glob, guess.open)) and not needs_sort(selection.order)
+    if not looked or FIELDS in client.refused:
+        yield _Looks(client)
+        return
+    fields = replace(guess.fields(), plain=("name",))
+    projects = projects_of(selection.paths)
+    with pool(min(len(projects), client.concurrency), "wbframe-ahead") as workers:
+        begun = {
+            each: workers.submit(_some_runs, client, each, _LAST, MOST_LOOKED_AT, fields)
+            for each in projects
+        }
+        yield _Looks(client, fields, begun)
+
+
+def _some_runs(
+    client: Client, project: RunPath, end: str, most: int, fields: NodeFields
+) -> list[tuple[RunPath, RunNode]]:
+    """Read the first runs of a project in an order."""
+    few = Selection(paths=(project,), filters=EMPTY, limit=most, order=end)
+    return list(list_runs(Read(client, looks=True), few, fields))
+
+
+def _looked_at(plan: RunsPlan, most: int, looks: _Looks) -> tuple[RunsPlan, Index | None]:
     """Look at runs of each project for columns that its index lacks: the last, and the first if there are any.
+
+    Returns
+    -------
+    tuple
+        The plan with what was found, and the types of all columns of all runs, if all of both were looked at.
 
     Raises
     ------
@@ -89,23 +175,28 @@ def _looked_at(client: Client, plan: RunsPlan, most: int) -> RunsPlan:
     """
     index, wanted = dict(plan.index or {}), plan.resolve(plan.columns, plan.index)
     if not (wanted.open or plan.unsure):
-        return plan
+        return plan, None
     fields = replace(wanted, columns=dict.fromkeys(plan.unsure, pl.String())).fields()
+    fields = replace(fields, plain=("name",))
+    told: Index | None = {} if fields.config is fields.summary is None else None
     for project in projects_of(plan.scan.selection.paths):
-        for end in ("-created_at", "+created_at"):
+        for end in (_LAST, "+created_at"):
             most = most if plan.sampled else MOST_LOOKED_AT
-            few = Selection(paths=(project,), filters=EMPTY, limit=most, order=end)
             buffer = RunsBuffer(shown=wanted.shown)
             try:
-                for path, node in list_runs(
-                    Read(client, looks=True), few, replace(fields, plain=("name",))
-                ):
-                    buffer.add(path, [node], skip=plan.scan.selection.on_error == "skip")
+                nodes = looks.at(project, end, most, fields)
             except ABSENT:
                 if plan.scan.selection.on_error == "raise":
                     raise
+                told = None
                 break
+            for path, node in nodes:
+                buffer.add(path, [node], skip=plan.scan.selection.on_error == "skip")
             found = leaf_types(buffer)
+            if told is not None and len(nodes) < most:
+                merge_index(told, found)
+            else:
+                told = None
             new = {name: found[name] for name in wanted.takes(found)}
             plan = replace(
                 plan,
@@ -126,13 +217,15 @@ def _looked_at(client: Client, plan: RunsPlan, most: int) -> RunsPlan:
                 f"no column {name!r} in the runs of {where}.{did_you_mean(name, [*RUN_COLUMNS, *index])}"
                 f" If some have it, read it with schema_overrides={{{name!r}: pl.String}}"
             )
-    return replace(plan, index=index, unsure=())
+    return replace(plan, index=index, unsure=()), told
 
 
-def _with_spelled_numbers(client: Client, plan: RunsPlan, index: Index) -> Index:
+def _with_spelled_numbers(
+    client: Client, plan: RunsPlan, index: Index, told: Index | None
+) -> Index:
     """Find the keys whose only text is spelled-out NaN, or that of runs that are gone.
 
-    In all runs, so that filters change no type.
+    In all runs, so that filters change no type; `told` are their types, where all have been looked at.
     """
     mixed = [
         name
@@ -141,6 +234,13 @@ def _with_spelled_numbers(client: Client, plan: RunsPlan, index: Index) -> Index
     ]
     if not mixed:
         return index
+    types = _types_in_all(client, plan, mixed) if told is None else told
+    sure = {name: types[name] for name in mixed if types.get(name, index[name]) <= _NUMBERS}
+    return {**index, **sure}
+
+
+def _types_in_all(client: Client, plan: RunsPlan, names: Iterable[str]) -> Index:
+    """Read the types that some columns have in all runs of the projects."""
     projects = projects_of(plan.scan.selection.paths)
     everything = Selection(
         paths=projects,
@@ -148,11 +248,10 @@ def _with_spelled_numbers(client: Client, plan: RunsPlan, index: Index) -> Index
         per_page=_RUNS_LOOKED_AT_ONCE,
         on_error=plan.scan.selection.on_error,
     )
-    texts = RunsSchema(columns=dict.fromkeys(mixed, pl.String()))
+    texts = RunsSchema(columns=dict.fromkeys(names, pl.String()))
     types: Index = {}
     for listing, page in read_pages(Read(client, looks=True), everything, texts.fields()):
         buffer = RunsBuffer(shown=texts.shown)
         buffer.add(listing.path, page.nodes, skip=everything.on_error == "skip")
         merge_index(types, leaf_types(buffer))
-    sure = {name: types[name] for name in mixed if types.get(name, index[name]) <= _NUMBERS}
-    return {**index, **sure}
+    return types

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import pytest
 import wbframe
 from tests.depth import in_rounds
 from wbframe import read_histories, read_runs, scan_histories, scan_runs
-from wbframe.server import serve, synthetic
+from wbframe.server import History, Project, RunRecord, serve, synthetic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,11 +29,26 @@ ALL = ("run_id", "_step", "metric/00")
 
 @pytest.fixture(scope="module")
 def many() -> Iterator[Server]:
-    """A project of more runs than a look takes, and of more than a page that holds the keys of each."""
-    with serve(
-        [synthetic(runs=30, rows=4, keys=2), synthetic(runs=250, rows=2, keys=2, name="large")]
-    ) as started:
+    """Projects of more runs than a look takes, of fewer, of more than a page, and of text among numbers."""
+    few = synthetic(runs=9, rows=4, keys=2, name="few")
+    large = synthetic(runs=250, rows=2, keys=2, name="large")
+    with serve([synthetic(runs=30, rows=4, keys=2), few, large, _mixed(9), _mixed(30)]) as started:
         yield started
+
+
+def _mixed(runs: int) -> Project:
+    """Make a project in whose summaries NaN stands among numbers, and text in rows."""
+    rows = [{"_step": 0, "note": "x"}, {"_step": 1, "note": 1}]
+    made = (
+        RunRecord(
+            name=f"r{i}",
+            summary={"loss": math.nan if i % 2 else 0.5},
+            history=History(rows),
+            created_at=f"2026-01-01T00:{i:02d}:00Z",
+        )
+        for i in range(runs)
+    )
+    return Project(entity="wbframe", name=f"mixed-{runs}", runs=tuple(made))
 
 
 def _collected(scan: Callable[..., pl.LazyFrame], *steps: Any) -> Callable[..., pl.DataFrame]:
@@ -47,7 +63,7 @@ def _collected(scan: Callable[..., pl.LazyFrame], *steps: Any) -> Callable[..., 
     return read
 
 
-TABLE = {
+TABLE: dict[str, tuple[Any, list[str]]] = {
     "runs": (read_runs, ["Fields Runs"]),
     "runs, metadata": (partial(read_runs, columns=["run_id", "state"]), ["Runs"]),
     "runs, named": (partial(read_runs, columns=["run_id", "config.param_00"]), ["Fields Runs"]),
@@ -85,12 +101,49 @@ TABLE = {
 }
 
 
+OTHERS = {
+    "runs, large": (read_runs, "large", ["Fields Runs", "Runs"]),
+    "histories, large": (read_histories, "large", ["Runs", "Runs", "Rows Rows Rows"]),
+    # Keys with text among numbers are looked at in all runs, be it in those that have come.
+    "runs, mixed, few": (read_runs, "mixed-9", ["Fields Runs"]),
+    "runs, mixed": (read_runs, "mixed-30", ["Fields Runs"]),
+    "runs, mixed, limit": (partial(read_runs, limit=2), "mixed-30", ["Fields Runs Runs", "Runs"]),
+    "runs, mixed, metadata": (
+        partial(read_runs, columns=["run_id", "summary.loss"]),
+        "mixed-30",
+        ["Fields Runs"],
+    ),
+    "scan of runs, mixed, few": (_collected(scan_runs), "mixed-9", ["Fields Runs", "Runs"]),
+    "scan of runs, mixed": (_collected(scan_runs), "mixed-30", ["Fields Runs", "Runs", "Runs"]),
+    "scan of histories, mixed, few": (
+        _collected(scan_histories),
+        "mixed-9",
+        ["Keys Runs", "Rows", "Runs", "Rows"],
+    ),
+    "scan of histories, mixed": (
+        _collected(scan_histories),
+        "mixed-30",
+        ["Keys Runs", "Runs", "Rows", "Runs", "Rows"],
+    ),
+}
+
+
 @pytest.mark.parametrize("name", TABLE)
 def test_a_read_takes_so_many_rounds(many, monkeypatch, name):
     read, expected = TABLE[name]
-    with wbframe.Client(many.url, many.api_key) as client:
+    _takes(many, monkeypatch, read, "synthetic", expected)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_read_of_another_project_takes_so_many_rounds(many, monkeypatch, name):
+    _takes(many, monkeypatch, *OTHERS[name])
+
+
+def _takes(server, monkeypatch, read, project, expected):
+    with wbframe.Client(server.url, server.api_key) as client:
         # What a server does, one read has found out.
-        read("wbframe/synthetic", client=client)
+        before = read(f"wbframe/{project}", client=client)
         rounds = in_rounds(client, monkeypatch, expected)
-        assert read("wbframe/synthetic", client=client).height
+        assert read(f"wbframe/{project}", client=client).equals(before)
         rounds.check()
+    assert before.height

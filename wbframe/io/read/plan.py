@@ -37,7 +37,7 @@ from wbframe.io.read.project import read_index
 from wbframe.io.threads import pool, result_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from wbframe.core.model import RunPath
     from wbframe.core.protocol.runs import RunNode
@@ -51,7 +51,13 @@ _LAST = "-created_at"
 _NUMBERS = frozenset({"number", "nil"})
 
 
-def plan_runs(client: Client, scan: RunsScan, *, most: int | None = None) -> RunsPlan:
+def plan_runs(
+    client: Client,
+    scan: RunsScan,
+    *,
+    most: int | None = None,
+    all_runs: Callable[[NodeFields], list[RunNode] | None] | None = None,
+) -> RunsPlan:
     """Resolve a scan: one request a thousand config and summary keys, none where no such column is read.
 
     Parameters
@@ -61,6 +67,8 @@ def plan_runs(client: Client, scan: RunsScan, *, most: int | None = None) -> Run
     most
         Runs that are looked at from either end of each project where its index is not enough, so that columns are
         known before any page is; None for a read that learns them from its pages.
+    all_runs
+        Gives all runs of the one project of the scan, with some fields, if they are there already.
 
     Raises
     ------
@@ -71,7 +79,7 @@ def plan_runs(client: Client, scan: RunsScan, *, most: int | None = None) -> Run
     paths = resolved(client, scan.selection.paths)
     scan = replace(scan, selection=replace(scan.selection, paths=paths))
     with _looking(client, scan, most) as looks:
-        return _planned(client, scan, most, looks)
+        return _planned(client, scan, most, replace(looks, all_runs=all_runs))
 
 
 def _planned(client: Client, scan: RunsScan, most: int | None, looks: _Looks) -> RunsPlan:
@@ -93,7 +101,7 @@ def _planned(client: Client, scan: RunsScan, most: int | None, looks: _Looks) ->
         if most is not None or not plan.of_all:
             plan, told = _looked_at(plan, most or MOST_LOOKED_AT, looks)
     if plan.index:
-        plan = replace(plan, index=_with_spelled_numbers(client, plan, plan.index, told))
+        plan = replace(plan, index=_with_spelled_numbers(plan, plan.index, told, looks))
     if plan.index is not None:
         plan.resolve(tuple(predicate_columns(scan.selection.predicate) or ()), plan.index)
     known = plan.resolve(columns, plan.index).columns
@@ -108,12 +116,13 @@ class _Looks:
     """Looks at some runs of projects, of which those that are likely wanted have been begun.
 
     `fields` is what these ask of each run; `begun` are the runs of each project that was last, no more than
-    `MOST_LOOKED_AT`.
+    `MOST_LOOKED_AT`. `all_runs` gives all that there are, if these have come.
     """
 
     client: Client
     fields: NodeFields = field(default_factory=NodeFields)
     begun: Mapping[RunPath, Task[list[tuple[RunPath, RunNode]]]] = field(default_factory=dict)
+    all_runs: Callable[[NodeFields], list[RunNode] | None] | None = None
 
     def at(
         self, project: RunPath, end: str, most: int, fields: NodeFields
@@ -220,9 +229,7 @@ def _looked_at(plan: RunsPlan, most: int, looks: _Looks) -> tuple[RunsPlan, Inde
     return replace(plan, index=index, unsure=()), told
 
 
-def _with_spelled_numbers(
-    client: Client, plan: RunsPlan, index: Index, told: Index | None
-) -> Index:
+def _with_spelled_numbers(plan: RunsPlan, index: Index, told: Index | None, looks: _Looks) -> Index:
     """Find the keys whose only text is spelled-out NaN, or that of runs that are gone.
 
     In all runs, so that filters change no type; `told` are their types, where all have been looked at.
@@ -234,24 +241,32 @@ def _with_spelled_numbers(
     ]
     if not mixed:
         return index
-    types = _types_in_all(client, plan, mixed) if told is None else told
+    types = _types_in_all(plan, mixed, looks) if told is None else told
     sure = {name: types[name] for name in mixed if types.get(name, index[name]) <= _NUMBERS}
     return {**index, **sure}
 
 
-def _types_in_all(client: Client, plan: RunsPlan, names: Iterable[str]) -> Index:
+def _types_in_all(plan: RunsPlan, names: Iterable[str], looks: _Looks) -> Index:
     """Read the types that some columns have in all runs of the projects."""
     projects = projects_of(plan.scan.selection.paths)
+    texts = RunsSchema(columns=dict.fromkeys(names, pl.String()))
+    fields = texts.fields()
     everything = Selection(
         paths=projects,
         filters=EMPTY,
         per_page=_RUNS_LOOKED_AT_ONCE,
         on_error=plan.scan.selection.on_error,
     )
-    texts = RunsSchema(columns=dict.fromkeys(names, pl.String()))
+    there = None if looks.all_runs is None else looks.all_runs(fields)
+    pages: Iterable[tuple[RunPath, Iterable[RunNode]]]
+    if there is None:
+        read = Read(looks.client, looks=True)
+        pages = ((of.path, page.nodes) for of, page in read_pages(read, everything, fields))
+    else:
+        pages = [(projects[0], there)]
     types: Index = {}
-    for listing, page in read_pages(Read(client, looks=True), everything, texts.fields()):
+    for path, nodes in pages:
         buffer = RunsBuffer(shown=texts.shown)
-        buffer.add(listing.path, page.nodes, skip=everything.on_error == "skip")
+        buffer.add(path, nodes, skip=everything.on_error == "skip")
         merge_index(types, leaf_types(buffer))
     return types

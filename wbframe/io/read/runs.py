@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from wbframe.core.filters import EMPTY
@@ -13,7 +14,7 @@ from wbframe.core.paths import describe, run_of
 from wbframe.core.protocol.runs import NodeFields, pushed_feature
 from wbframe.core.pushdown.query import predicate_columns
 from wbframe.core.runs.frame import kept_columns, run_leaves
-from wbframe.core.runs.listing import RunsTaken, rows_where
+from wbframe.core.runs.listing import RunsTaken, reads_all, rows_where
 from wbframe.core.runs.pages import (
     GrowingPages,
     ListedRuns,
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from wbframe.core.model import OnNewKey, RunPath
-    from wbframe.core.protocol.runs import NodeFields, RunNode
+    from wbframe.core.protocol.runs import Listing, NodeFields, Page, RunNode
     from wbframe.io.client.client import Client
     from wbframe.io.read.outcome import Hook
     from wbframe.report import ScanReport
@@ -100,9 +101,17 @@ def plan_and_collect(
     fields = guess.beside(plain)
     selection = replace(scan.selection, paths=resolved(read.client, scan.selection.paths))
     with begun(read_pages(read, selection, fields)) as listed:
-        plan = plan_runs(read.client, scan)
+        first: list[tuple[Listing, Page]] = []
+
+        def all_runs(wanted: NodeFields) -> list[RunNode] | None:
+            if not (fields.covers(wanted) and reads_all(selection)):
+                return None
+            first.extend(islice(listed, 1))
+            return first[0][1].whole(wanted) if first else None
+
+        plan = plan_runs(read.client, scan, all_runs=all_runs)
         # An index may tell of columns where none were looked for.
-        pages = listed if fields.covers(plan.fields()) else None
+        pages = chain(first, listed) if fields.covers(plan.fields()) else None
         return plan, collect_runs(read, plan, plain=plain, keep=keep, listed=pages)
 
 

@@ -12,6 +12,7 @@ import pytest
 import wbframe
 from tests.depth import in_rounds
 from wbframe import read_histories, read_runs, scan_histories, scan_runs
+from wbframe.scans import frames
 from wbframe.server import History, Project, RunRecord, serve, synthetic
 
 if TYPE_CHECKING:
@@ -19,11 +20,7 @@ if TYPE_CHECKING:
 
     from wbframe.server.http import Server
 
-STEPS, LR, STATE = (
-    pl.col("_step") < 3,
-    pl.col("config.param_00") >= 0,
-    pl.col("state") == "finished",
-)
+STEPS, STATE = pl.col("_step") < 3, pl.col("state") == "finished"
 ALL = ("run_id", "_step", "metric/00")
 
 
@@ -67,7 +64,8 @@ TABLE: dict[str, tuple[Any, list[str]]] = {
     "runs": (read_runs, ["Fields Runs"]),
     "runs, metadata": (partial(read_runs, columns=["run_id", "state"]), ["Runs"]),
     "runs, named": (partial(read_runs, columns=["run_id", "config.param_00"]), ["Fields Runs"]),
-    "runs, glob": (partial(read_runs, columns=["run_id", "config.*"]), ["Fields", "Runs"]),
+    "runs, glob": (partial(read_runs, columns=["run_id", "config.*"]), ["Fields Runs"]),
+    "runs, another glob": (partial(read_runs, columns=["*param*"]), ["Fields", "Runs"]),
     "histories": (read_histories, ["Runs", "Rows"]),
     "histories, named": (partial(read_histories, keys=["metric/00"]), ["Runs", "Rows"]),
     "histories, run columns": (
@@ -81,22 +79,29 @@ TABLE: dict[str, tuple[Any, list[str]]] = {
     ),
     "scan of histories, all": (
         _collected(scan_histories),
-        ["Keys Runs", "Rows", "Runs", "Rows"],
+        ["Keys Runs Runs", "Rows", "Rows"],
     ),
     "scan of histories, narrowed": (
         _collected(scan_histories, STEPS, ALL),
-        ["Keys Runs", "Rows", "Runs", "Rows"],
+        ["Keys Runs Runs", "Rows", "Rows"],
     ),
     "scan of histories, named": (
         _collected(partial(scan_histories, keys=["metric/00"])),
-        ["Keys Runs", "Runs", "Rows"],
+        ["Keys Runs Runs", "Rows"],
     ),
     "scan of histories, run columns": (
         _collected(
             partial(scan_histories, keys=["metric/00"], run_columns=["config.param_00", "state"]),
+        ),
+        ["Fields Keys Runs Runs", "Rows"],
+    ),
+    # Of a condition on runs nothing is known before the columns are: the page that was asked for is of others.
+    "scan of histories, filtered": (
+        _collected(
+            partial(scan_histories, keys=["metric/00"], run_columns=["config.param_00", "state"]),
             STATE,
         ),
-        ["Fields Keys Runs", "Runs", "Rows"],
+        ["Fields Keys Runs Runs", "Runs", "Rows"],
     ),
 }
 
@@ -118,12 +123,12 @@ OTHERS = {
     "scan of histories, mixed, few": (
         _collected(scan_histories),
         "mixed-9",
-        ["Keys Runs", "Rows", "Runs", "Rows"],
+        ["Keys Runs Runs", "Rows", "Rows"],
     ),
     "scan of histories, mixed": (
         _collected(scan_histories),
         "mixed-30",
-        ["Keys Runs", "Runs", "Rows", "Runs", "Rows"],
+        ["Keys Runs Runs", "Runs", "Rows", "Rows"],
     ),
 }
 
@@ -147,3 +152,35 @@ def _takes(server, monkeypatch, read, project, expected):
         assert read(f"wbframe/{project}", client=client).equals(before)
         rounds.check()
     assert before.height
+
+
+def test_what_is_pushed_is_tried_beside_the_runs_that_it_is_tried_on(many, monkeypatch):
+    with wbframe.Client(many.url, many.api_key) as client:
+        for expected in (["Runs Runs"], ["Runs"]):
+            rounds = in_rounds(client, monkeypatch, expected)
+            frame = read_runs("wbframe/synthetic", columns=["run_id"], filters=STATE, client=client)
+            rounds.check()
+            monkeypatch.undo()
+            assert frame.height
+
+
+def test_a_page_is_asked_for_ahead_in_the_query_alone_that_reads_it(many):
+    with wbframe.Client(many.url, many.api_key) as client:
+        scan = scan_histories("wbframe/synthetic", keys=["metric/00"], client=client)
+
+        def asked(what):
+            many.clear()
+            what()
+            return sorted(each.operation for each in many.requests)
+
+        assert asked(scan.collect_schema) == ["Keys", "Runs"]
+        assert asked(scan.collect) == ["Rows", "Runs"]
+        assert asked(scan.collect) == ["Rows", "Runs"]
+        again = scan_histories("wbframe/synthetic", keys=["metric/00"], client=client)
+        assert asked(again.collect) == ["Keys", "Rows", "Runs", "Runs"]
+        assert asked(again.collect) == ["Rows", "Runs"]
+        both = scan_histories("wbframe/synthetic", keys=["metric/00"], client=client)
+        # Each of the two reads lists its own runs, but for the one that takes the page.
+        joined = both.join(both, on=["run_id", "_step"]).collect()
+        assert joined.height == scan.collect().height
+        assert not frames._inside  # what is held for a query goes with it

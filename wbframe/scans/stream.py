@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -23,7 +24,7 @@ from wbframe.core.schema.histories import (
     unsure_of,
 )
 from wbframe.core.schema.types import is_scalar
-from wbframe.errors import SchemaMismatchError
+from wbframe.errors import SchemaMismatchError, WbframeError
 from wbframe.io.read.histories import (
     ENTRY_FIELDS,
     is_listed,
@@ -35,21 +36,23 @@ from wbframe.io.read.histories import (
     united_index,
 )
 from wbframe.io.read.outcome import Outcome, Read, tell_short
-from wbframe.io.read.paging import resolved
+from wbframe.io.read.paging import read_pages, resolved
 from wbframe.io.read.plan import plan_runs
-from wbframe.io.read.runs import collect_runs, iter_pages
+from wbframe.io.read.runs import collect_runs, fields_ahead, iter_pages
 from wbframe.io.threads import pool, result_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
-    from wbframe.core.model import HistoryScan, OnNewKey, RunsScan
+    from wbframe.core.model import HistoryScan, OnNewKey, RunsScan, Selection
+    from wbframe.core.protocol.runs import NodeFields
     from wbframe.core.pushdown.query import NarrowedHistories, NarrowedRuns
     from wbframe.core.runs.plan import RunsPlan
     from wbframe.core.schema.histories import HistorySchema
     from wbframe.core.schema.types import Index, Types
     from wbframe.io.client.client import Client
     from wbframe.io.client.reports import ScanName
+    from wbframe.io.read.paging import Listed
     from wbframe.report import LeftOut
 
 # ---------------------------------------------------------------- runs
@@ -127,13 +130,45 @@ class HistoryPromise:
     looked_at: int = 0
 
 
-def promise_histories(client: Client, scan: HistoryScan, infer_schema_runs: int) -> HistoryPromise:
+@dataclass(slots=True)
+class Ahead:
+    """Pages of runs that were asked for before it was known which a query wants, of which the first has come.
+
+    Attributes
+    ----------
+    selection, fields
+        The runs, and what was selected of each.
+    listed
+        The pages.
+    losses
+        What was left out of them.
+    """
+
+    selection: Selection
+    fields: NodeFields
+    listed: Listed
+    losses: list[LeftOut]
+
+    def holds(self, plan: RunsPlan) -> bool:
+        """Tell whether these are the pages of a plan."""
+        selection = plan.scan.selection
+        plain = selection.predicate is None and selection.claim is None and plan.sort is None
+        wanted = plan.fields().beside(ENTRY_FIELDS)
+        return plain and selection == self.selection and self.fields.covers(wanted)
+
+
+def promise_histories(
+    client: Client,
+    scan: HistoryScan,
+    infer_schema_runs: int,
+    hold: Callable[[Ahead], None] | None = None,
+) -> HistoryPromise:
     """Find the columns of a scan without reading its rows.
 
     A request a project for the united keys of its runs, and one a thousand config and summary keys where
     run columns need them. Runs are listed only where they are few (a limit, or runs by name), where a key
     has text among numbers, which only rows can tell from spelled-out NaN, or, some of them, where a server
-    does not unite keys.
+    does not unite keys. Where `hold` takes it, the first page of them is asked for besides.
     """
     asked = scan.keys
     paths = resolved(client, scan.selection.paths)
@@ -143,7 +178,7 @@ def promise_histories(client: Client, scan: HistoryScan, infer_schema_runs: int)
     if few or KEYS in client.refused:
         runs, index = promise_runs(client, runs_beside(scan), infer_schema_runs), None
     else:
-        runs, index, last = _side_by_side(client, scan, infer_schema_runs)
+        runs, index, last = _side_by_side(client, scan, infer_schema_runs, hold)
     scan = replace(scan, selection=runs.plan.scan.selection)
     sampled = index is None and not few
     complete = True
@@ -175,18 +210,42 @@ def promise_histories(client: Client, scan: HistoryScan, infer_schema_runs: int)
 
 
 def _side_by_side(
-    client: Client, scan: HistoryScan, infer_schema_runs: int
+    client: Client,
+    scan: HistoryScan,
+    infer_schema_runs: int,
+    hold: Callable[[Ahead], None] | None,
 ) -> tuple[RunsPromise, Index | None, tuple[RunEntry, ...]]:
     """Ask at once for the run columns, the united keys and the last runs: none of them needs another's answer.
 
     An expression over runs is no matter of the last two: keys are those of all runs that pass the filters.
     """
-    with pool(2, "wbframe-ahead") as workers:
+    with pool(3, "wbframe-ahead") as workers:
         united = workers.submit(united_index, client, scan)
         last = workers.submit(last_listed, client, scan)
+        first = None if hold is None else workers.submit(_ahead, client, scan)
         runs = promise_runs(client, runs_beside(scan), infer_schema_runs)
         index = result_of(united)
-        return runs, index, result_of(last)
+        found = runs, index, result_of(last)
+        ahead = None if first is None else result_of(first)
+        if ahead is not None and hold is not None:
+            hold(ahead)
+        return found
+
+
+def _ahead(client: Client, scan: HistoryScan) -> Ahead | None:
+    """Ask for the first page of runs that a query wants, unless it has conditions of its own on them."""
+    fields = fields_ahead(runs_beside(scan))
+    if fields is None:
+        return None
+    fields = fields.beside(ENTRY_FIELDS)
+    losses: list[LeftOut] = []
+    pages = read_pages(Read(client, losses=losses), scan.selection, fields)
+    try:
+        first = list(islice(pages, 1))
+    except WbframeError:
+        # It may not be wanted: the read itself asks again, and says what is wrong.
+        return None
+    return Ahead(scan.selection, fields, chain(first, pages), losses)
 
 
 @dataclass(slots=True)
@@ -204,11 +263,12 @@ class Entries:
     frames: list[pl.DataFrame] = field(default_factory=list)
     new: dict[str, set[int]] = field(default_factory=dict)
     losses: list[LeftOut] = field(default_factory=list)
+    pages: Listed | None = None
 
     def __iter__(self) -> Iterator[RunEntry]:
-        for page in iter_pages(
-            Read(self.client, losses=self.losses), self.plan, plain=ENTRY_FIELDS
-        ):
+        read, pages = Read(self.client, losses=self.losses), self.pages
+        self.pages = None
+        for page in iter_pages(read, self.plan, plain=ENTRY_FIELDS, listed=pages):
             self.frames.append(page.frame)
             for path, node in page.runs:
                 entry = run_entry(len(self.listed), path, node)
@@ -240,20 +300,29 @@ class Entries:
 
 
 def entries_of(
-    client: Client, promise: HistoryPromise, scan: HistoryScan, on_new_key: OnNewKey
+    client: Client,
+    promise: HistoryPromise,
+    scan: HistoryScan,
+    on_new_key: OnNewKey,
+    ahead: Ahead | None = None,
 ) -> Entries:
     """List the runs of a promise, as far as the narrowed scan wants them."""
     runs = replace(
         promise.runs.scan, selection=scan.selection, columns=scan.run_columns or ("run_id",)
     )
+    plan = promise.runs.of(runs)
+    if ahead is not None and not ahead.holds(plan):
+        ahead = None
     return Entries(
         client=client,
-        plan=promise.runs.of(runs),
+        plan=plan,
         known=promise.schema,
         system=scan.stream == "system",
         asked=() if scan.narrowed else promise.asked,
         on_new_key=on_new_key,
         scalars=scan.scalars,
+        losses=[] if ahead is None else ahead.losses,
+        pages=None if ahead is None else ahead.listed,
     )
 
 
@@ -264,12 +333,13 @@ def stream_histories(
     on_new_key: OnNewKey,
     n_rows: int | None = None,
     name: ScanName | None = None,
+    ahead: Ahead | None = None,
 ) -> Generator[pl.DataFrame]:
     """Read the narrowed scan, runs in order; listing, reading and decoding overlap."""
     if narrowed.empty:
         return
     scan = narrowed.scan
-    entries = entries_of(client, promise, scan, on_new_key)
+    entries = entries_of(client, promise, scan, on_new_key, ahead)
     outcome = Outcome(
         client,
         scan.selection,

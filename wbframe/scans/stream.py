@@ -6,7 +6,7 @@ import math
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import polars as pl
 
@@ -53,7 +53,10 @@ if TYPE_CHECKING:
     from wbframe.io.client.client import Client
     from wbframe.io.client.reports import ScanName
     from wbframe.io.read.paging import Listed
+    from wbframe.io.threads import Task
     from wbframe.report import LeftOut
+
+_Out = TypeVar("_Out")
 
 # ---------------------------------------------------------------- runs
 
@@ -195,8 +198,9 @@ def promise_histories(
         index, complete, looked_at = dict(found.index), found.complete, len(found.entries)
         scan = replace(scan, unlisted=found.scan.unlisted)
     else:
-        index, unlisted = looked_behind(client, scan, index, last or ())
-        scan, looked_at = replace(scan, unlisted=unlisted), len(last or ())
+        last = last_listed(client, scan) if last is None else last
+        index, unlisted = looked_behind(client, scan, index, last)
+        scan, looked_at = replace(scan, unlisted=unlisted), len(last)
     schema = history_schema(
         scan,
         index,
@@ -214,7 +218,7 @@ def _side_by_side(
     scan: HistoryScan,
     infer_schema_runs: int,
     hold: Callable[[Ahead], None] | None,
-) -> tuple[RunsPromise, Index | None, tuple[RunEntry, ...]]:
+) -> tuple[RunsPromise, Index | None, tuple[RunEntry, ...] | None]:
     """Ask at once for the run columns, the united keys and the last runs: none of them needs another's answer.
 
     An expression over runs is no matter of the last two: keys are those of all runs that pass the filters.
@@ -225,11 +229,19 @@ def _side_by_side(
         first = None if hold is None else workers.submit(_ahead, client, scan)
         runs = promise_runs(client, runs_beside(scan), infer_schema_runs)
         index = result_of(united)
-        found = runs, index, result_of(last)
-        ahead = None if first is None else result_of(first)
+        found = runs, index, _hoped_for(last)
+        ahead = None if first is None else _hoped_for(first)
         if ahead is not None and hold is not None:
             hold(ahead)
         return found
+
+
+def _hoped_for(task: Task[_Out]) -> _Out | None:
+    """Give what may not be needed, if it could be had: who needs it asks again, and says what is wrong."""
+    try:
+        return result_of(task)
+    except WbframeError:
+        return None
 
 
 def _ahead(client: Client, scan: HistoryScan) -> Ahead | None:
@@ -240,11 +252,7 @@ def _ahead(client: Client, scan: HistoryScan) -> Ahead | None:
     fields = fields.beside(ENTRY_FIELDS)
     losses: list[LeftOut] = []
     pages = read_pages(Read(client, losses=losses), scan.selection, fields)
-    try:
-        first = list(islice(pages, 1))
-    except WbframeError:
-        # It may not be wanted: the read itself asks again, and says what is wrong.
-        return None
+    first = list(islice(pages, 1))
     return Ahead(scan.selection, fields, chain(first, pages), losses)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +38,8 @@ def _mixed(runs: int) -> Project:
     made = (
         RunRecord(
             name=f"r{i}",
-            summary={"loss": math.nan if i % 2 else 0.5},
+            config={"lr": i},
+            summary={"loss": "NaN" if i % 2 else 0.5},
             history=History(rows),
             created_at=f"2026-01-01T00:{i:02d}:00Z",
         )
@@ -162,6 +162,20 @@ def test_what_is_pushed_is_tried_beside_the_runs_that_it_is_tried_on(many, monke
             rounds.check()
             monkeypatch.undo()
             assert frame.height
+
+
+def test_several_projects_are_asked_of_side_by_side(many, monkeypatch):
+    paths = [f"wbframe/{name}" for name in ("synthetic", "few", "mixed-9", "mixed-30")]
+    with wbframe.Client(many.url, many.api_key) as client:
+        scan_runs(paths, client=client).collect_schema()
+        # Only of the two that have more runs than were looked at is text among numbers looked for in all.
+        rounds = in_rounds(
+            client,
+            monkeypatch,
+            ["Fields Runs Runs Runs Runs", "Fields Fields Fields", "Runs", "Runs"],
+        )
+        assert scan_runs(paths, client=client).collect_schema()["summary.loss"] == pl.Float64
+        rounds.check()
 
 
 def test_a_page_is_asked_for_ahead_in_the_query_alone_that_reads_it(many):

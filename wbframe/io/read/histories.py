@@ -198,7 +198,7 @@ def united_index(client: Client, scan: HistoryScan) -> Index | None:
     def ask(path: RunPath) -> Mapping[str, Mapping[str, int]] | None:
         return read_keys(client, path, selection.filters)
 
-    for keys in past_absent(ask, selection.paths, selection.on_error):
+    for keys in past_absent(client, ask, selection.paths, selection.on_error):
         if keys is None:
             return None
         merge_index(found, key_types(keys, system=scan.stream == "system"))

@@ -25,7 +25,7 @@ from wbframe.errors import (
     WbframeError,
 )
 from wbframe.io.client.session import Turn
-from wbframe.io.threads import apart
+from wbframe.io.threads import apart, side_by_side
 from wbframe.log import log_of
 
 if TYPE_CHECKING:
@@ -302,24 +302,30 @@ def is_of_one(error: WbframeError) -> bool:
 
 
 def past_absent(
-    ask: Callable[[RunPath], _Out], paths: Iterable[RunPath], on_error: OnError
+    client: Client, ask: Callable[[RunPath], _Out], paths: Iterable[RunPath], on_error: OnError
 ) -> list[_Out]:
     """Ask of each path; where some may be left out, of those that are there.
+
+    The first finds out what a server lacks; the others are asked of side by side.
 
     Raises
     ------
     WbframeError
         What the first said, if none is there.
     """
-    found: list[_Out] = []
-    absent: list[WbframeError] = []
-    for path in paths:
+
+    def tried(path: RunPath) -> _Out | WbframeError:
         try:
-            found.append(ask(path))
+            return ask(path)
         except ABSENT as error:
             if on_error == "raise":
                 raise
-            absent.append(error)
+            return error
+
+    first, *others = paths
+    answers = [tried(first), *side_by_side(client.concurrency, tried, others)]
+    found = [each for each in answers if not isinstance(each, WbframeError)]
+    absent = [each for each in answers if isinstance(each, WbframeError)]
     if absent and not found:
         raise absent[0]
     return found

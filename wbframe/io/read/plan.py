@@ -37,7 +37,7 @@ from wbframe.io.read.project import read_index
 from wbframe.io.threads import pool, result_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from wbframe.core.model import RunPath
     from wbframe.core.protocol.runs import RunNode
@@ -92,7 +92,7 @@ def _planned(client: Client, scan: RunsScan, most: int | None, looks: _Looks) ->
     plan = RunsPlan(
         scan=scan, columns=columns, index=index, app=app_url(client.base_url), sort=sort
     )
-    told: Index | None = None
+    told: Mapping[RunPath, Index] = {}
     if index is not None and indexed:
         index, unsure, complete = weighed(index, columns)
         by = {sort.column} if sort else set()
@@ -169,13 +169,15 @@ def _some_runs(
     return list(list_runs(Read(client, looks=True), few, fields))
 
 
-def _looked_at(plan: RunsPlan, most: int, looks: _Looks) -> tuple[RunsPlan, Index | None]:
+def _looked_at(
+    plan: RunsPlan, most: int, looks: _Looks
+) -> tuple[RunsPlan, Mapping[RunPath, Index]]:
     """Look at runs of each project for columns that its index lacks: the last, and the first if there are any.
 
     Returns
     -------
     tuple
-        The plan with what was found, and the types of all columns of all runs, if all of both were looked at.
+        The plan with what was found, and the types of all columns of projects that have no other runs.
 
     Raises
     ------
@@ -184,10 +186,10 @@ def _looked_at(plan: RunsPlan, most: int, looks: _Looks) -> tuple[RunsPlan, Inde
     """
     index, wanted = dict(plan.index or {}), plan.resolve(plan.columns, plan.index)
     if not (wanted.open or plan.unsure):
-        return plan, None
+        return plan, {}
     fields = replace(wanted, columns=dict.fromkeys(plan.unsure, pl.String())).fields()
     fields = replace(fields, plain=("name",))
-    told: Index | None = {} if fields.config is fields.summary is None else None
+    told: dict[RunPath, Index] = {}
     for project in projects_of(plan.scan.selection.paths):
         for end in (_LAST, "+created_at"):
             most = most if plan.sampled else MOST_LOOKED_AT
@@ -197,15 +199,13 @@ def _looked_at(plan: RunsPlan, most: int, looks: _Looks) -> tuple[RunsPlan, Inde
             except ABSENT:
                 if plan.scan.selection.on_error == "raise":
                     raise
-                told = None
+                told[project] = {}
                 break
             for path, node in nodes:
                 buffer.add(path, [node], skip=plan.scan.selection.on_error == "skip")
             found = leaf_types(buffer)
-            if told is not None and len(nodes) < most:
-                merge_index(told, found)
-            else:
-                told = None
+            if len(nodes) < most and fields.config is fields.summary is None:
+                told[project] = found
             new = {name: found[name] for name in wanted.takes(found)}
             plan = replace(
                 plan,
@@ -229,10 +229,12 @@ def _looked_at(plan: RunsPlan, most: int, looks: _Looks) -> tuple[RunsPlan, Inde
     return replace(plan, index=index, unsure=()), told
 
 
-def _with_spelled_numbers(plan: RunsPlan, index: Index, told: Index | None, looks: _Looks) -> Index:
+def _with_spelled_numbers(
+    plan: RunsPlan, index: Index, told: Mapping[RunPath, Index], looks: _Looks
+) -> Index:
     """Find the keys whose only text is spelled-out NaN, or that of runs that are gone.
 
-    In all runs, so that filters change no type; `told` are their types, where all have been looked at.
+    In all runs, so that filters change no type; `told` has their types in projects that have no others.
     """
     mixed = [
         name
@@ -241,18 +243,24 @@ def _with_spelled_numbers(plan: RunsPlan, index: Index, told: Index | None, look
     ]
     if not mixed:
         return index
-    types = _types_in_all(plan, mixed, looks) if told is None else told
+    types: Index = {}
+    for each in told.values():
+        merge_index(types, each)
+    others = [each for each in projects_of(plan.scan.selection.paths) if each not in told]
+    if others:
+        merge_index(types, _types_in_all(plan, mixed, looks, others))
     sure = {name: types[name] for name in mixed if types.get(name, index[name]) <= _NUMBERS}
     return {**index, **sure}
 
 
-def _types_in_all(plan: RunsPlan, names: Iterable[str], looks: _Looks) -> Index:
-    """Read the types that some columns have in all runs of the projects."""
-    projects = projects_of(plan.scan.selection.paths)
+def _types_in_all(
+    plan: RunsPlan, names: Iterable[str], looks: _Looks, projects: Sequence[RunPath]
+) -> Index:
+    """Read the types that some columns have in all runs of some projects."""
     texts = RunsSchema(columns=dict.fromkeys(names, pl.String()))
     fields = texts.fields()
     everything = Selection(
-        paths=projects,
+        paths=tuple(projects),
         filters=EMPTY,
         per_page=_RUNS_LOOKED_AT_ONCE,
         on_error=plan.scan.selection.on_error,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from wbframe.core.batches import halves_of
@@ -322,8 +323,9 @@ def past_absent(
                 raise
             return error
 
-    first, *others = paths
-    answers = [tried(first), *side_by_side(client.concurrency, tried, others)]
+    asked = iter(paths)
+    answers = [tried(each) for each in islice(asked, 1)]
+    answers += side_by_side(client.concurrency, tried, asked)
     found = [each for each in answers if not isinstance(each, WbframeError)]
     absent = [each for each in answers if isinstance(each, WbframeError)]
     if absent and not found:

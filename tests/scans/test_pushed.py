@@ -21,9 +21,9 @@ BEGUN = dt.datetime(2026, 1, 5, 9, tzinfo=dt.timezone.utc)
 
 
 def sent_filters(web):
-    """The filters of the last page of runs."""
-    [*_, last] = [request for request in web.requests if request.operation == "Runs"]
-    return json.loads(last.variables["filters"] or "{}")
+    """The filters of the page that has most of them; the runs that they are tried on are asked for beside it."""
+    pages = [request for request in web.requests if request.operation == "Runs"]
+    return json.loads(max((page.variables["filters"] or "{}" for page in pages), key=len))
 
 
 # ---------------------------------------------------------------- filters of runs

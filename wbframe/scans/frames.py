@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import re
+import threading
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
 
     from wbframe.warn import Line
 
-__all__ = ["ScanFrame", "as_ours", "line_inside", "passing_on"]
+__all__ = ["ScanFrame", "as_ours", "held_by_query", "line_inside", "passing_on", "take_held"]
 
 # What runs a query, or asks for its schema, in one polars or another.
 _RUNS = (
     "collect", "collect_schema", "explain", "fetch", "profile", "show_graph", "sink_batches", "sink_csv",
     "sink_delta", "sink_iceberg", "sink_ipc", "sink_ndjson", "sink_parquet",
 )  # fmt: skip
+_READS_NOTHING = frozenset({"collect_schema", "explain", "show_graph"})
 
 
 # How polars names a column in an expression, and how it says that one is of no type that it can take.
@@ -42,10 +44,16 @@ _OF_TYPES = re.compile(
 
 @dataclass(slots=True, eq=False)
 class _Inside:
-    """A program that is in polars with one of our frames: its line, and the columns of what is read."""
+    """A program that is in polars with one of our frames: its line, and the columns of what is read.
+
+    `thread` is where it runs a query that reads rows, None where it does not; `held` what has been read ahead for
+    this one query, by the number of its source.
+    """
 
     line: Line | None
+    thread: int | None = None
     columns: dict[str, pl.DataType] = field(default_factory=dict)
+    held: dict[int, Any] = field(default_factory=dict)
 
 
 # On its own threads polars does not know them.
@@ -67,6 +75,18 @@ def meet_columns(schema: pl.Schema) -> None:
     """Take note of the columns of what is read, for what polars may say of them."""
     for each in _inside:
         each.columns.update(schema)
+
+
+def held_by_query() -> dict[int, Any] | None:
+    """Give what is held for the query that this thread runs; None if it reads no rows, or is not the only one."""
+    # What another query has read ahead may be older than this one.
+    alone = len(_inside) == 1 and _inside[0].thread == threading.get_ident()
+    return _inside[0].held if alone else None
+
+
+def take_held(number: int) -> Any:
+    """Give what a source has read ahead for the query that calls it, once; None if there is nothing."""
+    return _inside[0].held.pop(number, None) if len(_inside) == 1 else None
 
 
 @contextmanager
@@ -120,8 +140,13 @@ def _raise_lost(before: list[BaseException]) -> None:
 
 
 @contextmanager
-def as_ours() -> Iterator[None]:
+def as_ours(*, reads: bool = False) -> Iterator[None]:
     """Raise what an error of polars stands for: an error of wbframe, or what has interrupted the query.
+
+    Parameters
+    ----------
+    reads
+        Whether a query is run for its rows, on this thread.
 
     Raises
     ------
@@ -129,7 +154,7 @@ def as_ours() -> Iterator[None]:
         If polars would hang in this process.
     """
     forks.check()
-    inside = _Inside(line_of_program())
+    inside = _Inside(line_of_program(), threading.get_ident() if reads else None)
     _inside.append(inside)
     before = list(_passing)
     try:
@@ -197,10 +222,11 @@ async def _awaited(handle: Awaitable[pl.DataFrame]) -> pl.DataFrame:
 
 def _raising_ours(method: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a method of polars' frames."""
+    reads = method.__name__ not in _READS_NOTHING
 
     @functools.wraps(method)
     def run(self: ScanFrame, *args: Any, **kwargs: Any) -> Any:
-        with as_ours():
+        with as_ours(reads=reads):
             return method(self, *args, **kwargs)
 
     return run

@@ -27,7 +27,15 @@ from wbframe.io.client.client import client_or_default
 from wbframe.io.client.reports import ScanName
 from wbframe.io.client.secrets import forget
 from wbframe.io.forks import Guard
-from wbframe.scans.frames import ScanFrame, as_ours, line_inside, meet_columns, passing_on
+from wbframe.scans.frames import (
+    ScanFrame,
+    as_ours,
+    held_by_query,
+    line_inside,
+    meet_columns,
+    passing_on,
+    take_held,
+)
 from wbframe.scans.probe import probe_of
 from wbframe.scans.stream import promise_histories, promise_runs, stream_histories, stream_runs
 from wbframe.warn import given_at, line_of_program
@@ -39,7 +47,7 @@ if TYPE_CHECKING:
     from wbframe.core.pushdown.query import NarrowedHistories, NarrowedRuns
     from wbframe.io.client.client import Client
     from wbframe.report import ScanReport
-    from wbframe.scans.stream import HistoryPromise, RunsPromise
+    from wbframe.scans.stream import Ahead, HistoryPromise, RunsPromise
 
 
 _Promise = TypeVar("_Promise")
@@ -239,8 +247,16 @@ class HistorySource(Source["HistoryPromise"]):
         return describe_scan(self.scan)
 
     def make_promise(self) -> HistoryPromise:
-        """Ask for the keys of all runs."""
-        return promise_histories(self.connection(), self.scan, self.infer_schema_runs)
+        """Ask for the keys of all runs, and for the first of these where a query is about to read them."""
+        held = held_by_query()
+
+        def hold(ahead: Ahead) -> None:
+            # Asked for in the query that reads it, and gone with it: as fresh as any page of this query.
+            if held is not None:
+                held[self._number] = ahead
+
+        hold_it = None if held is None else hold
+        return promise_histories(self.connection(), self.scan, self.infer_schema_runs, hold_it)
 
     def schema(self) -> pl.Schema:
         """Give the columns."""
@@ -260,6 +276,7 @@ class HistorySource(Source["HistoryPromise"]):
             self.on_new_key,
             wanted.n_rows,
             self.name,
+            take_held(self._number),
         )
 
 

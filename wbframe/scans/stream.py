@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from itertools import chain, islice
+from typing import TYPE_CHECKING, TypeVar
 
 import polars as pl
 
+from wbframe.core.hints import MOST_LOOKED_AT
 from wbframe.core.histories.entries import RunEntry, run_entry
 from wbframe.core.histories.frame import assemble
 from wbframe.core.histories.rows import merge_rows
 from wbframe.core.histories.tasks import history_tasks
 from wbframe.core.paths import describe
+from wbframe.core.protocol.request import KEYS
 from wbframe.core.schema.histories import (
     choose_keys,
     history_schema,
@@ -21,10 +24,11 @@ from wbframe.core.schema.histories import (
     unsure_of,
 )
 from wbframe.core.schema.types import is_scalar
-from wbframe.errors import SchemaMismatchError
+from wbframe.errors import SchemaMismatchError, WbframeError
 from wbframe.io.read.histories import (
     ENTRY_FIELDS,
     is_listed,
+    last_listed,
     looked_behind,
     plan_histories,
     read_any_tasks,
@@ -32,20 +36,27 @@ from wbframe.io.read.histories import (
     united_index,
 )
 from wbframe.io.read.outcome import Outcome, Read, tell_short
+from wbframe.io.read.paging import read_pages, resolved
 from wbframe.io.read.plan import plan_runs
-from wbframe.io.read.runs import collect_runs, iter_pages
+from wbframe.io.read.runs import collect_runs, fields_ahead, iter_pages
+from wbframe.io.threads import pool, result_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
-    from wbframe.core.model import HistoryScan, OnNewKey, RunsScan
+    from wbframe.core.model import HistoryScan, OnNewKey, RunsScan, Selection
+    from wbframe.core.protocol.runs import NodeFields
     from wbframe.core.pushdown.query import NarrowedHistories, NarrowedRuns
     from wbframe.core.runs.plan import RunsPlan
     from wbframe.core.schema.histories import HistorySchema
-    from wbframe.core.schema.types import Types
+    from wbframe.core.schema.types import Index, Types
     from wbframe.io.client.client import Client
     from wbframe.io.client.reports import ScanName
+    from wbframe.io.read.paging import Listed
+    from wbframe.io.threads import Task
     from wbframe.report import LeftOut
+
+_Out = TypeVar("_Out")
 
 # ---------------------------------------------------------------- runs
 
@@ -122,28 +133,74 @@ class HistoryPromise:
     looked_at: int = 0
 
 
-def promise_histories(client: Client, scan: HistoryScan, infer_schema_runs: int) -> HistoryPromise:
+@dataclass(slots=True)
+class Ahead:
+    """Pages of runs that were asked for before it was known which a query wants, of which the first has come.
+
+    Attributes
+    ----------
+    selection, fields
+        The runs, and what was selected of each.
+    listed
+        The pages.
+    losses
+        What was left out of them.
+    """
+
+    selection: Selection
+    fields: NodeFields
+    listed: Listed
+    losses: list[LeftOut]
+
+    def holds(self, plan: RunsPlan) -> bool:
+        """Tell whether these are the pages of a plan."""
+        selection = plan.scan.selection
+        plain = selection.predicate is None and selection.claim is None and plan.sort is None
+        wanted = plan.fields().beside(ENTRY_FIELDS)
+        return plain and selection == self.selection and self.fields.covers(wanted)
+
+
+def promise_histories(
+    client: Client,
+    scan: HistoryScan,
+    infer_schema_runs: int,
+    hold: Callable[[Ahead], None] | None = None,
+) -> HistoryPromise:
     """Find the columns of a scan without reading its rows.
 
     A request a project for the united keys of its runs, and one a thousand config and summary keys where
     run columns need them. Runs are listed only where they are few (a limit, or runs by name), where a key
     has text among numbers, which only rows can tell from spelled-out NaN, or, some of them, where a server
-    does not unite keys.
+    does not unite keys. Where `hold` takes it, the first page of them is asked for besides.
     """
-    runs = promise_runs(client, runs_beside(scan), infer_schema_runs)
-    asked, scan = scan.keys, replace(scan, selection=runs.plan.scan.selection)
+    asked = scan.keys
+    paths = resolved(client, scan.selection.paths)
+    scan = replace(scan, selection=replace(scan.selection, paths=paths))
     few = is_listed(scan.selection)
-    index = None if few else united_index(client, scan)
+    last: tuple[RunEntry, ...] | None = None
+    if few or KEYS in client.refused:
+        runs, index = promise_runs(client, runs_beside(scan), infer_schema_runs), None
+    else:
+        runs, index, last = _side_by_side(client, scan, infer_schema_runs, hold)
+    scan = replace(scan, selection=runs.plan.scan.selection)
     sampled = index is None and not few
     complete = True
     if index is None or unsure_of(scan, index) or unlisted_of(scan, index):
         most = infer_schema_runs if sampled else None
-        found = plan_histories(Read(client, looks=True), replace(scan, run_columns=()), most=most)
+        # Fewer than were asked for are all that pass the filters.
+        full = last is None or len(last) >= min(MOST_LOOKED_AT, most or MOST_LOOKED_AT)
+        found = plan_histories(
+            Read(client, looks=True),
+            replace(scan, run_columns=()),
+            most=most,
+            listed=None if full or scan.selection.predicate is not None else last,
+        )
         index, complete, looked_at = dict(found.index), found.complete, len(found.entries)
         scan = replace(scan, unlisted=found.scan.unlisted)
     else:
-        index, unlisted, looked_at = looked_behind(client, scan, index)
-        scan = replace(scan, unlisted=unlisted)
+        last = last_listed(client, scan) if last is None else last
+        index, unlisted = looked_behind(client, scan, index, last)
+        scan, looked_at = replace(scan, unlisted=unlisted), len(last)
     schema = history_schema(
         scan,
         index,
@@ -154,6 +211,49 @@ def promise_histories(client: Client, scan: HistoryScan, infer_schema_runs: int)
     if asked is not None or scan.scalars:
         scan = replace(scan, keys=tuple(schema.keys))
     return HistoryPromise(scan, schema, runs.plan, asked, runs.plan.looked_at + looked_at)
+
+
+def _side_by_side(
+    client: Client,
+    scan: HistoryScan,
+    infer_schema_runs: int,
+    hold: Callable[[Ahead], None] | None,
+) -> tuple[RunsPromise, Index | None, tuple[RunEntry, ...] | None]:
+    """Ask at once for the run columns, the united keys and the last runs: none of them needs another's answer.
+
+    An expression over runs is no matter of the last two: keys are those of all runs that pass the filters.
+    """
+    with pool(3, "wbframe-ahead") as workers:
+        united = workers.submit(united_index, client, scan)
+        last = workers.submit(last_listed, client, scan)
+        first = None if hold is None else workers.submit(_ahead, client, scan)
+        runs = promise_runs(client, runs_beside(scan), infer_schema_runs)
+        index = result_of(united)
+        found = runs, index, _hoped_for(last)
+        ahead = None if first is None else _hoped_for(first)
+        if ahead is not None and hold is not None:
+            hold(ahead)
+        return found
+
+
+def _hoped_for(task: Task[_Out]) -> _Out | None:
+    """Give what may not be needed, if it could be had: who needs it asks again, and says what is wrong."""
+    try:
+        return result_of(task)
+    except WbframeError:
+        return None
+
+
+def _ahead(client: Client, scan: HistoryScan) -> Ahead | None:
+    """Ask for the first page of runs that a query wants, unless it has conditions of its own on them."""
+    fields = fields_ahead(runs_beside(scan))
+    if fields is None:
+        return None
+    fields = fields.beside(ENTRY_FIELDS)
+    losses: list[LeftOut] = []
+    pages = read_pages(Read(client, losses=losses), scan.selection, fields)
+    first = list(islice(pages, 1))
+    return Ahead(scan.selection, fields, chain(first, pages), losses)
 
 
 @dataclass(slots=True)
@@ -171,11 +271,12 @@ class Entries:
     frames: list[pl.DataFrame] = field(default_factory=list)
     new: dict[str, set[int]] = field(default_factory=dict)
     losses: list[LeftOut] = field(default_factory=list)
+    pages: Listed | None = None
 
     def __iter__(self) -> Iterator[RunEntry]:
-        for page in iter_pages(
-            Read(self.client, losses=self.losses), self.plan, plain=ENTRY_FIELDS
-        ):
+        read, pages = Read(self.client, losses=self.losses), self.pages
+        self.pages = None
+        for page in iter_pages(read, self.plan, plain=ENTRY_FIELDS, listed=pages):
             self.frames.append(page.frame)
             for path, node in page.runs:
                 entry = run_entry(len(self.listed), path, node)
@@ -207,20 +308,29 @@ class Entries:
 
 
 def entries_of(
-    client: Client, promise: HistoryPromise, scan: HistoryScan, on_new_key: OnNewKey
+    client: Client,
+    promise: HistoryPromise,
+    scan: HistoryScan,
+    on_new_key: OnNewKey,
+    ahead: Ahead | None = None,
 ) -> Entries:
     """List the runs of a promise, as far as the narrowed scan wants them."""
     runs = replace(
         promise.runs.scan, selection=scan.selection, columns=scan.run_columns or ("run_id",)
     )
+    plan = promise.runs.of(runs)
+    if ahead is not None and not ahead.holds(plan):
+        ahead = None
     return Entries(
         client=client,
-        plan=promise.runs.of(runs),
+        plan=plan,
         known=promise.schema,
         system=scan.stream == "system",
         asked=() if scan.narrowed else promise.asked,
         on_new_key=on_new_key,
         scalars=scan.scalars,
+        losses=[] if ahead is None else ahead.losses,
+        pages=None if ahead is None else ahead.listed,
     )
 
 
@@ -231,12 +341,13 @@ def stream_histories(
     on_new_key: OnNewKey,
     n_rows: int | None = None,
     name: ScanName | None = None,
+    ahead: Ahead | None = None,
 ) -> Generator[pl.DataFrame]:
     """Read the narrowed scan, runs in order; listing, reading and decoding overlap."""
     if narrowed.empty:
         return
     scan = narrowed.scan
-    entries = entries_of(client, promise, scan, on_new_key)
+    entries = entries_of(client, promise, scan, on_new_key, ahead)
     outcome = Outcome(
         client,
         scan.selection,

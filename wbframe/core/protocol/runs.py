@@ -136,6 +136,16 @@ class Page:
     after: str | None = None
     missing: tuple[str, ...] = ()
 
+    def whole(self, fields: NodeFields) -> list[RunNode] | None:
+        """Give some fields of its runs, if it is the first page and the server counts no more runs; else None."""
+        if self.cursor is not None or self.run_count != len(self.nodes):
+            return None
+        # Copies: who decodes a run takes its config and summary out of it.
+        without: dict[str, Any] = {"config": RAW_NULL} if fields.config == () else {}
+        if fields.summary == ():
+            without["summary_metrics"] = RAW_NULL
+        return [msgspec.structs.replace(node, **without) for node in self.nodes]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectListing:

@@ -87,6 +87,13 @@ def page_size(selection: Selection, fields: NodeFields) -> int:
     return max(min(size, selection.limit), 1)
 
 
+def reads_all(selection: Selection) -> bool:
+    """Tell whether a selection is of one project, and leaves none of its runs out but by a limit."""
+    named = any(path.run is not None or path.sweep is not None for path in selection.paths)
+    plain = selection.filters == selection.pushed == flt.EMPTY and selection.predicate is None
+    return plain and not named and len(selection.paths) == 1
+
+
 @dataclass(slots=True)
 class RunsTaken:
     """Keeps of the listed runs those that the selection means: each once, matching, up to the limit."""

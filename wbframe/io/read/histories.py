@@ -107,7 +107,13 @@ class HistoryPlan:
     complete: bool = True
 
 
-def plan_histories(read: Read, scan: HistoryScan, *, most: int | None = None) -> HistoryPlan:
+def plan_histories(
+    read: Read,
+    scan: HistoryScan,
+    *,
+    most: int | None = None,
+    listed: tuple[RunEntry, ...] | None = None,
+) -> HistoryPlan:
     """List the runs of a scan with their keys: a request a page, and one where types must be looked at.
 
     Parameters
@@ -116,6 +122,8 @@ def plan_histories(read: Read, scan: HistoryScan, *, most: int | None = None) ->
         What is read, and how.
     most
         List no more runs than that.
+    listed
+        All these runs, if they have been listed, in whatever order; their run columns are not wanted then.
 
     Raises
     ------
@@ -124,7 +132,10 @@ def plan_histories(read: Read, scan: HistoryScan, *, most: int | None = None) ->
     """
     forks.check()
     selection = scan.selection if most is None else replace(scan.selection, limit=most)
-    selection, entries, beside = _listed(read, replace(scan, selection=selection))
+    if listed is None:
+        selection, entries, beside = _listed(read, replace(scan, selection=selection))
+    else:
+        entries, beside = listed, None
     scan = replace(scan, selection=selection)
     if not entries and selection.filters != EMPTY:
         from wbframe.io.read.plan import plan_runs  # noqa: PLC0415 -- imports what translates filters
@@ -187,7 +198,7 @@ def united_index(client: Client, scan: HistoryScan) -> Index | None:
     def ask(path: RunPath) -> Mapping[str, Mapping[str, int]] | None:
         return read_keys(client, path, selection.filters)
 
-    for keys in past_absent(ask, selection.paths, selection.on_error):
+    for keys in past_absent(client, ask, selection.paths, selection.on_error):
         if keys is None:
             return None
         merge_index(found, key_types(keys, system=scan.stream == "system"))
@@ -229,17 +240,8 @@ def _unknown(seen: Index, index: Index, *, system: bool) -> Index:
     }
 
 
-def looked_behind(
-    client: Client, scan: HistoryScan, index: Index
-) -> tuple[Index, tuple[str, ...], int]:
-    """Look behind the keys that all runs unite: at what the last runs list themselves, and at rows of some.
-
-    Returns
-    -------
-    tuple
-        The index with what it lacked, the keys that are asked for and that lists of runs lack, and how many runs
-        were looked at.
-    """
+def last_listed(client: Client, scan: HistoryScan) -> tuple[RunEntry, ...]:
+    """List the last runs that pass the filters, for the keys that an index of all may lack yet."""
     few = replace(
         scan.selection,
         predicate=None,
@@ -249,14 +251,27 @@ def looked_behind(
         order="-created_at",
     )
     _, entries, _ = _listed(Read(client, looks=True), replace(scan, selection=few, run_columns=()))
+    return entries
+
+
+def looked_behind(
+    client: Client, scan: HistoryScan, index: Index, last: tuple[RunEntry, ...]
+) -> tuple[Index, tuple[str, ...]]:
+    """Look behind the keys that all runs unite: at what the last runs list themselves, and at rows of some.
+
+    Returns
+    -------
+    tuple
+        The index with what it lacked, and the keys that are asked for and that lists of runs lack.
+    """
     found = dict(index)
-    merge_index(found, index_of(entries, system=scan.stream == "system"))
-    some = [] if names_of(scan) is not None else spread(entries, _RUNS_LOOKED_INTO)
+    merge_index(found, index_of(last, system=scan.stream == "system"))
+    some = [] if names_of(scan) is not None else spread(last, _RUNS_LOOKED_INTO)
     for path, there in groupby(some, key=lambda entry: entry.path):
         rows = [RowsOf(run_id=entry.run_id, field=_whole_field(scan)) for entry in there]
         for _, types in _types_of(client, scan, path, rows, samples=_ROWS_LOOKED_AT):
             merge_index(found, _unknown(types, found, system=scan.stream == "system"))
-    return found, look(client, scan, entries, found), len(entries)
+    return found, look(client, scan, last, found)
 
 
 def _whole_field(scan: HistoryScan) -> Field:

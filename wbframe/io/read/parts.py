@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from wbframe.core.batches import halves_of
@@ -25,7 +26,7 @@ from wbframe.errors import (
     WbframeError,
 )
 from wbframe.io.client.session import Turn
-from wbframe.io.threads import apart
+from wbframe.io.threads import apart, side_by_side
 from wbframe.log import log_of
 
 if TYPE_CHECKING:
@@ -302,24 +303,31 @@ def is_of_one(error: WbframeError) -> bool:
 
 
 def past_absent(
-    ask: Callable[[RunPath], _Out], paths: Iterable[RunPath], on_error: OnError
+    client: Client, ask: Callable[[RunPath], _Out], paths: Iterable[RunPath], on_error: OnError
 ) -> list[_Out]:
     """Ask of each path; where some may be left out, of those that are there.
+
+    The first finds out what a server lacks; the others are asked of side by side.
 
     Raises
     ------
     WbframeError
         What the first said, if none is there.
     """
-    found: list[_Out] = []
-    absent: list[WbframeError] = []
-    for path in paths:
+
+    def tried(path: RunPath) -> _Out | WbframeError:
         try:
-            found.append(ask(path))
+            return ask(path)
         except ABSENT as error:
             if on_error == "raise":
                 raise
-            absent.append(error)
+            return error
+
+    asked = iter(paths)
+    answers = [tried(each) for each in islice(asked, 1)]
+    answers += side_by_side(client.concurrency, tried, asked)
+    found = [each for each in answers if not isinstance(each, WbframeError)]
+    absent = [each for each in answers if isinstance(each, WbframeError)]
     if absent and not found:
         raise absent[0]
     return found

@@ -43,7 +43,8 @@ def read_index(
 ) -> Index | None:
     """Read the index of config and summary keys of the projects; None where a server has none."""
     found: Index = {}
-    for index in past_absent(partial(_index_of, client), projects_of(paths), on_error):
+    projects = projects_of(paths)
+    for index in past_absent(client, partial(_index_of, client), projects, on_error):
         if index is None:
             return None
         merge_index(found, index)

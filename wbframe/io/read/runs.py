@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from functools import partial
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from wbframe.core.filters import EMPTY
@@ -13,7 +14,7 @@ from wbframe.core.paths import describe, run_of
 from wbframe.core.protocol.runs import NodeFields, pushed_feature
 from wbframe.core.pushdown.query import predicate_columns
 from wbframe.core.runs.frame import kept_columns, run_leaves
-from wbframe.core.runs.listing import RunsTaken, rows_where
+from wbframe.core.runs.listing import RunsTaken, reads_all, rows_where
 from wbframe.core.runs.pages import (
     GrowingPages,
     ListedRuns,
@@ -54,13 +55,20 @@ if TYPE_CHECKING:
     import polars as pl
 
     from wbframe.core.model import OnNewKey, RunPath
-    from wbframe.core.protocol.runs import NodeFields, RunNode
+    from wbframe.core.protocol.runs import Listing, NodeFields, Page, RunNode
     from wbframe.io.client.client import Client
     from wbframe.io.read.outcome import Hook
     from wbframe.report import ScanReport
 
 
-__all__ = ["collect_runs", "iter_pages", "plan_and_collect", "read_runs", "try_pushed"]
+__all__ = [
+    "collect_runs",
+    "fields_ahead",
+    "iter_pages",
+    "plan_and_collect",
+    "read_runs",
+    "try_pushed",
+]
 
 # Runs that a filter is tried on.
 _TRIED_ON = 100
@@ -92,29 +100,39 @@ def plan_and_collect(
     read: Read, scan: RunsScan, *, plain: tuple[str, ...] = (), keep: bool = False
 ) -> tuple[RunsPlan, ListedRuns]:
     """Do `plan_runs` and `collect_runs`, with the first page asked for beside the index where that can be."""
-    guess = _fields_ahead(scan)
-    if guess is None:
+    guess = fields_ahead(scan)
+    if guess is None or not needs_index(columns_of(scan)):
         plan = plan_runs(read.client, scan)
         return plan, collect_runs(read, plan, plain=plain, keep=keep)
     # A round trip less: neither question needs the answer to the other.
     fields = guess.beside(plain)
     selection = replace(scan.selection, paths=resolved(read.client, scan.selection.paths))
     with begun(read_pages(read, selection, fields)) as listed:
-        plan = plan_runs(read.client, scan)
+        first: list[tuple[Listing, Page]] = []
+
+        def all_runs(wanted: NodeFields) -> list[RunNode] | None:
+            if not (fields.covers(wanted) and reads_all(selection)):
+                return None
+            first.extend(islice(listed, 1))
+            return first[0][1].whole(wanted) if first else None
+
+        plan = plan_runs(read.client, scan, all_runs=all_runs)
         # An index may tell of columns where none were looked for.
-        pages = listed if fields.covers(plan.fields()) else None
+        pages = chain(first, listed) if fields.covers(plan.fields()) else None
         return plan, collect_runs(read, plan, plain=plain, keep=keep, listed=pages)
 
 
-def _fields_ahead(scan: RunsScan) -> NodeFields | None:
+def fields_ahead(scan: RunsScan) -> NodeFields | None:
     """Give what is selected of each run whatever an index says; None where that depends on it."""
     columns = columns_of(scan)
     selection = scan.selection
     if needs_sort(selection.order) or selection.predicate is not None or selection.limit == 0:
         return None
-    if columns is not None and (any(map(is_glob, columns)) or not needs_index(columns)):
+    schema = runs_schema(columns, None, scan.overrides, complete=False)
+    # Of `config.*` all is selected, whatever it comes to; of `*loss` what an index says.
+    if any(is_glob(each) and each not in schema.open for each in columns or ()):
         return None
-    return runs_schema(columns, None, scan.overrides, complete=False).fields()
+    return schema.fields()
 
 
 def collect_runs(
@@ -207,6 +225,7 @@ def iter_pages(
     *,
     plain: tuple[str, ...] = (),
     on_new_key: OnNewKey = "ignore",
+    listed: Listed | None = None,
 ) -> Generator[ListedRuns]:
     """Read a plan page by page; in one piece where the server has no index to promise types from.
 
@@ -219,6 +238,8 @@ def iter_pages(
     on_new_key
         Whether a config or summary key that is wanted, and that the index does not name, is an error, or is
         left out with a warning.
+    listed
+        The pages, if they have been asked for, and the plan has neither an expression nor an order of its own.
 
     Raises
     ------
@@ -226,7 +247,7 @@ def iter_pages(
         If a run has a key, or a type of one, that the index does not name.
     """
     came = False
-    for page in _pages(read, plan, plain, on_new_key):
+    for page in _pages(read, plan, plain, on_new_key, listed):
         came = came or bool(page.runs)
         yield page
     if not came:
@@ -234,18 +255,24 @@ def iter_pages(
 
 
 def _pages(
-    read: Read, plan: RunsPlan, plain: tuple[str, ...], on_new_key: OnNewKey
+    read: Read,
+    plan: RunsPlan,
+    plain: tuple[str, ...],
+    on_new_key: OnNewKey,
+    listed: Listed | None,
 ) -> Iterator[ListedRuns]:
     """Read the pages of `iter_pages`."""
     if plan.in_one_piece:
-        whole, new = as_promised(plan, collect_runs(read, plan, plain=plain), on_new_key)
+        whole, new = as_promised(
+            plan, collect_runs(read, plan, plain=plain, listed=listed), on_new_key
+        )
         warn_new_keys(dict.fromkeys(new, len(whole.runs)), "among runs")
         yield whole
         return
     wanted = list(plan.resolve(plan.scan.columns, plan.index).columns)
     pages = PromisedPages(plan, on_new_key)
     try:
-        for page in _iter_runs(read, plan.scan.selection, pages, plain=plain):
+        for page in _iter_runs(read, plan.scan.selection, pages, plain=plain, listed=listed):
             pages.add(page)
             runs = [(page.path, node) for node in page.nodes]
             yield ListedRuns(runs, page.frame.select(wanted), plan.index)
@@ -306,12 +333,15 @@ def _tried(
 
     Else, and where it keeps none at all, all runs are read.
     """
-    claimed, others, every = _claimed(read, selection, pages.plan)
     # It is this read that tries it; others may meanwhile.
     trying = replace(selection, claim=None)
     came: set[str] = set()
     before: list[RunsPage] = []
-    with closing(_iter_runs(read, trying, pages, plain=plain)) as kept:
+    # Two that run into the same refusal at once would each find out what is refused.
+    known = read.client.trusted | read.client.refused
+    aside = begun if known.issuperset(pages.schema.fields().features()) else nullcontext
+    with closing(_iter_runs(read, trying, pages, plain=plain)) as tried, aside(tried) as kept:
+        claimed, others, every = _claimed(read, selection, pages.plan)
         for page in kept:
             before.append(page)
             came.update(node.name for node in page.nodes)

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import re
-import threading
-from collections import deque
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from wbframe.core.runs.listing import type_hint
-from wbframe.errors import FilterError, WbframeError, WbframeWarning, unwrap
+from wbframe.errors import FilterError, unwrap
 from wbframe.io import forks
 from wbframe.io.threads import Items, awaited
-from wbframe.warn import line_of_program
+from wbframe.scans.passing import let_go, passed, passing, raise_lost
+from wbframe.scans.running import running
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 
-    from wbframe.warn import Line
 
-__all__ = ["ScanFrame", "as_ours", "held_by_query", "line_inside", "passing_on", "take_held"]
+__all__ = ["ScanFrame", "as_ours"]
 
 # What runs a query, or asks for its schema, in one polars or another.
 _RUNS = (
@@ -42,103 +38,6 @@ _OF_TYPES = re.compile(
 )
 
 
-@dataclass(slots=True, eq=False)
-class _Inside:
-    """A program that is in polars with one of our frames: its line, and the columns of what is read.
-
-    `thread` is where it runs a query that reads rows, None where it does not; `held` what has been read ahead for
-    this one query, by the number of its source.
-    """
-
-    line: Line | None
-    thread: int | None = None
-    columns: dict[str, pl.DataType] = field(default_factory=dict)
-    held: dict[int, Any] = field(default_factory=dict)
-
-
-# On its own threads polars does not know them.
-_inside: list[_Inside] = []
-
-
-# What polars says of each schema while whose entries it takes Ctrl-C comes: it asks no more what was raised.
-_LOST = "expected a polars.Schema; got "
-# What was raised into polars, and is none of our errors: Ctrl-C, an exit, whatever a handler of signals raises.
-_passing: deque[BaseException] = deque(maxlen=8)
-
-
-def line_inside() -> Line | None:
-    """Give the line of the program that runs one of our frames, on whatever thread; the last one of several."""
-    return _inside[-1].line if _inside else None
-
-
-def meet_columns(schema: pl.Schema) -> None:
-    """Take note of the columns of what is read, for what polars may say of them."""
-    for each in _inside:
-        each.columns.update(schema)
-
-
-def held_by_query() -> dict[int, Any] | None:
-    """Give what is held for the query that this thread runs; None if it reads no rows, or is not the only one."""
-    # What another query has read ahead may be older than this one.
-    alone = len(_inside) == 1 and _inside[0].thread == threading.get_ident()
-    return _inside[0].held if alone else None
-
-
-def take_held(number: int) -> Any:
-    """Give what a source has read ahead for the query that calls it, once; None if there is nothing."""
-    return _inside[0].held.pop(number, None) if len(_inside) == 1 else None
-
-
-@contextmanager
-def passing_on() -> Iterator[None]:
-    """Keep what is raised into polars, which makes an error of its own even of Ctrl-C, or loses it."""
-    try:
-        yield
-    except (GeneratorExit, WbframeError, WbframeWarning, pl.exceptions.PolarsError):
-        raise
-    except BaseException as error:
-        _passing.append(_without_traceback(error))
-        raise
-
-
-def _without_traceback(error: BaseException) -> BaseException:
-    """Copy what is raised: its traceback would hold a read that was dropped, with its threads."""
-    try:
-        return copy.copy(error)
-    except TypeError:
-        # Its class is not made of what it says.
-        kept = type(error).__new__(type(error), *error.args)
-        kept.args, kept.__dict__ = error.args, dict(vars(error))
-        return kept
-
-
-def _passed(error: pl.exceptions.PolarsError) -> BaseException | None:
-    """Give what an error of polars was made of."""
-    said = str(error)
-    if _LOST in said:
-        return KeyboardInterrupt()
-    for each in reversed(_passing):
-        if f"{type(each).__name__}: {each}" in said:
-            return each
-    return None
-
-
-def _forget(error: BaseException) -> None:
-    """Let go of what has come through."""
-    for each in _passing:
-        if type(each) is type(error) and each.args == error.args:
-            _passing.remove(each)
-            return
-
-
-def _raise_lost(before: list[BaseException]) -> None:
-    """Raise the Ctrl-C that polars has lost, and some rows with it."""
-    for each in _passing:
-        if not isinstance(each, Exception) and each not in before:
-            _passing.remove(each)
-            raise each
-
-
 @contextmanager
 def as_ours(*, reads: bool = False) -> Iterator[None]:
     """Raise what an error of polars stands for: an error of wbframe, or what has interrupted the query.
@@ -154,28 +53,25 @@ def as_ours(*, reads: bool = False) -> Iterator[None]:
         If polars would hang in this process.
     """
     forks.check()
-    inside = _Inside(line_of_program(), threading.get_ident() if reads else None)
-    _inside.append(inside)
-    before = list(_passing)
-    try:
-        with awaited():
-            yield
-        _raise_lost(before)
-    except pl.exceptions.PolarsError as error:
-        if (passed := _passed(error)) is not None:
-            _forget(passed)
-            raise passed from None
-        ours = unwrap(error) or _of_types(error, inside.columns)
-        if ours is None:
+    before = passing()
+    with running(reads=reads) as query:
+        try:
+            with awaited():
+                yield
+            raise_lost(before)
+        except pl.exceptions.PolarsError as error:
+            if (came := passed(error)) is not None:
+                let_go(came)
+                raise came from None
+            ours = unwrap(error) or _of_types(error, query.columns)
+            if ours is None:
+                raise
+            # polars says the same once more, and of what kind it was, in words.
+            raise ours from ours.__cause__ or error
+        except BaseException as error:
+            # It came through as it was, as newer releases have it.
+            let_go(error)
             raise
-        # polars says the same once more, and of what kind it was, in words.
-        raise ours from ours.__cause__ or error
-    except BaseException as error:
-        # It came through as it was, as newer releases have it.
-        _forget(error)
-        raise
-    finally:
-        _inside.remove(inside)
 
 
 def _of_types(

@@ -27,16 +27,10 @@ from wbframe.io.client.client import client_or_default
 from wbframe.io.client.reports import ScanName
 from wbframe.io.client.secrets import forget
 from wbframe.io.forks import Guard
-from wbframe.scans.frames import (
-    ScanFrame,
-    as_ours,
-    held_by_query,
-    line_inside,
-    meet_columns,
-    passing_on,
-    take_held,
-)
+from wbframe.scans.frames import ScanFrame, as_ours
+from wbframe.scans.passing import passing_on
 from wbframe.scans.probe import probe_of
+from wbframe.scans.running import held_by_query, line_inside, meet_columns, take_held
 from wbframe.scans.stream import promise_histories, promise_runs, stream_histories, stream_runs
 from wbframe.warn import given_at, line_of_program
 

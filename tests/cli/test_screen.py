@@ -251,6 +251,8 @@ def test_what_stderr_would_get_does_not_come_among_the_data(read, monkeypatch):
 
 def closed(*args, env, streams):
     """Run the command in a shell that closes or fills some of its streams."""
+    # As a shell has it: with buffers, which are written when the process ends.
+    env = {name: each for name, each in env.items() if name != "PYTHONUNBUFFERED"}
     return subprocess.run(
         ["/bin/sh", "-c", f'exec "$0" -m wbframe "$@" {streams}', sys.executable, *args],
         env=env,

@@ -7,7 +7,10 @@
 from __future__ import annotations
 
 import io
+import os
+import sys
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -64,6 +67,19 @@ def main(args: Sequence[str] | None = None) -> int:
         except (WbframeError, OSError) as error:
             say(f"error: {as_options(str(error))}")
             return code_of(error)
+        finally:
+            _let_go()
+
+
+def _let_go() -> None:
+    """Write no more to streams that take nothing: at its end Python would try again, and change the exit code."""
+    # https://docs.python.org/3/library/signal.html#note-on-sigpipe
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _show_call(error: click.ClickException) -> None:

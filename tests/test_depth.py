@@ -11,7 +11,7 @@ import pytest
 import wbframe
 from tests.depth import in_rounds
 from wbframe import read_histories, read_runs, scan_histories, scan_runs
-from wbframe.scans import frames
+from wbframe.scans import running
 from wbframe.server import History, Project, RunRecord, serve, synthetic
 
 if TYPE_CHECKING:
@@ -197,4 +197,4 @@ def test_a_page_is_asked_for_ahead_in_the_query_alone_that_reads_it(many):
         # Each of the two reads lists its own runs, but for the one that takes the page.
         joined = both.join(both, on=["run_id", "_step"]).collect()
         assert joined.height == scan.collect().height
-        assert not frames._inside  # what is held for a query goes with it
+        assert not running._queries  # what is held for a query goes with it

@@ -187,8 +187,9 @@ def promise_histories(
     complete = True
     if index is None or unsure_of(scan, index) or unlisted_of(scan, index):
         most = infer_schema_runs if sampled else None
-        # Fewer than were asked for are all that pass the filters.
+        # Fewer than were asked for are all that pass the filters; of no run, none tells a type.
         full = last is None or len(last) >= min(MOST_LOOKED_AT, most or MOST_LOOKED_AT)
+        full = full or scan.selection.limit == 0
         found = plan_histories(
             Read(client, looks=True),
             replace(scan, run_columns=()),

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def run_script(script):
     """Run a script on this tree, and give the process that has ended."""
     return subprocess.run(
-        [sys.executable, "-c", script],
+        [sys.executable, "-u", "-c", script],
         capture_output=True,
         text=True,
         timeout=60,

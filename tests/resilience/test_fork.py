@@ -320,6 +320,8 @@ ANEW = {
     "wbframe.io.forks": {"begin", "_works"},
     "wbframe.io.scopes": {"__init__"},
     "wbframe.io.threads": {"__init__"},
+    # Of one read, whose files it is for.
+    "wbframe.io.read.storage": {"__init__"},
     "wbframe.io.client.client": {"begin"},
     # `Client.begin` makes both.
     "wbframe.io.client.pace": {"__init__"},

@@ -171,7 +171,8 @@ def promise_histories(
     A request a project for the united keys of its runs, and one a thousand config and summary keys where
     run columns need them. Runs are listed only where they are few (a limit, or runs by name), where a key
     has text among numbers, which only rows can tell from spelled-out NaN, or, some of them, where a server
-    does not unite keys. Where `hold` takes it, the first page of them is asked for besides.
+    does not unite keys. Where `hold` takes it, the first page of them is asked for besides,
+    unless run columns are.
     """
     asked = scan.keys
     paths = resolved(client, scan.selection.paths)
@@ -181,7 +182,9 @@ def promise_histories(
     if few or KEYS in client.refused:
         runs, index = promise_runs(client, runs_beside(scan), infer_schema_runs), None
     else:
-        runs, index, last = _side_by_side(client, scan, infer_schema_runs, hold)
+        # With columns of runs beside its rows a query may well have conditions on these.
+        likely = None if scan.run_columns else hold
+        runs, index, last = _side_by_side(client, scan, infer_schema_runs, likely)
     scan = replace(scan, selection=runs.plan.scan.selection)
     sampled = index is None and not few
     complete = True

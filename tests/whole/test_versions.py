@@ -179,7 +179,8 @@ def test_a_file_that_is_replaced_each_time_is_an_error():
 
     with reading(answer) as (read, asked, _):
         refused(read, "was replaced while it was read, 3 times; read again later")
-    assert len(asked) == 3 * 3
+    # The footer and two ranges side by side, of which the second may not be begun when the first has failed.
+    assert 3 * 2 <= len(asked) <= 3 * 3
 
 
 def test_a_storage_that_refuses_every_condition_is_read_without():

@@ -17,7 +17,8 @@ import requests
 import wbframe
 from wbframe.errors import UsageError
 from wbframe.server import Exports, History, Project, RunRecord, load_project, serve
-from wbframe.server.projects.wire import DEEPEST, cells, decode, encode, shown
+from wbframe.server.projects.wire import DEEPEST, cells, decode, encode
+from wbframe.text import legible
 
 ABOUT = {"entity": "wbframe", "name": "p"}
 needs_links = pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
@@ -516,4 +517,4 @@ def test_the_wire_spells_any_text():
     assert {key: bytes(each) for key, each in cells(row).items()} == {
         LONE: b'"a\\ud800b\\udfff"', "x": b"Infinity", "y": str(2**70).encode(),
     }  # fmt: skip
-    assert shown("é\x1b\ud800\u202e\n") == "é\\x1b\\ud800\\u202e\\n"
+    assert legible("é\x1b\ud800\u202e\n") == "é\\x1b\\ud800\\u202e\\n"

@@ -25,6 +25,7 @@ from wbframe.io import threads
 from wbframe.io.read.parts import in_parts, optionally, send_and_read, send_in_parts
 from wbframe.io.threads import side_by_side
 from wbframe.report import LeftOut
+from wbframe.text import listed
 from wbframe.warn import warn
 
 if TYPE_CHECKING:
@@ -230,10 +231,9 @@ def warn_short(path: RunPath, asked: RowsAsked, runs: Iterable[tuple[Row, int]])
         if came < (owed := asked.owed(node))
     ]
     if short:
-        shown = "; ".join(short[:_SHOWN])
-        more = f"; and {len(short) - _SHOWN} more" if len(short) > _SHOWN else ""
-        what = f"{len(short)} runs of {name_of(path)} are incomplete"
-        msg = f"{what}: {shown}{more}; the server gives fewer rows than it counts: read them with `scan_history`"
+        shown = listed(short, _SHOWN, "; ")
+        what = f"{len(short)} runs of {name_of(path)} are incomplete: {shown}"
+        msg = f"{what}; the server gives fewer rows than it counts: read them with `scan_history`"
         warn(msg, IncompleteHistoryWarning)
 
 

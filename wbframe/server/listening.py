@@ -13,7 +13,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from wbframe.errors import UsageError
 from wbframe.log import log_of
 from wbframe.server.guard import Refusal
-from wbframe.server.projects.wire import shown
+from wbframe.text import legible
 
 if TYPE_CHECKING:
     import logging
@@ -56,7 +56,7 @@ def listening(host: str, port: int) -> socket.socket:
     except (OSError, ValueError, TypeError) as error:
         why = getattr(error, "strerror", None) or "that is no address"
         raise UsageError(
-            f"cannot listen on {shown(host)}:{port}: {why}; port=0 takes any free one"
+            f"cannot listen on {legible(host)}:{port}: {why}; port=0 takes any free one"
         ) from error
 
 

@@ -27,7 +27,8 @@ from wbframe.core.filters import (
     parse,
     server_name,
 )
-from wbframe.server.projects.wire import decode, shown, without_surrogates
+from wbframe.server.projects.wire import decode
+from wbframe.text import as_utf8, legible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -191,11 +192,13 @@ def searched(pattern: str, texts: Sequence[str]) -> list[bool]:
     """
     check_length(pattern)
     # An empty text behind the others, since nothing is checked where nothing is searched.
-    asked = pa.array([without_surrogates(each) for each in (*texts, "")], pa.string())
+    asked = pa.array([as_utf8(each) for each in (*texts, "")], pa.string())
     try:
-        found = pc.match_substring_regex(asked, without_surrogates(pattern))
+        found = pc.match_substring_regex(asked, as_utf8(pattern))
     except pa.ArrowInvalid as error:
-        raise PatternError(shown(str(error).removeprefix("Invalid regular expression: "))) from None
+        raise PatternError(
+            legible(str(error).removeprefix("Invalid regular expression: "))
+        ) from None
     return found.to_pylist()[:-1]  # type: ignore[no-any-return]
 
 

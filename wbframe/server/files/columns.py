@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wbframe.server.projects.wire import encode, without_surrogates
+from wbframe.server.projects.wire import encode
+from wbframe.text import as_utf8
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +68,7 @@ def file_table(history: History, rows: Sequence[int], spelled: FileFormat) -> pa
             arrays = {key: array.cast(pa.float64()) for key, array in arrays.items()}
     else:
         listed = values(history, rows, list(history.keys))
-        arrays = {without_surrogates(key): _array(each, spelled) for key, each in listed.items()}
+        arrays = {as_utf8(key): _array(each, spelled) for key, each in listed.items()}
     if spelled.columns == "own":
         held = _held(history, rows) if made is None else None
         arrays = {
@@ -136,7 +137,7 @@ def _taken(column: pa.ChunkedArray, rows: Sequence[int]) -> pa.ChunkedArray:
 def _held(history: History, rows: Sequence[int]) -> set[str]:
     """Name the keys that some of the rows hold, be it as null."""
     stored = history.rows
-    return {without_surrogates(key) for row in rows for key in json.loads(stored[row])}
+    return {as_utf8(key) for row in rows for key in json.loads(stored[row])}
 
 
 def _family(value: Any) -> str:
@@ -162,7 +163,7 @@ def _array(column: list[Any], spelled: FileFormat) -> pa.Array:
     if families == {"number"}:
         return _numbers(column, spelled)
     if families == {"string"}:
-        spelt = [None if value is None else without_surrogates(value) for value in column]
+        spelt = [None if value is None else as_utf8(value) for value in column]
         texts = pa.array(spelt, pa.string())
         return texts.dictionary_encode() if spelled.texts == "dictionary" else texts
     return _objects(column, spelled)

@@ -14,7 +14,8 @@ from wbframe.errors import UsageError, did_you_mean
 from wbframe.server.projects.rows import History
 from wbframe.server.projects.store import COMPUTED, Project, RunRecord, Sweep
 from wbframe.server.projects.taken import Folder, Taken
-from wbframe.server.projects.wire import shown, whole
+from wbframe.server.projects.wire import whole
+from wbframe.text import legible
 
 if TYPE_CHECKING:
     import os
@@ -239,7 +240,7 @@ def _history(folder: Folder, kind: str, name: str, *, stepped: bool = True) -> H
         file = typed if typed.exists else loose
         raise UsageError(str(error) if str(file) in str(error) else f"{file}: {error}") from None
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise UsageError(f"{typed} has a value that JSON has not: {shown(str(error))}") from None
+        raise UsageError(f"{typed} has a value that JSON has not: {legible(str(error))}") from None
     return History(stepped=stepped)
 
 
@@ -266,7 +267,7 @@ def _typed_rows(file: Taken) -> list[dict[str, Any]]:
         OSError,
         ValueError,
     ) as error:
-        raise UsageError(f"{file} is no parquet file: {shown(str(error))[:300]}") from None
+        raise UsageError(f"{file} is no parquet file: {legible(str(error))[:300]}") from None
     raise UsageError(
         f"{file} has {about.num_rows:,} rows of {about.num_columns:,} columns, {size:,} bytes;"
         f" {_MOST_CELLS:,} cells and {_LARGEST_UNPACKED:,} bytes are read at most"

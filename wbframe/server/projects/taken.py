@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wbframe.errors import UsageError
-from wbframe.server.projects.wire import JSONTextError, decode, shown
+from wbframe.server.projects.wire import JSONTextError, decode
+from wbframe.text import legible
 
 if TYPE_CHECKING:
     import os
@@ -32,7 +33,7 @@ class Folder:
         self._listed: dict[Path, frozenset[str]] = {}
 
     def __str__(self) -> str:
-        return shown(str(self.path))
+        return legible(str(self.path))
 
     def file(self, *parts: str) -> Taken:
         """Give the file at a path in there, be it there or not."""
@@ -75,7 +76,7 @@ class Taken:
         self._path = folder.path.joinpath(*parts)
 
     def __str__(self) -> str:
-        return shown(str(self._path))
+        return legible(str(self._path))
 
     @cached_property
     def _there(self) -> Path | None:
@@ -101,7 +102,7 @@ class Taken:
             why = "it is a link to nothing"
         elif isinstance(error, RuntimeError):
             why = "it is a circle of links"
-        return UsageError(f"{self} cannot be read: {shown(why)}")
+        return UsageError(f"{self} cannot be read: {legible(why)}")
 
     @property
     def exists(self) -> bool:

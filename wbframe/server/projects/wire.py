@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+
+from wbframe.text import legible
 
 __all__ = [
     "DEEPEST",
@@ -21,11 +22,9 @@ __all__ = [
     "decode",
     "encode",
     "has_non_finite",
-    "shown",
     "spelled",
     "utf8",
     "whole",
-    "without_surrogates",
 ]
 
 DEEPEST = 100
@@ -33,37 +32,15 @@ DEEPEST = 100
 
 _MOST_DIGITS = 4000  # Python reads no more at once
 _CELLS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class JSONTextError(ValueError):
     """A text is no JSON, or none that is taken in; the message says why, in one line."""
 
 
-def shown(text: str) -> str:
-    """Give text as a message may show it: what does something to a terminal, or cannot be written, as escapes.
-
-    Examples
-    --------
-    >>> shown(chr(27) + "[2J") == repr(chr(27))[1:-1] + "[2J"
-    True
-    """
-    return text if text.isprintable() else "".join(map(_shown, text))
-
-
-def _shown(character: str) -> str:
-    """Escape one character where it must be."""
-    return character if character.isprintable() else repr(character)[1:-1]
-
-
 def utf8(text: str) -> bytes:
     """Give text as bytes, a lone surrogate too; for what is hashed or quoted, not for what is read."""
     return text.encode("utf-8", "surrogatepass")
-
-
-def without_surrogates(text: str) -> str:
-    """Give text as UTF-8 can spell it: U+FFFD for a lone surrogate, as Go reads one."""
-    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
 
 
 def decode(text: Any, *, once: bool = False) -> Any:
@@ -110,7 +87,7 @@ def _decode_slowly(text: Any, pairs: Any = None) -> Any:
     except UnicodeDecodeError as error:
         raise JSONTextError(f"it is not UTF-8 (byte {error.start})") from None
     except ValueError as error:
-        raise JSONTextError(shown(str(error))) from None
+        raise JSONTextError(legible(str(error))) from None
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

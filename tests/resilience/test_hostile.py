@@ -23,7 +23,7 @@ from wbframe.core.protocol import answers, project, runs
 from wbframe.core.protocol.runs import ProjectListing
 from wbframe.core.runs.frame import run_leaves
 from wbframe.core.schema.histories import HistorySchema
-from wbframe.errors import WbframeError
+from wbframe.errors import AnswerError, WbframeError
 
 PATH = RunPath(entity="e", project="p")
 SCHEMA = HistorySchema(
@@ -182,7 +182,7 @@ def test_nesting_does_not_end_the_process():
     script = """
 import polars as pl
 from wbframe.core.decode.rows import decode_rows
-from wbframe.errors import WbframeError
+from wbframe.errors import AnswerError, WbframeError
 depth = 300_000
 for raw in (b'[{"a":1,"z":' + b"[" * depth + b"]" * depth + b"}]", b'[{"a":1,"z":' + b'{"z":' * depth + b"1" + b"}" * depth + b"}]"):
     try:
@@ -286,3 +286,12 @@ page = st.fixed_dictionaries(
 @settings(max_examples=80, deadline=None)
 def test_the_drop_in_takes_answers_of_any_shape(project):
     the_drop_in(spelled({"data": {"project": project}}))
+
+
+@pytest.mark.parametrize("project", [{}, {"runs": None}, {"runCount": 3}])
+def test_the_drop_in_takes_no_answer_without_runs_for_no_runs(project):
+    client = Answering("http://127.0.0.1:9", "k" * 40)
+    client.content = spelled({"data": {"project": project}})
+    for read in (list, len, wbframe.Runs.histories):
+        with pytest.raises(AnswerError, match="the answer has no runs"):
+            read(wbframe.Runs(client, "e", "p"))

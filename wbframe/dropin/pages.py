@@ -384,8 +384,12 @@ class RunPages(Iterator[Run]):
 
     def _read_page(self, size: int, content: bytes, request: Request) -> dict[str, Any]:
         """Read a page of so many runs."""
+        data = reading.data_of(content, request)
+        if data.get("project") is not None and data["project"].get("runs") is None:
+            # Else nothing would pass for no run.
+            raise AnswerError(f"could not read {request.asked}: the answer has no runs")
         self.variables["perPage"] = size
-        return reading.data_of(content, request)
+        return data
 
     def _shrink(self, _: int) -> None:
         """Learn that wide pages are too much for the server."""
